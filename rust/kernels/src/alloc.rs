@@ -1,0 +1,70 @@
+//! Scratch memory: one arena a thread, grown to what a plan needs and kept for the next call.
+#![expect(unsafe_code, reason = "views aligned bytes as numbers")]
+
+use crate::dtype::Accumulator;
+use std::cell::Cell;
+
+/// A cache line of zeros, the alignment of every scratch slice.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "read as numbers")] [u8; 64]);
+
+const LINE: usize = size_of::<Line>();
+
+/// An arena above this size is given back after use, so that one call with huge weights does not
+/// keep their scratch for good. Eight MiB is beyond every plan for weights of up to 500 x 500.
+const KEEP: usize = 8 << 20;
+
+thread_local! {
+    static ARENA: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends `N` slices of the thread's arena, of the lengths asked for, aligned to cache lines. Their
+/// contents are numbers left by earlier calls.
+///
+/// # Panics
+/// If the lengths exceed memory.
+#[inline(always)]
+pub fn scratch<A: Accumulator, const N: usize, R>(
+    lengths: [usize; N],
+    f: impl FnOnce([&mut [A]; N]) -> R,
+) -> R {
+    let lines = lengths.map(|n| n.checked_mul(size_of::<A>()).expect("scratch fits memory").div_ceil(LINE));
+    // Taken, not borrowed: a nested call gets an arena of its own.
+    let mut arena = ARENA.take();
+    let total: usize = lines.iter().sum();
+    if arena.len() < total {
+        arena.resize(total, Line([0; LINE]));
+    }
+    let mut rest = &mut arena[..total];
+    let slices = std::array::from_fn(|i| {
+        let (head, tail) = std::mem::take(&mut rest).split_at_mut(lines[i]);
+        rest = tail;
+        // SAFETY: `head` is initialised, aligned to 64 bytes, exclusively borrowed and at least
+        // `lengths[i] * size_of::<A>()` bytes long; accumulators are plain numbers, for which any
+        // bytes are a value.
+        unsafe { std::slice::from_raw_parts_mut(head.as_mut_ptr().cast::<A>(), lengths[i]) }
+    });
+    let result = f(slices);
+    if arena.len() * LINE <= KEEP {
+        ARENA.set(arena);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_aligned_disjoint_and_survive_nesting() {
+        scratch([3, 100], |[a, b]: [&mut [f32]; 2]| {
+            assert_eq!((a.len(), b.len()), (3, 100));
+            assert_eq!((a.as_ptr().addr() % 64, b.as_ptr().addr() % 64), (0, 0));
+            a.fill(1.0);
+            b.fill(2.0);
+            scratch([50], |[c]: [&mut [f64]; 1]| c.fill(3.0));
+            assert!(a.iter().all(|&x| x == 1.0) && b.iter().all(|&x| x == 2.0));
+        });
+    }
+}

@@ -1,0 +1,407 @@
+//! The problem of 2-D correlation: what is to be computed, checked, and in which arithmetic.
+//!
+//! ```text
+//! dst[y, x] = finish( sum over i, j of  w[i, j] * src[y * sh + i * dh - top, x * sw + j * dw - left] )
+//! ```
+//!
+//! with `src` continued past its edges by the border mode of each axis. Convolution is correlation
+//! with the window reversed in both axes ([`Taps::reversed`]).
+
+use crate::Error;
+use crate::border::Border;
+use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow, Rounding};
+use crate::shape::{Axis, Extent};
+use num_complex::Complex;
+
+/// The window's values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taps {
+    shape: [usize; 2],
+    re: Vec<f64>,
+    im: Option<Vec<f64>>,
+    /// The same values exactly, where every one is an integer.
+    integers: Option<Vec<i128>>,
+}
+
+impl Taps {
+    /// Real taps in C order.
+    ///
+    /// # Panics
+    /// If there is not one value a tap.
+    pub fn from_f64(shape: [usize; 2], values: &[f64]) -> Self {
+        assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
+        // 2^63 stays far from i128's bounds, and a larger float is an integer by size alone.
+        let whole = |w: f64| (w.fract() == 0.0 && w.abs() < 9.3e18).then_some(w as i128);
+        Self {
+            shape,
+            re: values.to_vec(),
+            im: None,
+            integers: values.iter().map(|&w| whole(w)).collect(),
+        }
+    }
+
+    /// Integer taps in C order.
+    ///
+    /// # Panics
+    /// If there is not one value a tap.
+    pub fn from_integers(shape: [usize; 2], values: &[i128]) -> Self {
+        assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
+        Self {
+            shape,
+            re: values.iter().map(|&w| w as f64).collect(),
+            im: None,
+            integers: Some(values.to_vec()),
+        }
+    }
+
+    /// Complex taps in C order.
+    ///
+    /// # Panics
+    /// If there is not one value a tap.
+    pub fn from_complex(shape: [usize; 2], values: &[Complex<f64>]) -> Self {
+        assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
+        Self {
+            shape,
+            re: values.iter().map(|w| w.re).collect(),
+            im: Some(values.iter().map(|w| w.im).collect()),
+            integers: None,
+        }
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// Whether the taps are complex.
+    pub fn is_complex(&self) -> bool {
+        self.im.is_some()
+    }
+
+    /// The window turned by half a turn: correlating with it is convolving with this one.
+    #[must_use]
+    pub fn reversed(mut self) -> Self {
+        self.re.reverse();
+        if let Some(im) = &mut self.im {
+            im.reverse();
+        }
+        if let Some(integers) = &mut self.integers {
+            integers.reverse();
+        }
+        self
+    }
+
+    /// The complex conjugate.
+    #[must_use]
+    pub fn conjugated(mut self) -> Self {
+        if let Some(im) = &mut self.im {
+            im.iter_mut().for_each(|w| *w = -*w);
+        }
+        self
+    }
+
+    /// Real parts.
+    pub fn re(&self) -> &[f64] {
+        &self.re
+    }
+
+    /// Imaginary parts of complex taps.
+    pub fn im(&self) -> Option<&[f64]> {
+        self.im.as_deref()
+    }
+
+    /// Sum of the absolute values.
+    fn magnitude(&self) -> f64 {
+        let im: f64 = self.im.iter().flatten().map(|w| w.abs()).sum();
+        self.re.iter().map(|w| w.abs()).sum::<f64>() + im
+    }
+}
+
+/// The value outside the image under [`Border::Constant`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Constant {
+    /// The value.
+    pub value: Complex<f64>,
+    /// The same exactly, if it is an integer.
+    pub integer: Option<i128>,
+}
+
+impl From<f64> for Constant {
+    fn from(re: f64) -> Self {
+        let integer = (re.fract() == 0.0 && re.abs() < 9.3e18).then_some(re as i128);
+        Self { value: Complex::new(re, 0.0), integer }
+    }
+}
+
+/// In which order, and with which roundings, the products are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summation {
+    /// Any that stays within the error bound: the fastest.
+    Any,
+    /// In `f64`, tap after tap in C order, each product rounded, as `scipy.ndimage.correlate` does.
+    /// Taps below 2^-52 in magnitude are left out, as it leaves them out.
+    TapOrder,
+    /// As `scipy.ndimage.correlate1d` does it in `f64`: the taps of a symmetric or antisymmetric
+    /// odd window in pairs, those of any other window from the last one round to the first.
+    Folded,
+}
+
+/// What is asked for, before it is checked.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The image's dtype.
+    pub src: DType,
+    /// The result's dtype.
+    pub dst: DType,
+    /// The image's rows and columns.
+    pub image: [usize; 2],
+    /// The window.
+    pub taps: Taps,
+    /// Which positions are computed.
+    pub extent: Extent,
+    /// Displacement of the window, rows and columns.
+    pub origin: [isize; 2],
+    /// Distance between results.
+    pub stride: [usize; 2],
+    /// Distance between taps.
+    pub dilation: [usize; 2],
+    /// How each axis continues.
+    pub border: [Border; 2],
+    /// The constant border's value.
+    pub cval: Constant,
+    /// Order of summation, where it can be seen in the result.
+    pub summation: Summation,
+    /// How sums become integers.
+    pub finish: Finish,
+}
+
+impl Spec {
+    /// The native defaults: same extent, reflecting border, rounding half to even, saturating.
+    pub fn new(src: DType, image: [usize; 2], taps: Taps) -> Self {
+        let dst = match (src, taps.is_complex()) {
+            (DType::F64 | DType::I32 | DType::U32 | DType::I64 | DType::U64, true) => DType::C128,
+            (real, true) if !real.is_complex() => DType::C64,
+            _ => src,
+        };
+        Self {
+            src,
+            dst,
+            image,
+            taps,
+            extent: Extent::Same,
+            origin: [0; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            border: [Border::Reflect; 2],
+            cval: 0.0.into(),
+            summation: Summation::Any,
+            finish: Finish { rounding: Rounding::HalfEven, overflow: Overflow::Saturate },
+        }
+    }
+}
+
+/// A checked correlation problem.
+#[derive(Clone, Debug)]
+pub struct Correlate {
+    /// The image's dtype.
+    pub src: DType,
+    /// The result's dtype.
+    pub dst: DType,
+    /// The window over rows and over columns.
+    pub axes: [Axis; 2],
+    /// How each axis continues.
+    pub border: [Border; 2],
+    /// The constant border's value.
+    pub cval: Constant,
+    /// The window's values.
+    pub taps: Taps,
+    /// Order of summation; [`Summation::Any`] wherever the arithmetic makes every order equal.
+    pub summation: Summation,
+    /// How sums become integers.
+    pub finish: Finish,
+    /// What sums are made in.
+    pub arithmetic: Arithmetic,
+}
+
+/// Sums up to here are exact in `f32`.
+const F32_EXACT: f64 = 16_777_216.0;
+
+/// The largest error of a sum, in levels of an integer result, that `f32` may bring in. Beyond it
+/// sums are made in `f64`.
+const LEVELS: f64 = 1.0 / 64.0;
+
+impl Correlate {
+    /// Checks a problem and settles its arithmetic.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for impossible sizes, [`Error::Type`] for a complex value that a real result
+    /// can't hold.
+    pub fn new(spec: Spec) -> Result<Self, Error> {
+        let Spec { src, dst, cval, taps, border, finish, .. } = spec;
+        let axis = |i: usize| {
+            Axis::correlation(
+                spec.image[i],
+                taps.shape[i],
+                spec.extent,
+                spec.origin[i],
+                spec.stride[i],
+                spec.dilation[i],
+            )
+        };
+        let complex = src.is_complex() || taps.is_complex();
+        if complex && !dst.is_complex() {
+            return Err(Error::Type(format!(
+                "a complex image or complex weights give a complex result. Received: dtype={}.",
+                dst.name()
+            )));
+        }
+        let mut problem = Self {
+            src,
+            dst,
+            axes: [axis(0)?, axis(1)?],
+            border,
+            cval,
+            taps,
+            summation: spec.summation,
+            finish,
+            arithmetic: Arithmetic::F64,
+        };
+        (problem.arithmetic, problem.summation) = problem.settle();
+        if problem.summation == Summation::TapOrder {
+            // scipy.ndimage.correlate's footprint: where |w| > DBL_EPSILON.
+            problem.taps.re.iter_mut().filter(|w| w.abs() <= f64::EPSILON).for_each(|w| *w = 0.0);
+        }
+        Ok(problem)
+    }
+
+    /// The arithmetic that the dtypes, the taps and the order of summation call for.
+    fn settle(&self) -> (Arithmetic, Summation) {
+        use Summation::Any;
+        let Kind::Integer(..) = self.dst.kind() else {
+            let single = self.src.fits_f32() && self.dst.fits_f32();
+            return (if single { Arithmetic::F32 } else { Arithmetic::F64 }, Any);
+        };
+        let most = match self.src.kind() {
+            Kind::Integer(least, most) => (least.unsigned_abs().max(most.unsigned_abs())) as f64,
+            _ => f64::INFINITY,
+        };
+        let outside = if self.border.contains(&Border::Constant) { self.cval.value.re.abs() } else { 0.0 };
+        let whole = most.is_finite()
+            && self.taps.integers.is_some()
+            && (outside == 0.0 || self.cval.integer.is_some());
+        let sum = self.taps.magnitude() * most.max(outside);
+        let narrow = self.dst.size() <= 4;
+        if whole && (self.summation == Any || self.c_cast_is_modular(sum)) {
+            // Every order gives the exact sum, or one congruent to it.
+            let modular = self.finish.overflow == Overflow::Wrap;
+            let arithmetic = match sum {
+                s if s <= F32_EXACT => Arithmetic::F32,
+                _ if modular && narrow => Arithmetic::I32,
+                _ if modular => Arithmetic::I64,
+                s if s < 2_f64.powi(31) => Arithmetic::I32,
+                s if s < 2_f64.powi(63) => Arithmetic::I64,
+                _ => Arithmetic::I128,
+            };
+            return (arithmetic, Any);
+        }
+        match self.summation {
+            Any => {
+                let terms = self.taps.re.len() as f64;
+                let error = terms * Arithmetic::F32.unit_roundoff() * sum;
+                let single = self.src.fits_f32() && (error <= LEVELS || !most.is_finite());
+                (if single { Arithmetic::F32 } else { Arithmetic::F64 }, Any)
+            }
+            ordered => (Arithmetic::F64Unfused, ordered),
+        }
+    }
+
+    /// Whether a loop in `f64` that ends in C's cast gives the exact integer sum modulo the
+    /// result's width. `sum` bounds the sum's magnitude. (For 64-bit images it does not, beyond
+    /// 2^53; there the exact sum is what we want: a listed difference from SciPy.)
+    fn c_cast_is_modular(&self, sum: f64) -> bool {
+        if self.src.size() == 8 {
+            return self.dst.size() == 8;
+        }
+        match self.dst {
+            DType::U32 | DType::I64 | DType::U64 => sum < 2_f64.powi(53),
+            _ => sum < 2_f64.powi(31),
+        }
+    }
+
+    /// The result's rows and columns.
+    pub fn output(&self) -> [usize; 2] {
+        [self.axes[0].dst, self.axes[1].dst]
+    }
+
+    /// Multiplications for one image.
+    pub fn products(&self) -> f64 {
+        let [h, w] = self.output();
+        let both = |complex: bool| if complex { 2 } else { 1 };
+        let sources = both(self.src.is_complex()) * both(self.taps.is_complex());
+        h as f64 * w as f64 * self.taps.re.len() as f64 * sources as f64
+    }
+
+    /// Estimated nanoseconds of the direct loop on one thread, for one image: a vector of 32 bytes
+    /// a nanosecond or so, and one nanosecond a result. Good to a factor of two or three, which is
+    /// what choosing the number of threads needs.
+    pub(crate) fn nanoseconds(&self) -> f64 {
+        let [h, w] = self.output();
+        self.products() * self.arithmetic.size() as f64 / 100.0 + h as f64 * w as f64
+    }
+
+    /// The error bound of a floating-point result as a multiple of `sum |w * x|`: `n` products and
+    /// additions, each rounded, and taps rounded to the arithmetic: `(n + 1) u / (1 - (n + 1) u)`.
+    /// 0 where sums are exact.
+    pub fn error_bound(&self) -> f64 {
+        let exact = matches!(self.dst.kind(), Kind::Integer(..)) && self.taps.integers.is_some();
+        if exact && self.summation == Summation::Any {
+            return 0.0;
+        }
+        let complex = if self.taps.is_complex() { 2.0 } else { 1.0 };
+        let terms = (self.taps.re.len() as f64 * complex + 1.0) * self.arithmetic.unit_roundoff();
+        terms / (1.0 - terms)
+    }
+
+    /// Every component of the result as a sum of real correlations: a complex product is four.
+    pub(crate) fn components<A: Accumulator>(&self) -> Vec<Vec<Source<A>>> {
+        let re = || -> Vec<A> {
+            match (&self.taps.integers, self.arithmetic.unit_roundoff() == 0.0) {
+                (Some(integers), true) => integers.iter().map(|&w| A::from_i128(w)).collect(),
+                _ => self.taps.re.iter().map(|&w| A::from_f64(w)).collect(),
+            }
+        };
+        let im = |sign: f64| -> Option<Vec<A>> {
+            Some(self.taps.im.as_ref()?.iter().map(|&w| A::from_f64(sign * w)).collect())
+        };
+        let source = |component, weights| Source { component, weights };
+        let mut real = vec![source(0, re())];
+        let mut imaginary = Vec::new();
+        if self.src.is_complex() {
+            real.extend(im(-1.0).map(|w| source(1, w)));
+            imaginary.push(source(1, re()));
+        }
+        imaginary.extend(im(1.0).map(|w| source(0, w)));
+        if !self.dst.is_complex() {
+            return vec![real];
+        }
+        vec![real, imaginary]
+    }
+
+    /// The constant border's value for one component of the image.
+    pub(crate) fn outside<A: Accumulator>(&self, component: usize) -> A {
+        match (component, self.cval.integer) {
+            (0, Some(integer)) => A::from_i128(integer),
+            (0, None) => A::from_f64(self.cval.value.re),
+            _ => A::from_f64(self.cval.value.im),
+        }
+    }
+}
+
+/// One real correlation: a component of the image with weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Source<A> {
+    /// 0, or 1 for the imaginary part.
+    pub(crate) component: usize,
+    /// In C order.
+    pub(crate) weights: Vec<A>,
+}

@@ -1,0 +1,146 @@
+//! Correlation with a one-dimensional window in the order of `scipy.ndimage.correlate1d`.
+//!
+//! ```text
+//! symmetric odd window:      w[c] x[c] + sum over j < c of  w[j] (x[j] + x[2c - j])
+//! antisymmetric odd window:  w[c] x[c] + sum over j < c of  w[j] (x[j] - x[2c - j])
+//! any other:                 w[n-1] x[n-1] + sum over j < n-1 of  w[j] x[j]
+//! ```
+//!
+//! in `f64` with every product and sum rounded. The order can be seen in integer results, which are
+//! truncated: a sum of 7.999... and one of 8 are a level apart.
+
+use super::correlate::{Correlate, Source, Summation};
+use super::strip::{self, Geometry, Inner, Window};
+use crate::Error;
+use crate::dtype::Accumulator;
+use crate::registry::{Implementation, Reject, Schedule};
+use crate::simd::{Vector, load_tile, store_tile};
+use crate::view::{Dst, Src};
+
+/// The implementation `folded`.
+#[derive(Debug)]
+pub struct Folded;
+
+impl Implementation<Correlate> for Folded {
+    fn name(&self) -> &'static str {
+        "folded"
+    }
+
+    fn cost(&self, problem: &Correlate) -> Result<f64, Reject> {
+        if problem.summation != Summation::Folded {
+            return Err(Reject("the folded order of summation was not asked for, or can't be seen"));
+        }
+        if problem.axes.iter().all(|axis| axis.taps > 1) {
+            return Err(Reject("needs a window of one row or one column"));
+        }
+        if problem.src.is_complex() || problem.taps.is_complex() {
+            return Err(Reject("needs a real image and real weights"));
+        }
+        Ok(problem.nanoseconds())
+    }
+
+    fn run(&self, problem: &Correlate, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+        strip::run::<Pairs>(problem, src, dst, schedule)
+    }
+}
+
+/// How the taps of a window pair up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Symmetry {
+    Even,
+    Odd,
+    None,
+}
+
+/// SciPy's test: odd length, mirrored taps equal (or opposite) to within 2^-52.
+fn symmetry(weights: &[f64]) -> Symmetry {
+    let mirrored = |sign: f64| {
+        let pairs = weights.iter().zip(weights.iter().rev()).take(weights.len() / 2);
+        pairs.clone().all(|(a, b)| (a - sign * b).abs() <= f64::EPSILON)
+    };
+    match weights.len() % 2 {
+        1 if mirrored(1.0) => Symmetry::Even,
+        1 if mirrored(-1.0) => Symmetry::Odd,
+        _ => Symmetry::None,
+    }
+}
+
+/// The sums at the head of this file.
+enum Pairs {}
+
+/// The taps, and how they pair.
+struct PairedTaps<A> {
+    symmetry: Symmetry,
+    weights: Vec<A>,
+    /// Where tap `j` reads: a row of the block's first result row, and an offset in it.
+    places: Vec<(usize, usize)>,
+    advance: usize,
+}
+
+impl Inner for Pairs {
+    type Prepared<A: Accumulator> = PairedTaps<A>;
+
+    fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> PairedTaps<A> {
+        let weights = sources[0].weights.clone();
+        let place = |j| match geometry.offsets.as_slice() {
+            &[offset] => (j, offset),
+            offsets => (0, offsets[j]),
+        };
+        PairedTaps {
+            symmetry: symmetry(&weights.iter().map(|w| w.into_f64()).collect::<Vec<_>>()),
+            places: (0..weights.len()).map(place).collect(),
+            weights,
+            advance: geometry.advance,
+        }
+    }
+
+    #[inline(always)]
+    fn block<V: Vector, const NV: usize, const R: usize>(
+        taps: &PairedTaps<V::Elem>,
+        window: &Window<'_, V::Elem>,
+        out: [&mut [V::Elem]; R],
+    ) {
+        for (r, row) in out.into_iter().enumerate() {
+            for x in (0..window.width).step_by(V::LANES) {
+                let tap = |j: usize| {
+                    let (line, offset) = taps.places[j];
+                    load_tile::<V, 1>(window.rows[r * taps.advance + line], x + offset)[0]
+                };
+                store_tile(&[sum(taps.symmetry, &taps.weights, tap)], row, x);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sum<V: Vector>(symmetry: Symmetry, weights: &[V::Elem], tap: impl Fn(usize) -> V) -> V {
+    let zero = V::splat(V::Elem::default());
+    let last = weights.len() - 1;
+    let start = if symmetry == Symmetry::None { last } else { last / 2 };
+    // 0 + w x is w x, rounded once.
+    let first = zero.mul_add(tap(start), V::splat(weights[start]));
+    (0..start).fold(first, |acc, j| {
+        let samples = match symmetry {
+            Symmetry::Even => tap(j).add(tap(last - j)),
+            Symmetry::Odd => tap(j).sub(tap(last - j)),
+            Symmetry::None => tap(j),
+        };
+        acc.mul_add(samples, V::splat(weights[j]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symmetry_is_scipys() {
+        assert_eq!(symmetry(&[1.0, 2.0, 1.0]), Symmetry::Even);
+        assert_eq!(symmetry(&[-1.0, 0.0, 1.0]), Symmetry::Odd);
+        // The centre of an antisymmetric window is not looked at.
+        assert_eq!(symmetry(&[-1.0, 5.0, 1.0]), Symmetry::Odd);
+        assert_eq!(symmetry(&[1.0, 1.0]), Symmetry::None);
+        assert_eq!(symmetry(&[1.0, 2.0, 1.5]), Symmetry::None);
+        assert_eq!(symmetry(&[3.0]), Symmetry::Even);
+    }
+}

@@ -1,0 +1,6 @@
+//! The operations: one file an algorithm, each written once and generic over the vector trait.
+
+pub mod correlate;
+pub mod direct;
+pub mod folded;
+mod strip;

@@ -1,0 +1,387 @@
+//! The walk down a tile that every row-wise filter shares: source rows are brought in, a few result
+//! rows are computed from them, and the result is written out.
+//!
+//! ```text
+//! for each component of the result, for each run of columns (left edge, interior, right edge):
+//!     for result rows in blocks of R:
+//!         bring in the source rows that are new to the block   (border, dtype and stride end here)
+//!         inner.block(rows, R result rows)
+//!         write them out                                       (rounding and dtype begin here)
+//! ```
+//!
+//! A row that is stored as accumulators already, and needs no border, is lent and not copied: that
+//! is the interior of a floating-point image. Any other is widened into a ring of scratch rows,
+//! which holds the window's rows and no more, whatever the image's size.
+//!
+//! With a vertical dilation the rows of a block are not neighbours but `step` apart, so that they
+//! share source rows just as densely; with a horizontal stride a scratch row is stored phase by
+//! phase, so that the samples of one tap are neighbours. The inner loops know of neither.
+
+use super::correlate::{Correlate, Source};
+use crate::border::Border;
+use crate::dtype::Accumulator;
+use crate::isa::Kernel;
+use crate::registry::Schedule;
+use crate::simd::{Lane, MAX_LANES, Simd, Vector};
+use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
+use crate::{Error, alloc, dispatch_arithmetic};
+use std::ops::Range;
+
+/// Bytes of source rows that one strip keeps warm: a quarter of the smallest L2 of the CPUs at
+/// hand (512 KiB).
+const WARM: usize = 128 << 10;
+
+/// Nanoseconds of work below which another thread's help costs more than it gives: waking a helper
+/// takes 5 to 10 microseconds.
+const GRAIN: f64 = 20_000.0;
+
+/// The source rows of a block of result rows.
+pub(super) struct Window<'r, A> {
+    /// Rows of the first source, then of the next; result row `r` of the block reads the rows
+    /// `r * advance ..` of each source.
+    pub(super) rows: &'r [&'r [A]],
+    /// Results in a row, rounded up to whole vectors.
+    pub(super) width: usize,
+}
+
+/// The arithmetic between rows brought in and rows written out.
+pub(super) trait Inner: 'static {
+    /// What is made of the weights once for all blocks.
+    type Prepared<A: Accumulator>: Sync;
+
+    /// Makes it, for one component of the result.
+    fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> Self::Prepared<A>;
+
+    /// Computes `R` result rows with register tiles of up to `NV` vectors. `out` rows may be shorter
+    /// than `window.width`.
+    fn block<V: Vector, const NV: usize, const R: usize>(
+        prepared: &Self::Prepared<V::Elem>,
+        window: &Window<'_, V::Elem>,
+        out: [&mut [V::Elem]; R],
+    );
+}
+
+/// Rows computed at once, at most.
+pub(super) const ROWS: usize = 6;
+
+/// The heights that blocks have: as many of the first as fit, then of the next.
+pub(super) const HEIGHTS: [usize; 3] = [ROWS, 2, 1];
+
+/// Where rows and taps stand: fixed for a problem and a tile width.
+#[derive(Clone, Debug)]
+pub(super) struct Geometry {
+    /// Distance between the result rows of a block: `dilation / gcd(stride, dilation)`.
+    step: usize,
+    /// Source rows, `dilation` apart, from one result row of a block to the next.
+    pub(super) advance: usize,
+    /// Where each horizontal tap reads.
+    pub(super) offsets: Vec<usize>,
+    /// Phases of a scratch row, and the length of one.
+    phases: usize,
+    phase_len: usize,
+    /// Samples that a phase holds beyond one a result.
+    reach: usize,
+}
+
+impl Geometry {
+    /// For tiles of at most `width` columns.
+    fn new(problem: &Correlate, width: usize) -> Self {
+        let [rows, cols] = &problem.axes;
+        let common = gcd(rows.stride, rows.dilation);
+        let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
+        let reach = place(cols.taps - 1).1;
+        let phase_len = width.next_multiple_of(MAX_LANES) + reach;
+        let offset = |tap| place(tap).0 * phase_len + place(tap).1;
+        Self {
+            step: rows.dilation / common,
+            advance: rows.stride / common,
+            offsets: (0..cols.taps).map(offset).collect(),
+            phases: cols.stride.min(cols.span()),
+            phase_len,
+            reach,
+        }
+    }
+
+    /// Accumulators of a scratch row.
+    fn row_len(&self) -> usize {
+        self.phases * self.phase_len
+    }
+
+    /// Source rows that `r` result rows of a block read from a source of `taps` rows.
+    pub(super) fn rows_for(&self, r: usize, taps: usize) -> usize {
+        (r - 1) * self.advance + taps
+    }
+}
+
+const fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// A problem with its typed weights, ready to be run tile by tile.
+struct Job<'p, A: Accumulator, I: Inner> {
+    problem: &'p Correlate,
+    src: &'p Src<'p>,
+    geometry: Geometry,
+    components: Vec<(Vec<Source<A>>, I::Prepared<A>)>,
+}
+
+/// Runs a problem tile by tile with the arithmetic of `I` between rows in and rows out.
+pub(super) fn run<I: Inner>(
+    problem: &Correlate,
+    src: &Src<'_>,
+    dst: &mut Dst<'_>,
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    let planes = src.planes();
+    let workers = schedule.workers.at_most((problem.nanoseconds() * planes as f64 / GRAIN) as usize);
+    let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));
+    let tiles = Tiles::new(dst, size);
+    let workers = workers.at_most(tiles.count());
+    let isa = schedule.isa;
+    dispatch_arithmetic!(problem.arithmetic, |L| {
+        let geometry = Geometry::new(problem, size[1].min(problem.axes[1].dst.max(1)));
+        let components = (problem.components::<<L as Lane>::Elem>().into_iter())
+            .map(|sources| {
+                let prepared = I::prepare(&sources, &geometry);
+                (sources, prepared)
+            })
+            .collect();
+        let job = Job::<_, I> { problem, src, geometry, components };
+        workers.drain(
+            || tiles.take(),
+            |mut tile| isa.dispatch(TileKernel::<'_, '_, '_, L, I> { job: &job, tile: &mut tile }),
+        )
+    })
+}
+
+/// Rows and columns of a tile: wide enough to amortise its edges, few enough bytes to stay in L2,
+/// and at least four tiles a thread, so that they end together.
+fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [usize; 2] {
+    let [rows, cols] = &problem.axes;
+    let row_bytes = WARM / (rows.taps + ROWS);
+    let width = (row_bytes / problem.arithmetic.size() / 64 * 64).clamp(256, 4096);
+    let columns = cols.dst.div_ceil(width).max(1);
+    // Equal columns rather than a narrow last one.
+    let width = cols.dst.div_ceil(columns).next_multiple_of(64);
+    let wanted = (4 * threads).div_ceil(planes.max(1) * columns).max(1);
+    // A strip brings in `taps` rows before its first result: make it several times as high.
+    let least = (4 * rows.taps).max(8 * ROWS);
+    let height = if threads == 1 { rows.dst } else { rows.dst.div_ceil(wanted).max(least) };
+    [height.next_multiple_of(ROWS), width]
+}
+
+/// A tile as a computation to be compiled for each instruction set.
+struct TileKernel<'k, 'p, 't, L: Lane, I: Inner> {
+    job: &'k Job<'p, L::Elem, I>,
+    tile: &'k mut Tile<'t>,
+}
+
+impl<L: Lane<Elem: Rows>, I: Inner> Kernel for TileKernel<'_, '_, '_, L, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // 12 sums of 16 registers, or 24 of 32.
+        if S::REGISTERS == 32 {
+            self.job.tile::<S, L::Vector<S>, 4>(simd, self.tile);
+        } else {
+            self.job.tile::<S, L::Vector<S>, 2>(simd, self.tile);
+        }
+    }
+}
+
+impl<A: Rows, I: Inner> Job<'_, A, I> {
+    /// Computes one tile.
+    fn tile<S: Simd, V: Vector<Elem = A>, const NV: usize>(&self, simd: S, tile: &mut Tile<'_>) {
+        for (component, (sources, _)) in self.components.iter().enumerate() {
+            let planes: Vec<_> =
+                sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
+            let interior = self.interior::<V>(&planes, &tile.cols);
+            let edges = [
+                (tile.cols.start..interior.start, false),
+                (interior.clone(), true),
+                (interior.end..tile.cols.end, false),
+            ];
+            for (cols, lent) in edges {
+                if !cols.is_empty() && !tile.rows.is_empty() {
+                    self.strip::<S, V, NV>(simd, component, &planes, tile, cols, lent);
+                }
+            }
+        }
+    }
+
+    /// The columns whose windows lie inside rows that can be lent, in whole vectors.
+    fn interior<V: Vector<Elem = A>>(&self, planes: &[Plane<'_>], cols: &Range<usize>) -> Range<usize> {
+        let axis = &self.problem.axes[1];
+        let none = cols.end..cols.end;
+        if axis.stride != 1 || !planes.iter().all(Plane::lends::<A>) {
+            return none;
+        }
+        let first = axis.before.max(0) as usize;
+        let end = axis.src as isize + axis.before - (axis.span() as isize - 1);
+        let start = cols.start.max(first);
+        let end = cols.end.min(end.max(0) as usize);
+        if start >= end {
+            return none;
+        }
+        start..start + (end - start) / V::LANES * V::LANES
+    }
+
+    fn strip<S: Simd, V: Vector<Elem = A>, const NV: usize>(
+        &self,
+        simd: S,
+        component: usize,
+        planes: &[Plane<'_>],
+        tile: &mut Tile<'_>,
+        cols: Range<usize>,
+        lent: bool,
+    ) {
+        let geometry = &self.geometry;
+        let axis = &self.problem.axes[0];
+        let width = cols.len().next_multiple_of(V::LANES);
+        let slots = geometry.rows_for(ROWS, axis.taps);
+        let row_len = geometry.row_len();
+        let ring_len = if lent { 0 } else { slots * row_len };
+        // A lent strip needs a row of the constant at most.
+        let outside_len = if lent { row_len } else { 0 };
+        let (sources, _) = &self.components[component];
+        let direct = tile.lends::<A>();
+        let out_len = if direct { 0 } else { width };
+        alloc::scratch(
+            [ring_len * planes.len(), outside_len * planes.len(), out_len * ROWS],
+            |[ring, outside, out]| {
+                for (s, row) in outside.chunks_exact_mut(row_len).enumerate() {
+                    row.fill(self.problem.outside(sources[s].component));
+                }
+                let outside = &*outside;
+                for phase in 0..geometry.step.min(tile.rows.len()) {
+                    let first = tile.rows.start + phase;
+                    let count = (tile.rows.len() - phase).div_ceil(geometry.step);
+                    let base = (first * axis.stride) as isize - axis.before;
+                    let mut filled = 0;
+                    let mut done = 0;
+                    while done < count {
+                        let rows = match count - done {
+                            ROWS.. => ROWS,
+                            2.. => 2,
+                            _ => 1,
+                        };
+                        let (from, per_source) = (done * geometry.advance, geometry.rows_for(rows, axis.taps));
+                        let source_row = |unit: usize| {
+                            self.problem.border[0].index(base + (unit * axis.dilation) as isize, axis.src)
+                        };
+                        if !lent {
+                            for unit in filled.max(from)..from + per_source {
+                                for (s, plane) in planes.iter().enumerate() {
+                                    let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
+                                    let value = self.problem.outside(sources[s].component);
+                                    let y = source_row(unit);
+                                    // The two vectorize() here and in `block` are where the code
+                                    // of an instruction set begins: all below them is inlined.
+                                    simd.vectorize(#[inline(always)] || self.bring(plane, y, cols.clone(), value, slot));
+                                }
+                            }
+                            filled = from + per_source;
+                        }
+                        let ring = &*ring;
+                        let lend = |s: usize, unit: usize| -> &[A] {
+                            if !lent {
+                                return &ring[(s * slots + unit % slots) * row_len..][..row_len];
+                            }
+                            let start = (cols.start as isize - self.problem.axes[1].before) as usize;
+                            let reach = width + geometry.reach;
+                            source_row(unit)
+                                .and_then(|y| planes[s].lend(y, start..start + reach))
+                                .unwrap_or(&outside[s * row_len..][..row_len])
+                        };
+                        let rows_in: Vec<&[A]> = (0..planes.len())
+                            .flat_map(|s| (from..from + per_source).map(move |unit| (s, unit)))
+                            .map(|(s, unit)| lend(s, unit))
+                            .collect();
+                        let window = Window { rows: &rows_in, width };
+                        let y = first + done * geometry.step;
+                        match rows {
+                            ROWS => self.block::<S, V, NV, ROWS>(simd, component, &window, tile, y, cols.clone(), out),
+                            2 => self.block::<S, V, NV, 2>(simd, component, &window, tile, y, cols.clone(), out),
+                            _ => self.block::<S, V, NV, 1>(simd, component, &window, tile, y, cols.clone(), out),
+                        }
+                        done += rows;
+                    }
+                }
+            },
+        );
+    }
+
+    /// Computes and writes the result rows `y, y + step, ...`.
+    #[expect(clippy::too_many_arguments, reason = "the state of the walk, which lives nowhere else")]
+    fn block<S: Simd, V: Vector<Elem = A>, const NV: usize, const R: usize>(
+        &self,
+        simd: S,
+        component: usize,
+        window: &Window<'_, A>,
+        tile: &mut Tile<'_>,
+        y: usize,
+        cols: Range<usize>,
+        out: &mut [A],
+    ) {
+        let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
+        if let Some(rows) = tile.lend_rows::<A, R>(y, step, cols.clone()) {
+            simd.vectorize(#[inline(always)] || I::block::<V, NV, R>(prepared, window, rows));
+            return;
+        }
+        let mut chunks = out.chunks_exact_mut(window.width);
+        let rows: [&mut [A]; R] = std::array::from_fn(|_| chunks.next().expect("a scratch row for each"));
+        simd.vectorize(#[inline(always)] || I::block::<V, NV, R>(prepared, window, rows));
+        for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
+            let row = &mut row[..cols.len()];
+            simd.vectorize(#[inline(always)] || tile.write(component, y + r * step, cols.start, row, self.problem.finish));
+        }
+    }
+
+    /// Brings the samples that result columns `cols` read from source row `y` into `slot`.
+    #[inline(always)]
+    fn bring(&self, plane: &Plane<'_>, y: Option<usize>, cols: Range<usize>, outside: A, slot: &mut [A]) {
+        let Geometry { phases, phase_len, reach, .. } = self.geometry;
+        let axis = &self.problem.axes[1];
+        let Some(y) = y else { return slot.fill(outside) };
+        for (phase, into) in slot.chunks_exact_mut(phase_len).take(phases).enumerate() {
+            let into = &mut into[..cols.len() + reach];
+            let start = (cols.start * axis.stride + phase) as isize - axis.before;
+            widen(plane, y, start, axis.stride, self.problem.border[1], outside, into);
+        }
+    }
+}
+
+/// Widens the samples at `start, start + step, ...` of row `y`, continued by `border`.
+#[inline(always)]
+fn widen<A: Rows>(
+    plane: &Plane<'_>,
+    y: usize,
+    start: isize,
+    step: usize,
+    border: Border,
+    outside: A,
+    into: &mut [A],
+) {
+    let n = plane.shape()[1];
+    let inside = |limit: isize| {
+        // The first index i with start + i * step >= limit.
+        ((limit - start).max(0) as usize).div_ceil(step).min(into.len())
+    };
+    let (first, end) = (inside(0), inside(n as isize));
+    let (before, rest) = into.split_at_mut(first);
+    let (middle, after) = rest.split_at_mut(end - first);
+    if !middle.is_empty() {
+        plane.read(y, (start + (first * step) as isize) as usize, step, middle);
+    }
+    let edge = |samples: &mut [A], from: usize| {
+        for (i, sample) in samples.iter_mut().enumerate() {
+            match border.index(start + ((from + i) * step) as isize, n) {
+                None => *sample = outside,
+                Some(x) => plane.read(y, x, 1, std::slice::from_mut(sample)),
+            }
+        }
+    };
+    edge(before, 0);
+    edge(after, end);
+}

@@ -1,0 +1,225 @@
+//! Threads: how many, whose, and how work is shared among them. The only file that names the pool.
+//!
+//! The calling thread takes part. Helpers come from a pool that belongs to this process id: after a
+//! `fork` the child finds that its pool is another process's and makes one of its own. Work is a
+//! queue of tasks that each thread draws from until it is empty, so the answer can't depend on who
+//! drew what.
+#![expect(unsafe_code, reason = "keeps the pool behind an atomic pointer, which a fork can't leave locked")]
+
+use crate::Error;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The largest number of threads that may be asked for.
+const MOST: usize = 1024;
+
+/// 0: not set, ask the environment and the affinity.
+static PROCESS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static THREAD: Cell<usize> = const { Cell::new(0) };
+}
+
+fn checked(threads: usize) -> Result<usize, Error> {
+    if (1..=MOST).contains(&threads) {
+        Ok(threads)
+    } else {
+        Err(Error::Value(format!(
+            "the number of threads must be 1 to {MOST}, or -1 for every core. Received: {threads}."
+        )))
+    }
+}
+
+/// Threads that this process may run at once: its affinity, and what a container allows.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Threads that a call uses when it names no number: the calling thread's override, then the
+/// process's setting, then `FERROCONV_NUM_THREADS`, then the affinity.
+pub fn num_threads() -> usize {
+    match (THREAD.get(), PROCESS.load(Ordering::Relaxed)) {
+        (0, 0) => std::env::var("FERROCONV_NUM_THREADS")
+            .ok()
+            .and_then(|n| n.trim().parse().ok())
+            .filter(|n| (1..=MOST).contains(n))
+            .unwrap_or_else(cores),
+        (0, process) => process,
+        (thread, _) => thread,
+    }
+}
+
+/// Sets the process's number of threads.
+///
+/// # Errors
+/// [`Error::Value`] outside 1 to 1024.
+pub fn set_num_threads(threads: usize) -> Result<(), Error> {
+    PROCESS.store(checked(threads)?, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Overrides the number for calls from this thread (`None` ends that). Gives back the override
+/// that was in force.
+///
+/// # Errors
+/// [`Error::Value`] outside 1 to 1024.
+pub fn override_num_threads(threads: Option<usize>) -> Result<Option<usize>, Error> {
+    let threads = threads.map(checked).transpose()?;
+    let before = THREAD.replace(threads.unwrap_or(0));
+    Ok((before > 0).then_some(before))
+}
+
+/// The threads of one call.
+#[derive(Clone, Copy)]
+pub struct Workers<'a> {
+    threads: usize,
+    interrupted: Option<&'a (dyn Fn() -> bool + Sync + 'a)>,
+}
+
+impl std::fmt::Debug for Workers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workers").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Workers<'a> {
+    /// So many threads (`None`: [`num_threads`]).
+    ///
+    /// # Errors
+    /// [`Error::Value`] outside 1 to 1024.
+    pub fn new(threads: Option<usize>) -> Result<Self, Error> {
+        let threads = threads.map_or_else(|| Ok(num_threads()), checked)?;
+        Ok(Self { threads, interrupted: None })
+    }
+
+    /// Asks `interrupted` now and then, on the calling thread, whether to give up.
+    #[must_use]
+    pub fn with_interrupt(self, interrupted: &'a (dyn Fn() -> bool + Sync + 'a)) -> Self {
+        Self { interrupted: Some(interrupted), ..self }
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// No more than `most` threads (but one at least).
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Self {
+        Self { threads: self.threads.min(most).max(1), ..self }
+    }
+
+    /// Runs `work` on every task that `next` yields until it yields none.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the caller asked to give up; tasks not begun are left undone.
+    pub fn drain<T>(
+        &self,
+        next: impl Fn() -> Option<T> + Sync,
+        work: impl Fn(T) + Sync,
+    ) -> Result<(), Error> {
+        let stop = AtomicBool::new(false);
+        let helper = || {
+            while !stop.load(Ordering::Relaxed)
+                && let Some(task) = next()
+            {
+                work(task);
+            }
+        };
+        let caller = || {
+            let mut asked = Instant::now();
+            while let Some(task) = next() {
+                work(task);
+                if let Some(interrupted) = self.interrupted
+                    && asked.elapsed() > POLL
+                {
+                    if interrupted() {
+                        stop.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                    asked = Instant::now();
+                }
+            }
+        };
+        if self.threads == 1 {
+            caller();
+        } else {
+            pool(self.threads - 1).in_place_scope(|scope| {
+                for _ in 1..self.threads {
+                    scope.spawn(|_| helper());
+                }
+                caller();
+            });
+        }
+        if stop.into_inner() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// How long the calling thread works between two looks at whether it was interrupted.
+const POLL: Duration = Duration::from_millis(50);
+
+struct Pool {
+    process: u32,
+    helpers: usize,
+    threads: rayon::ThreadPool,
+}
+
+/// This process's pool, with `helpers` threads at least.
+///
+/// A pool that is too small, or a parent process's, is replaced and leaked: other callers may still
+/// be inside it. That happens once a fork and once each time a larger number is asked for.
+fn pool(helpers: usize) -> &'static rayon::ThreadPool {
+    static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+    let process = std::process::id();
+    loop {
+        let current = POOL.load(Ordering::Acquire);
+        // SAFETY: null, or a pool that was leaked below and so lives for ever.
+        if let Some(pool) = unsafe { current.as_ref() }
+            && pool.process == process
+            && pool.helpers >= helpers
+        {
+            return &pool.threads;
+        }
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(helpers)
+            .thread_name(|i| format!("ferroconv-{i}"))
+            .build()
+            .expect("the operating system starts a thread");
+        let made = Box::into_raw(Box::new(Pool { process, helpers, threads }));
+        if POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: made just above and shown to no one.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_done_once_whatever_the_number_of_threads() {
+        for threads in [1, 2, 3, 7] {
+            let next = AtomicUsize::new(0);
+            let done: Vec<_> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+            let workers = Workers::new(Some(threads)).unwrap();
+            workers
+                .drain(
+                    || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < 100),
+                    |i| {
+                        done[i].fetch_add(1, Ordering::Relaxed);
+                    },
+                )
+                .unwrap();
+            assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_work() {
+        let workers = Workers::new(Some(1)).unwrap().with_interrupt(&|| true);
+        let result = workers.drain(|| Some(()), |()| std::thread::sleep(Duration::from_millis(5)));
+        assert_eq!(result, Err(Error::Interrupted));
+    }
+}

@@ -1,0 +1,147 @@
+//! Ordered lists of implementations, one an operation: everything that chooses, explains, tests or
+//! times an implementation walks its list.
+
+use crate::Error;
+use crate::isa::Isa;
+use crate::ops;
+use crate::parallel::Workers;
+use crate::view::{Dst, Src};
+
+/// Why an implementation can't take a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject(pub &'static str);
+
+/// How a plan is carried out; never what it computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule<'a> {
+    /// The instruction set.
+    pub isa: Isa,
+    /// The threads.
+    pub workers: Workers<'a>,
+    /// Rows and columns of a tile, where the implementation's own choice is not wanted (tests).
+    pub tile: Option<[usize; 2]>,
+}
+
+/// One way to solve the problems of one operation.
+pub trait Implementation<P>: Sync {
+    /// The name, as in `correlate/direct/f32/x86-64-v3`.
+    fn name(&self) -> &'static str;
+    /// Estimated nanoseconds on one thread, for choosing among those that accept.
+    ///
+    /// # Errors
+    /// The reason why it can't take the problem.
+    fn cost(&self, problem: &P) -> Result<f64, Reject>;
+    /// Solves the problem.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the caller asked to give up.
+    fn run(&self, problem: &P, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error>;
+}
+
+/// The choice of an implementation, in words.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The problem.
+    pub problem: String,
+    /// The id of the implementation that runs.
+    pub chosen: String,
+    /// Threads, at most.
+    pub threads: usize,
+    /// How far a result may be from the exact one.
+    pub bound: String,
+    /// Every implementation: its id, and its estimated nanoseconds or the reason of its refusal.
+    pub candidates: Vec<(String, Option<f64>, String)>,
+}
+
+/// An operation: its name and its implementations.
+pub trait Operation: Sized + 'static {
+    /// The name, first part of an implementation's id.
+    const NAME: &'static str;
+    /// The implementations.
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>];
+
+    /// The problem in a line: shapes, dtypes, window.
+    fn describe(&self) -> String;
+
+    /// How far a result may be from the exact one, in words.
+    fn bound(&self) -> String;
+
+    /// What the id says between the implementation's and the instruction set's name.
+    fn arithmetic(&self) -> &'static str;
+
+    /// Every implementation with its cost or its refusal.
+    fn candidates(&self) -> Vec<(&'static dyn Implementation<Self>, Result<f64, Reject>)> {
+        Self::IMPLEMENTATIONS.iter().map(|&i| (i, i.cost(self))).collect()
+    }
+
+    /// The cheapest implementation that accepts.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if none does, with every reason.
+    fn select(&self) -> Result<&'static dyn Implementation<Self>, Error> {
+        let mut best: Option<(&'static dyn Implementation<Self>, f64)> = None;
+        for &candidate in Self::IMPLEMENTATIONS {
+            if let Ok(cost) = candidate.cost(self)
+                && best.is_none_or(|(_, least)| cost < least)
+            {
+                best = Some((candidate, cost));
+            }
+        }
+        best.map(|(chosen, _)| chosen).ok_or_else(|| {
+            let reasons: Vec<_> = (self.candidates().into_iter())
+                .filter_map(|(i, cost)| Some(format!("{}: {}", i.name(), cost.err()?.0)))
+                .collect();
+            Error::Unsupported(format!("no implementation takes this problem. {}.", reasons.join("; ")))
+        })
+    }
+
+    /// What would be run, and why nothing else.
+    fn explain(&self, schedule: &Schedule<'_>) -> Explanation {
+        let id = |i: &dyn Implementation<Self>| self.id(i, schedule.isa);
+        Explanation {
+            problem: self.describe(),
+            chosen: self.select().map_or_else(|e| e.to_string(), id),
+            threads: schedule.workers.threads(),
+            bound: self.bound(),
+            candidates: (self.candidates().into_iter())
+                .map(|(i, cost)| match cost {
+                    Ok(nanoseconds) => (id(i), Some(nanoseconds), String::new()),
+                    Err(Reject(reason)) => (id(i), None, reason.to_owned()),
+                })
+                .collect(),
+        }
+    }
+
+    /// The id of an implementation: `operation/implementation/arithmetic/isa`.
+    fn id(&self, implementation: &dyn Implementation<Self>, isa: Isa) -> String {
+        format!("{}/{}/{}/{}", Self::NAME, implementation.name(), self.arithmetic(), isa.name())
+    }
+}
+
+impl Operation for ops::correlate::Correlate {
+    const NAME: &'static str = "correlate";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
+        &[&ops::folded::Folded, &ops::direct::Direct];
+
+    fn describe(&self) -> String {
+        let [[ih, iw], [kh, kw]] = [self.axes.map(|a| a.src), self.taps.shape()];
+        let [rows, cols] = self.border.map(crate::border::Border::name);
+        let [oh, ow] = self.output();
+        format!(
+            "{kh}x{kw} window over {ih}x{iw} {} to {oh}x{ow} {}, border {rows}/{cols}",
+            self.src.name(),
+            self.dst.name()
+        )
+    }
+
+    fn bound(&self) -> String {
+        match self.error_bound() {
+            0.0 => "exact".into(),
+            bound => format!("within {bound:.2e} x sum |w x| of the exact sum, before rounding to the dtype"),
+        }
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        self.arithmetic.name()
+    }
+}

@@ -1,0 +1,125 @@
+//! The vector trait, a file for each instruction set, and the register tile that they feed.
+//!
+//! This folder holds the project's only intrinsics. An algorithm elsewhere is written once, generic
+//! over [`Simd`]; an instruction set's file only says how its vectors add, multiply and load. A token
+//! (`V3`, `V4`, ...) can be made only where the CPU has the instructions: holding one is the proof
+//! that they may be executed.
+
+mod portable;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use portable::{Lanes, Scalar};
+#[cfg(target_arch = "aarch64")]
+pub use portable::Neon;
+pub use tile::{Program, load_tile, store_tile};
+#[cfg(target_arch = "x86_64")]
+pub use x86::{V3, V4};
+
+use crate::dtype::Accumulator;
+
+/// An instruction set: the proof that it is there, and its vectors.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// Vector registers: 16 or 32. Register tiles are sized by it.
+    const REGISTERS: usize;
+    /// Vectors of `f32`; multiply-add is fused where the instruction set can.
+    type F32: Vector<Elem = f32>;
+    /// Vectors of `f64`, likewise.
+    type F64: Vector<Elem = f64>;
+    /// Vectors of `f64` whose multiply-add rounds the product first, as C without contraction does.
+    type F64Unfused: Vector<Elem = f64>;
+    /// Vectors of `i32`, wrapping.
+    type I32: Vector<Elem = i32>;
+    /// Vectors of `i64`, wrapping.
+    type I64: Vector<Elem = i64>;
+    /// Vectors of `i128`, wrapping.
+    type I128: Vector<Elem = i128>;
+
+    /// The token, if this CPU has the instruction set.
+    fn detect() -> Option<Self>;
+
+    /// Runs `f` compiled with the instruction set's features. `f`, and all that it calls, must be
+    /// `#[inline(always)]` to be part of that compilation.
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
+}
+
+/// Lanes of the longest vector of any instruction set.
+pub const MAX_LANES: usize = 16;
+
+/// A vector of accumulators.
+pub trait Vector: Copy {
+    /// One lane.
+    type Elem: Accumulator;
+    /// Lanes.
+    const LANES: usize;
+
+    /// `x` in every lane.
+    fn splat(x: Self::Elem) -> Self;
+    /// Reads `LANES` elements; any alignment.
+    ///
+    /// # Safety
+    /// - `from` is valid for reading `LANES` elements.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a tile, not once a load")]
+    unsafe fn load(from: *const Self::Elem) -> Self;
+    /// Writes `LANES` elements; any alignment.
+    ///
+    /// # Safety
+    /// - `to` is valid for writing `LANES` elements.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a tile, not once a store")]
+    unsafe fn store(self, to: *mut Self::Elem);
+    /// `self + a * b`, lane by lane.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// `self + other`, lane by lane.
+    fn add(self, other: Self) -> Self;
+    /// `self - other`, lane by lane.
+    fn sub(self, other: Self) -> Self;
+}
+
+/// A kind of [`Arithmetic`](crate::dtype::Arithmetic) as a type: its accumulator, and its vector in
+/// each instruction set.
+pub trait Lane: 'static {
+    /// The accumulator.
+    type Elem: Accumulator;
+    /// The vector that the instruction set `S` has for it.
+    type Vector<S: Simd>: Vector<Elem = Self::Elem>;
+}
+
+macro_rules! lanes {
+    ($($variant:ident, $elem:ty;)*) => {
+        /// The kinds of arithmetic, as types.
+        pub mod lane {
+            use super::{Lane, Simd};
+            $(
+                #[doc = concat!("`Arithmetic::", stringify!($variant), "`.")]
+                #[derive(Debug)]
+                pub enum $variant {}
+                impl Lane for $variant {
+                    type Elem = $elem;
+                    type Vector<S: Simd> = S::$variant;
+                }
+            )*
+        }
+    };
+}
+
+lanes! { F32, f32; F64, f64; F64Unfused, f64; I32, i32; I64, i64; I128, i128; }
+
+/// Runs `$body` with `$L` standing for the [`Lane`](crate::simd::Lane) of `$arithmetic`.
+#[macro_export]
+macro_rules! dispatch_arithmetic {
+    ($arithmetic:expr, |$L:ident| $body:expr) => {{
+        use $crate::dtype::Arithmetic;
+        use $crate::simd::lane;
+        match $arithmetic {
+            Arithmetic::F32 => { type $L = lane::F32; $body }
+            Arithmetic::F64 => { type $L = lane::F64; $body }
+            Arithmetic::F64Unfused => { type $L = lane::F64Unfused; $body }
+            Arithmetic::I32 => { type $L = lane::I32; $body }
+            Arithmetic::I64 => { type $L = lane::I64; $body }
+            Arithmetic::I128 => { type $L = lane::I128; $body }
+        }
+    }};
+}

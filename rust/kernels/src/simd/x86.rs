@@ -1,0 +1,132 @@
+//! AVX2 with FMA (`x86-64-v3`) and AVX-512 (`x86-64-v4`): the only x86 intrinsics in the project.
+//!
+//! The features that `detect` asks for and those that `vectorize` enables are the same tokens.
+#![expect(unsafe_code, reason = "intrinsics; each is reached through a token that detection made")]
+
+use super::portable::Lanes;
+use super::{Simd, Vector};
+use std::arch::x86_64::*;
+
+macro_rules! token {
+    ($(#[$doc:meta])* $token:ident, $registers:literal, [$($feature:tt),*],
+     $f32:ty, $f64:ty, $unfused:ty, $i32:ty, $i64:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $token(());
+
+        impl Simd for $token {
+            const REGISTERS: usize = $registers;
+            type F32 = $f32;
+            type F64 = $f64;
+            type F64Unfused = $unfused;
+            type I32 = $i32;
+            type I64 = $i64;
+            type I128 = Lanes<i128, 1, false>;
+
+            #[inline]
+            fn detect() -> Option<Self> {
+                ($(is_x86_feature_detected!($feature))&&*).then_some(Self(()))
+            }
+            #[inline(always)]
+            fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+                $(#[target_feature(enable = $feature)])*
+                fn enter<R>(f: impl FnOnce() -> R) -> R {
+                    f()
+                }
+                // SAFETY: a token is made by `detect` alone, which found every feature.
+                unsafe { enter(f) }
+            }
+        }
+    };
+}
+
+token! {
+    /// AVX2, FMA, F16C and BMI.
+    V3, 16, ["avx2", "fma", "f16c", "bmi1", "bmi2"],
+    F32x8, F64x4, F64x4Unfused, I32x8, I64x4
+}
+token! {
+    /// AVX-512 F, BW, DQ and VL, on top of `x86-64-v3`.
+    V4, 32, ["avx2", "fma", "f16c", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
+    F32x16, F64x8, F64x8Unfused, I32x16, I64x8
+}
+
+macro_rules! vector {
+    ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
+     $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr) => {
+        #[doc = concat!(stringify!($lanes), " lanes of `", stringify!($elem), "`.")]
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name($reg);
+
+        // SAFETY, for each block below: a vector type is only named through a token's associated
+        // types, inside `vectorize`, so the CPU has the instruction.
+        impl Vector for $name {
+            type Elem = $elem;
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            fn splat(x: $elem) -> Self {
+                // SAFETY: see the note on this impl.
+                Self(unsafe { $splat(x) })
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $elem) -> Self {
+                // SAFETY: the caller vouches for the elements; an unaligned load.
+                Self(unsafe { $load(from.cast::<$ptr>()) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $elem) {
+                // SAFETY: the caller vouches for the elements; an unaligned store.
+                unsafe { $store(to.cast::<$ptr>(), self.0) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                let ($acc, $a, $b) = (self.0, a.0, b.0);
+                // SAFETY: see the note on this impl.
+                Self(unsafe { $mul_add })
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                // SAFETY: see the note on this impl.
+                Self(unsafe { $add(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                // SAFETY: see the note on this impl.
+                Self(unsafe { $sub(self.0, other.0) })
+            }
+        }
+    };
+}
+
+/// The low 64 bits of 64-bit products, which AVX2 has no instruction for:
+/// `lo(a) lo(b) + ((lo(a) hi(b) + hi(a) lo(b)) << 32)`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mullo_epi64_avx2(a: __m256i, b: __m256i) -> __m256i {
+    let cross = _mm256_mullo_epi32(a, _mm256_shuffle_epi32::<0b10_11_00_01>(b));
+    let cross = _mm256_add_epi32(cross, _mm256_srli_epi64::<32>(cross));
+    _mm256_add_epi64(_mm256_mul_epu32(a, b), _mm256_slli_epi64::<32>(cross))
+}
+
+vector!(F32x8, f32, 8, __m256, f32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+    _mm256_add_ps, _mm256_sub_ps, |acc, a, b| _mm256_fmadd_ps(a, b, acc));
+vector!(F64x4, f64, 4, __m256d, f64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
+    _mm256_add_pd, _mm256_sub_pd, |acc, a, b| _mm256_fmadd_pd(a, b, acc));
+vector!(F64x4Unfused, f64, 4, __m256d, f64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
+    _mm256_add_pd, _mm256_sub_pd, |acc, a, b| _mm256_add_pd(acc, _mm256_mul_pd(a, b)));
+vector!(I32x8, i32, 8, __m256i, __m256i, _mm256_set1_epi32, _mm256_loadu_si256, _mm256_storeu_si256,
+    _mm256_add_epi32, _mm256_sub_epi32, |acc, a, b| _mm256_add_epi32(acc, _mm256_mullo_epi32(a, b)));
+vector!(I64x4, i64, 4, __m256i, __m256i, _mm256_set1_epi64x, _mm256_loadu_si256, _mm256_storeu_si256,
+    _mm256_add_epi64, _mm256_sub_epi64, |acc, a, b| _mm256_add_epi64(acc, mullo_epi64_avx2(a, b)));
+
+vector!(F32x16, f32, 16, __m512, f32, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+    _mm512_add_ps, _mm512_sub_ps, |acc, a, b| _mm512_fmadd_ps(a, b, acc));
+vector!(F64x8, f64, 8, __m512d, f64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
+    _mm512_add_pd, _mm512_sub_pd, |acc, a, b| _mm512_fmadd_pd(a, b, acc));
+vector!(F64x8Unfused, f64, 8, __m512d, f64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
+    _mm512_add_pd, _mm512_sub_pd, |acc, a, b| _mm512_add_pd(acc, _mm512_mul_pd(a, b)));
+vector!(I32x16, i32, 16, __m512i, __m512i, _mm512_set1_epi32, _mm512_loadu_si512, _mm512_storeu_si512,
+    _mm512_add_epi32, _mm512_sub_epi32, |acc, a, b| _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b)));
+vector!(I64x8, i64, 8, __m512i, __m512i, _mm512_set1_epi64, _mm512_loadu_si512, _mm512_storeu_si512,
+    _mm512_add_epi64, _mm512_sub_epi64, |acc, a, b| _mm512_add_epi64(acc, _mm512_mullo_epi64(a, b)));

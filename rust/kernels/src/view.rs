@@ -1,0 +1,506 @@
+//! Borrowed strided arrays: the one place where an array's memory is touched.
+//!
+//! A [`Src`] is read and a [`Dst`] is written in rows. Both know their dtype only at run time; a row
+//! is widened to, or narrowed from, whatever accumulator the caller's arithmetic has, and is lent
+//! without a copy where it is stored as that already. A [`Dst`] is written through [`Tile`]s,
+//! rectangles that [`Tiles`] hands out once each, so that threads can't write the same element.
+#![expect(unsafe_code, reason = "turns checked positions in a strided array into memory accesses")]
+
+use crate::Error;
+use crate::dispatch_dtype;
+use crate::dtype::{Accumulator, Convert, DType, Element, Finish, Kind, Overflow, Rounding};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Shape and strides (in bytes) of an array whose last two axes are an image's rows and columns.
+#[derive(Clone, Debug)]
+struct Layout {
+    dtype: DType,
+    shape: Vec<usize>,
+    strides: Vec<isize>,
+}
+
+impl Layout {
+    fn image(&self) -> ([usize; 2], [isize; 2]) {
+        let n = self.shape.len() - 2;
+        (
+            [self.shape[n], self.shape[n + 1]],
+            [self.strides[n], self.strides[n + 1]],
+        )
+    }
+
+    fn planes(&self) -> usize {
+        self.shape[..self.shape.len() - 2].iter().product()
+    }
+
+    /// Bytes from the array's first element to that of plane `index` (counted in C order).
+    fn plane_offset(&self, mut index: usize) -> isize {
+        let outer = self.shape.len() - 2;
+        let mut offset = 0;
+        for axis in (0..outer).rev() {
+            offset += (index % self.shape[axis]) as isize * self.strides[axis];
+            index /= self.shape[axis];
+        }
+        offset
+    }
+
+    fn new(dtype: DType, shape: Vec<usize>, strides: Vec<isize>) -> Result<Self, Error> {
+        if shape.len() < 2 || shape.len() != strides.len() {
+            return Err(Error::Value(format!(
+                "an image has two axes at least. Received: {} axes.",
+                shape.len()
+            )));
+        }
+        shape
+            .iter()
+            .try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n.max(1)))
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+            .ok_or_else(|| {
+                Error::Value(format!("the array is larger than memory can be. Received: shape {shape:?}."))
+            })?;
+        Ok(Self { dtype, shape, strides })
+    }
+
+    /// Whether two positions of the array share memory: no axis may step less than the axes
+    /// below it reach.
+    fn overlaps_itself(&self) -> bool {
+        let mut axes: Vec<_> = (self.shape.iter().zip(&self.strides))
+            .filter(|&(&n, _)| n > 1)
+            .map(|(&n, &s)| (s.unsigned_abs(), n))
+            .collect();
+        axes.sort_unstable();
+        let mut reach = self.dtype.size();
+        for (stride, n) in axes {
+            if stride < reach {
+                return !self.shape.contains(&0);
+            }
+            reach += stride * (n - 1);
+        }
+        false
+    }
+}
+
+/// C-order strides in bytes.
+fn contiguous(dtype: DType, shape: &[usize]) -> Vec<isize> {
+    let mut step = dtype.size();
+    let mut strides = vec![0; shape.len()];
+    for (stride, &n) in strides.iter_mut().zip(shape).rev() {
+        *stride = step as isize;
+        step *= n.max(1);
+    }
+    strides
+}
+
+/// An array that is read.
+#[derive(Clone, Debug)]
+pub struct Src<'a> {
+    data: *const u8,
+    layout: Layout,
+    lifetime: PhantomData<&'a [u8]>,
+}
+
+// SAFETY: a shared borrow of plain numbers, read only.
+unsafe impl Send for Src<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Src<'_> {}
+
+impl<'a> Src<'a> {
+    /// Borrows an array by its address, shape and strides in bytes.
+    ///
+    /// # Safety
+    /// Every position of `shape` is readable memory for `'a`, and no one writes to it meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for fewer than two axes or a size beyond memory.
+    pub unsafe fn from_raw(
+        data: *const u8,
+        dtype: DType,
+        shape: Vec<usize>,
+        strides: Vec<isize>,
+    ) -> Result<Self, Error> {
+        Ok(Self { data, layout: Layout::new(dtype, shape, strides)?, lifetime: PhantomData })
+    }
+
+    /// Borrows a C-ordered slice.
+    ///
+    /// # Panics
+    /// If the slice's length is not the shape's size, or the shape has fewer than two axes.
+    pub fn from_slice<T: Element>(data: &'a [T], shape: &[usize]) -> Self {
+        assert_eq!(data.len(), shape.iter().product::<usize>(), "one element a position");
+        let layout = Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape))
+            .expect("two axes at least");
+        Self { data: data.as_ptr().cast(), layout, lifetime: PhantomData }
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.layout.dtype
+    }
+
+    /// The shape; the last two axes are the image's.
+    pub fn shape(&self) -> &[usize] {
+        &self.layout.shape
+    }
+
+    /// Images: the product of the other axes.
+    pub fn planes(&self) -> usize {
+        self.layout.planes()
+    }
+
+    /// One component (0, or 1 for the imaginary part) of image `index`, counted in C order.
+    ///
+    /// # Panics
+    /// If there is no such image or component.
+    pub fn plane(&self, index: usize, component: usize) -> Plane<'a> {
+        let dtype = self.layout.dtype;
+        assert!(index < self.planes() && component < dtype.components(), "a plane of the array");
+        let (shape, strides) = self.layout.image();
+        let offset = self.layout.plane_offset(index) + (component * dtype.component().size()) as isize;
+        Plane {
+            data: self.data.wrapping_offset(offset),
+            dtype: dtype.component(),
+            shape,
+            strides,
+            lifetime: PhantomData,
+        }
+    }
+}
+
+/// A real image that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    data: *const u8,
+    dtype: DType,
+    shape: [usize; 2],
+    strides: [isize; 2],
+    lifetime: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Plane<'a> {
+    /// Rows and columns.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    fn at(&self, y: usize, x: usize) -> *const u8 {
+        self.data
+            .wrapping_offset(y as isize * self.strides[0] + x as isize * self.strides[1])
+    }
+
+    /// Whether rows can be lent as slices of `A`.
+    pub fn lends<A: Accumulator>(&self) -> bool {
+        A::STORED_AS == Some(self.dtype)
+            && self.strides[1] == size_of::<A>() as isize
+            && self.strides[0] % align_of::<A>() as isize == 0
+            && self.data.addr() % align_of::<A>() == 0
+    }
+
+    /// Columns `cols` of row `y`, if rows can be lent.
+    ///
+    /// # Panics
+    /// If they are not inside the image.
+    #[inline(always)]
+    pub fn lend<A: Accumulator>(&self, y: usize, cols: Range<usize>) -> Option<&'a [A]> {
+        assert!(y < self.shape[0] && cols.end <= self.shape[1], "a row of the image");
+        // SAFETY: the positions are inside the array (just asserted), which is readable for 'a
+        // (`from_raw`); `lends` found dtype, unit step and alignment to be those of a slice of A.
+        self.lends::<A>()
+            .then(|| unsafe { std::slice::from_raw_parts(self.at(y, cols.start).cast(), cols.len()) })
+    }
+
+    /// Widens the samples `start, start + step, ...` of row `y` into `into`.
+    ///
+    /// # Panics
+    /// If a sample is not inside the image.
+    #[inline(always)]
+    pub fn read<A: Rows>(&self, y: usize, start: usize, step: usize, into: &mut [A]) {
+        let Some(last) = into.len().checked_sub(1) else { return };
+        assert!(
+            y < self.shape[0] && start < self.shape[1] && last <= (self.shape[1] - 1 - start) / step.max(1),
+            "samples of the image"
+        );
+        // SAFETY: first and last sample are inside the array, which is readable for 'a.
+        unsafe { A::read(self.dtype, self.at(y, start), self.strides[1] * step as isize, into) }
+    }
+}
+
+/// An array that is written.
+#[derive(Debug)]
+pub struct Dst<'a> {
+    data: *mut u8,
+    layout: Layout,
+    lifetime: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: an exclusive borrow of plain numbers.
+unsafe impl Send for Dst<'_> {}
+// SAFETY: a shared `Dst` can only be asked for its shape and, by `Tiles`, for disjoint tiles.
+unsafe impl Sync for Dst<'_> {}
+
+impl<'a> Dst<'a> {
+    /// Borrows an array by its address, shape and strides in bytes.
+    ///
+    /// # Safety
+    /// Every position of `shape` is writable memory for `'a`, and no one else touches it meanwhile.
+    /// It may be uninitialised.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for fewer than two axes, a size beyond memory, or positions that share
+    /// memory with each other.
+    pub unsafe fn from_raw(
+        data: *mut u8,
+        dtype: DType,
+        shape: Vec<usize>,
+        strides: Vec<isize>,
+    ) -> Result<Self, Error> {
+        let layout = Layout::new(dtype, shape, strides)?;
+        if layout.overlaps_itself() {
+            return Err(Error::Value(format!(
+                "the elements of out= must not share memory with each other. \
+                 Received: shape {:?} with strides {:?}.",
+                layout.shape, layout.strides
+            )));
+        }
+        Ok(Self { data, layout, lifetime: PhantomData })
+    }
+
+    /// Borrows a C-ordered slice.
+    ///
+    /// # Panics
+    /// If the slice's length is not the shape's size, or the shape has fewer than two axes.
+    pub fn from_slice<T: Element>(data: &'a mut [T], shape: &[usize]) -> Self {
+        assert_eq!(data.len(), shape.iter().product::<usize>(), "one element a position");
+        let layout = Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape))
+            .expect("two axes at least");
+        Self { data: data.as_mut_ptr().cast(), layout, lifetime: PhantomData }
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.layout.dtype
+    }
+
+    /// The shape; the last two axes are the image's.
+    pub fn shape(&self) -> &[usize] {
+        &self.layout.shape
+    }
+}
+
+/// A [`Dst`] cut into rectangles, each handed out once, to whichever thread asks next.
+#[derive(Debug)]
+pub struct Tiles<'d> {
+    data: *mut u8,
+    layout: &'d Layout,
+    size: [usize; 2],
+    grid: [usize; 2],
+    count: usize,
+    next: AtomicUsize,
+}
+
+// SAFETY: hands out disjoint rectangles of an exclusively borrowed array; the counter is atomic.
+unsafe impl Sync for Tiles<'_> {}
+
+impl<'d> Tiles<'d> {
+    /// Cuts every image of `dst` into tiles of at most `size`.
+    pub fn new(dst: &'d mut Dst<'_>, size: [usize; 2]) -> Self {
+        let (shape, _) = dst.layout.image();
+        let size = [size[0].max(1), size[1].max(1)];
+        let grid = [shape[0].div_ceil(size[0]), shape[1].div_ceil(size[1])];
+        Self {
+            data: dst.data,
+            layout: &dst.layout,
+            size,
+            grid,
+            count: dst.layout.planes() * grid[0] * grid[1],
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Tiles in all.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The next tile, in C order.
+    pub fn take(&self) -> Option<Tile<'_>> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        if index >= self.count {
+            return None;
+        }
+        let (image, strides) = self.layout.image();
+        let (per_plane, in_plane) = (self.grid[0] * self.grid[1], index % (self.grid[0] * self.grid[1]));
+        let plane = index / per_plane;
+        let range = |axis: usize, i: usize| {
+            let start = i * self.size[axis];
+            start..(start + self.size[axis]).min(image[axis])
+        };
+        Some(Tile {
+            plane,
+            rows: range(0, in_plane / self.grid[1]),
+            cols: range(1, in_plane % self.grid[1]),
+            data: self.data.wrapping_offset(self.layout.plane_offset(plane)),
+            dtype: self.layout.dtype,
+            strides,
+            lifetime: PhantomData,
+        })
+    }
+}
+
+/// A rectangle of one image of a [`Dst`], which no one else holds.
+#[derive(Debug)]
+pub struct Tile<'t> {
+    /// The image, counted in C order.
+    pub plane: usize,
+    /// The image's rows that it covers.
+    pub rows: Range<usize>,
+    /// The image's columns that it covers.
+    pub cols: Range<usize>,
+    data: *mut u8,
+    dtype: DType,
+    strides: [isize; 2],
+    lifetime: PhantomData<&'t mut [u8]>,
+}
+
+impl Tile<'_> {
+    /// The dtype of a component.
+    pub fn component_dtype(&self) -> DType {
+        self.dtype.component()
+    }
+
+    fn at(&self, component: usize, y: usize, x: usize) -> *mut u8 {
+        let offset = y as isize * self.strides[0]
+            + x as isize * self.strides[1]
+            + (component * self.dtype.component().size()) as isize;
+        self.data.wrapping_offset(offset)
+    }
+
+    /// Whether rows can be lent as slices of `A`.
+    pub fn lends<A: Accumulator>(&self) -> bool {
+        A::STORED_AS == Some(self.dtype)
+            && self.strides[1] == size_of::<A>() as isize
+            && self.strides[0] % align_of::<A>() as isize == 0
+            && self.data.addr() % align_of::<A>() == 0
+    }
+
+    fn check(&self, y: usize, cols: &Range<usize>) {
+        assert!(
+            self.rows.contains(&y) && self.cols.start <= cols.start && cols.end <= self.cols.end,
+            "a row of the tile"
+        );
+    }
+
+    /// Columns `cols` of the rows `first, first + step, ...`, if rows can be lent.
+    ///
+    /// # Panics
+    /// If they are not inside the tile or `step` is 0.
+    #[inline(always)]
+    pub fn lend_rows<A: Accumulator, const R: usize>(
+        &mut self,
+        first: usize,
+        step: usize,
+        cols: Range<usize>,
+    ) -> Option<[&mut [A]; R]> {
+        self.check(first, &cols);
+        self.check(first + (R - 1) * step, &cols);
+        assert!(step > 0, "distinct rows");
+        // SAFETY: the positions are inside the tile (just asserted), which is exclusively ours and
+        // whose elements don't share memory (`Dst::from_raw`); the rows are distinct; `lends` found
+        // dtype, unit step and alignment to be those of slices of A.
+        self.lends::<A>().then(|| {
+            std::array::from_fn(|r| unsafe {
+                std::slice::from_raw_parts_mut(self.at(0, first + r * step, cols.start).cast(), cols.len())
+            })
+        })
+    }
+
+    /// Stores `from` at row `y` from column `x` on.
+    ///
+    /// # Panics
+    /// If that is not inside the tile.
+    #[inline(always)]
+    pub fn write<A: Rows>(&mut self, component: usize, y: usize, x: usize, from: &mut [A], finish: Finish) {
+        if from.is_empty() {
+            return;
+        }
+        self.check(y, &(x..x + from.len()));
+        // SAFETY: first and last element are inside the tile, which is exclusively ours.
+        unsafe {
+            A::write(self.component_dtype(), self.at(component, y, x), self.strides[1], from, finish);
+        }
+    }
+}
+
+/// An accumulator whose rows can be widened from, and narrowed to, every dtype.
+pub trait Rows: Accumulator {
+    /// Widens `into.len()` elements that stand `step` bytes apart.
+    ///
+    /// # Safety
+    /// Each is readable.
+    unsafe fn read(dtype: DType, from: *const u8, step: isize, into: &mut [Self]);
+    /// Rounds (in place) and narrows to elements that stand `step` bytes apart.
+    ///
+    /// # Safety
+    /// Each is writable.
+    unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], finish: Finish);
+}
+
+macro_rules! rows {
+    ($($a:ty),*) => {$(
+        impl Rows for $a {
+            #[inline(always)]
+            unsafe fn read(dtype: DType, from: *const u8, step: isize, into: &mut [Self]) {
+                dispatch_dtype!(dtype, |T| {
+                    // SAFETY: the caller's promise.
+                    unsafe { read_row::<T, Self>(from, step, into) }
+                });
+            }
+            #[inline(always)]
+            unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], finish: Finish) {
+                if matches!(dtype.kind(), Kind::Integer(..)) {
+                    match finish.rounding {
+                        Rounding::HalfEven => from.iter_mut().for_each(|a| *a = a.round_half_even()),
+                        Rounding::Truncate => from.iter_mut().for_each(|a| *a = a.truncate()),
+                    }
+                }
+                dispatch_dtype!(dtype, |T| {
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        match finish.overflow {
+                            Overflow::Saturate => write_row::<T, Self>(to, step, from, T::saturate),
+                            Overflow::Wrap => write_row::<T, Self>(to, step, from, T::wrap),
+                        }
+                    }
+                });
+            }
+        }
+    )*};
+}
+rows!(f32, f64, i32, i64, i128);
+
+/// # Safety
+/// `into.len()` elements, `step` bytes apart, are readable.
+#[inline(always)]
+unsafe fn read_row<T: Convert<A>, A>(from: *const u8, step: isize, into: &mut [A]) {
+    // Two loops of one body: a unit step is what the compiler can vectorise.
+    let mut copy = |step: isize| {
+        for (i, a) in into.iter_mut().enumerate() {
+            // SAFETY: the caller's promise; any alignment.
+            *a = unsafe { from.wrapping_offset(i as isize * step).cast::<T>().read_unaligned() }.widen();
+        }
+    };
+    if step == size_of::<T>() as isize { copy(size_of::<T>() as isize) } else { copy(step) }
+}
+
+/// # Safety
+/// `from.len()` elements, `step` bytes apart, are writable.
+#[inline(always)]
+unsafe fn write_row<T: Convert<A>, A: Copy>(to: *mut u8, step: isize, from: &[A], narrow: impl Fn(A) -> T) {
+    let copy = |step: isize| {
+        for (i, &a) in from.iter().enumerate() {
+            // SAFETY: the caller's promise; any alignment.
+            unsafe { to.wrapping_offset(i as isize * step).cast::<T>().write_unaligned(narrow(a)) }
+        }
+    };
+    if step == size_of::<T>() as isize { copy(size_of::<T>() as isize) } else { copy(step) }
+}

@@ -1,0 +1,102 @@
+//! The one door out of the GIL: runs a problem, lets Ctrl-C in, and turns whatever went wrong into
+//! a Python exception.
+
+use ferroconv_kernels::isa::Isa;
+use ferroconv_kernels::parallel::Workers;
+use ferroconv_kernels::registry::{Explanation, Operation, Schedule};
+use ferroconv_kernels::view::{Dst, Src};
+use ferroconv_kernels::Error;
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+pyo3::create_exception!(
+    _core,
+    InvalidArgument,
+    PyValueError,
+    "A ValueError of the core; the mirrors turn it into one that is a RuntimeError too, where SciPy raises that."
+);
+
+/// An error of the kernels as the exception that Python's users expect.
+pub(crate) fn exception(error: Error) -> PyErr {
+    match error {
+        Error::Value(m) => InvalidArgument::new_err(m),
+        Error::Type(m) => PyTypeError::new_err(m),
+        Error::Unsupported(m) => PyNotImplementedError::new_err(m),
+        Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
+    }
+}
+
+thread_local! {
+    /// While something: problems are explained into it and not run.
+    static EXPLAINING: RefCell<Option<Vec<Explanation>>> = const { RefCell::new(None) };
+}
+
+/// Begins to collect explanations of this thread's calls.
+pub(crate) fn begin_explaining() {
+    EXPLAINING.set(Some(Vec::new()));
+}
+
+/// Ends that, and gives back what was collected.
+pub(crate) fn end_explaining() -> Vec<Explanation> {
+    EXPLAINING.take().unwrap_or_default()
+}
+
+/// `workers=`: None for the default, -1 for every core, or a number.
+pub(crate) fn workers(count: Option<i64>) -> PyResult<Workers<'static>> {
+    let threads = match count {
+        None => None,
+        Some(-1) => Some(ferroconv_kernels::parallel::cores()),
+        Some(n) => Some(usize::try_from(n).unwrap_or(0)),
+    };
+    Workers::new(threads).map_err(|_| {
+        InvalidArgument::new_err(format!(
+            "workers must be None, -1 for every core, or a number of threads from 1 to 1024. Received: {}.",
+            count.unwrap_or(0)
+        ))
+    })
+}
+
+/// Solves `problem` without the GIL, or explains it where that was asked for.
+pub(crate) fn run<P: Operation + Sync>(
+    py: Python<'_>,
+    problem: &P,
+    src: &Src<'_>,
+    dst: &mut Dst<'_>,
+    workers: Workers<'_>,
+) -> PyResult<()> {
+    let schedule = Schedule { isa: Isa::best().map_err(exception)?, workers, tile: None };
+    let explained = EXPLAINING.with_borrow_mut(|list| {
+        list.as_mut().map(|list| list.push(problem.explain(&schedule))).is_some()
+    });
+    if explained {
+        return Ok(());
+    }
+    let chosen = problem.select().map_err(exception)?;
+    let signal: Mutex<Option<PyErr>> = Mutex::new(None);
+    let interrupted = || {
+        Python::attach(|py| py.check_signals()).is_err_and(|error| {
+            *signal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+            true
+        })
+    };
+    let outcome = py.detach(|| {
+        let workers = schedule.workers.with_interrupt(&interrupted);
+        let schedule = Schedule { workers, ..schedule };
+        catch_unwind(AssertUnwindSafe(|| chosen.run(problem, src, dst, &schedule)))
+    });
+    match outcome {
+        Ok(result) => result.map_err(|error| {
+            let signal = signal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            signal.unwrap_or_else(|| exception(error))
+        }),
+        Err(panic) => {
+            let text = (panic.downcast_ref::<String>().map(String::as_str))
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(PyRuntimeError::new_err(format!("internal error in ferroconv, please report it: {text}")))
+        }
+    }
+}

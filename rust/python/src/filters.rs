@@ -1,0 +1,178 @@
+//! Correlation, behind `ferroconv.correlate`, `ferroconv.signal` and `ferroconv.ndimage`.
+
+use crate::convert::{Input, Output};
+use crate::door::{self, InvalidArgument, exception};
+use ferroconv_kernels::border::{Api, Border};
+use ferroconv_kernels::dtype::{DType, Finish, Kind, Overflow, Rounding};
+use ferroconv_kernels::ops::correlate::{Constant, Correlate, Spec, Summation, Taps};
+use ferroconv_kernels::shape::Extent;
+use num_complex::Complex;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+/// Whose rules a call follows: names of borders, order of summation, integers.
+fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
+    let finish = |rounding, overflow| Finish { rounding, overflow };
+    Ok(match name {
+        "saturate" => (Api::Native, Summation::Any, finish(Rounding::HalfEven, Overflow::Saturate)),
+        "wrap" => (Api::Native, Summation::Any, finish(Rounding::HalfEven, Overflow::Wrap)),
+        "signal" => (Api::Signal, Summation::Any, finish(Rounding::Truncate, Overflow::Wrap)),
+        "ndimage" => (Api::Ndimage, Summation::TapOrder, finish(Rounding::Truncate, Overflow::Wrap)),
+        "ndimage1d" => (Api::Ndimage, Summation::Folded, finish(Rounding::Truncate, Overflow::Wrap)),
+        _ => return Err(exception(Overflow::parse(name).map_or_else(|e| e, |_| unreachable!("parsed above")))),
+    })
+}
+
+/// One border mode for both axes, or one for each.
+fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
+    let parse = |name: &str| Border::parse(api, name).map_err(exception);
+    if let Ok(name) = given.cast::<PyString>() {
+        return Ok([parse(name.to_str()?)?; 2]);
+    }
+    let names: Vec<String> = given.extract()?;
+    match names.as_slice() {
+        [rows, cols] => Ok([parse(rows)?, parse(cols)?]),
+        _ => Err(InvalidArgument::new_err(format!(
+            "the border mode is one name, or one for each of the two axes. Received: {names:?}."
+        ))),
+    }
+}
+
+/// Window values of any dtype, exactly.
+fn taps(weights: &Input<'_>) -> PyResult<Taps> {
+    let &[rows, cols] = weights.shape() else {
+        return Err(InvalidArgument::new_err(format!(
+            "weights must have two axes, the window's rows and columns. Received: shape {:?}.",
+            weights.shape()
+        )));
+    };
+    if rows == 0 || cols == 0 {
+        return Err(InvalidArgument::new_err(format!(
+            "weights must have one tap at least on each axis. Received: shape {:?}.",
+            weights.shape()
+        )));
+    }
+    let view = weights.view([0, 1])?;
+    let shape = [rows, cols];
+    fn read<A: ferroconv_kernels::view::Rows>(view: &ferroconv_kernels::view::Src<'_>, [rows, cols]: [usize; 2], component: usize) -> Vec<A> {
+        let mut values = vec![A::default(); rows * cols];
+        let plane = view.plane(0, component);
+        values.chunks_exact_mut(cols).enumerate().for_each(|(y, row)| plane.read(y, 0, 1, row));
+        values
+    }
+    Ok(match weights.dtype.kind() {
+        Kind::Integer(..) => Taps::from_integers(shape, &read(&view, shape, 0)),
+        Kind::Float => Taps::from_f64(shape, &read(&view, shape, 0)),
+        Kind::Complex => {
+            let (re, im): (Vec<f64>, Vec<f64>) = (read(&view, shape, 0), read(&view, shape, 1));
+            let values: Vec<_> = re.into_iter().zip(im).map(|(re, im)| Complex { re, im }).collect();
+            Taps::from_complex(shape, &values)
+        }
+    })
+}
+
+/// The constant border's value: an int of any size, a float, or a complex number.
+fn constant(value: &Bound<'_, PyAny>) -> PyResult<Constant> {
+    if let Ok(real) = value.extract::<f64>() {
+        let mut constant = Constant::from(real);
+        if let Ok(integer) = value.extract::<i128>() {
+            constant.integer = Some(integer);
+        }
+        return Ok(constant);
+    }
+    let value: Complex<f64> = value.extract()?;
+    Ok(Constant { value, integer: None })
+}
+
+/// Correlates the two `axes` of `image` with `weights`.
+///
+/// `rule` is "saturate" or "wrap" (the native functions' overflow), "signal", "ndimage" or
+/// "ndimage1d" (SciPy's borders, order of summation and integers). `turn` reverses the weights, for
+/// convolution, and `conjugate` conjugates them. `dtype` is the result's, None for the rule's own.
+#[pyfunction]
+#[pyo3(signature = (image, weights, axes, rule, turn, conjugate, extent, border, cval, origin, stride, dilation, dtype, out, workers, /))]
+#[expect(clippy::too_many_arguments, reason = "one door for every correlation; Python names the arguments")]
+pub(crate) fn correlate<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    weights: &Bound<'py, PyAny>,
+    axes: [isize; 2],
+    rule: &str,
+    turn: bool,
+    conjugate: bool,
+    extent: &str,
+    border: &Bound<'py, PyAny>,
+    cval: &Bound<'py, PyAny>,
+    origin: [isize; 2],
+    stride: [isize; 2],
+    dilation: [isize; 2],
+    dtype: Option<&str>,
+    out: Option<&Bound<'py, PyAny>>,
+    workers: Option<i64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let workers = door::workers(workers)?;
+    let image = Input::new(image)?;
+    let weights = Input::new(weights)?;
+    let axes = normalised(axes, image.shape())?;
+    let (api, summation, finish) = rules(rule)?;
+    let mut taps = taps(&weights)?;
+    if turn {
+        taps = taps.reversed();
+    }
+    if conjugate {
+        taps = taps.conjugated();
+    }
+    let mut spec = Spec::new(image.dtype, axes.map(|a| image.shape()[a]), taps);
+    spec.extent = Extent::parse(extent).map_err(exception)?;
+    spec.border = borders(api, border)?;
+    spec.cval = constant(cval)?;
+    spec.origin = origin;
+    spec.stride = stride.map(|n| usize::try_from(n).unwrap_or(0));
+    spec.dilation = dilation.map(|n| usize::try_from(n).unwrap_or(0));
+    spec.summation = summation;
+    spec.finish = finish;
+    if let Some(dtype) = dtype {
+        spec.dst = DType::parse(dtype).map_err(exception)?;
+    }
+    let dst = spec.dst;
+    let problem = Correlate::new(spec).map_err(exception)?;
+    let mut shape = image.shape().to_vec();
+    for (axis, n) in axes.into_iter().zip(problem.output()) {
+        shape[axis] = n;
+    }
+    let mut result = match out {
+        Some(out) => Output::given(out, &shape, Some(dst), &[&image, &weights])?,
+        None => Output::new(py, &shape, dst, (dst == image.dtype).then(|| image.descr()))?,
+    };
+    door::run(py, &problem, &image.view(axes)?, &mut result.view(axes)?, workers)?;
+    Ok(result.into_any())
+}
+
+/// Axis numbers counted from the front.
+fn normalised(axes: [isize; 2], shape: &[usize]) -> PyResult<[usize; 2]> {
+    let n = shape.len() as isize;
+    let refuse = || {
+        InvalidArgument::new_err(format!(
+            "axes must be two different axes of the image. Received: axes={axes:?} for an image of shape {shape:?}."
+        ))
+    };
+    let count = |axis: isize| if (-n..n).contains(&axis) { Ok(axis.rem_euclid(n) as usize) } else { Err(refuse()) };
+    let counted = [count(axes[0])?, count(axes[1])?];
+    if counted[0] == counted[1] { Err(refuse()) } else { Ok(counted) }
+}
+
+/// One row of the border table: canonical name, picture, scipy.ndimage's names, scipy.signal's, and
+/// the mode of numpy.pad.
+type BorderRow = (&'static str, &'static str, Vec<&'static str>, Vec<&'static str>, &'static str);
+
+/// The border modes, as a table.
+#[pyfunction]
+pub(crate) fn border_modes() -> Vec<BorderRow> {
+    Border::ALL
+        .iter()
+        .map(|b| {
+            let spec = b.spec();
+            (spec.name, spec.picture, spec.ndimage.to_vec(), spec.signal.to_vec(), spec.numpy_pad)
+        })
+        .collect()
+}

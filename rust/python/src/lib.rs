@@ -1,0 +1,20 @@
+//! `ferroconv._core`: the kernels as Python functions. The export list, and nothing else.
+
+mod convert;
+mod door;
+mod filters;
+mod runtime;
+
+/// The compiled half of ferroconv. Its functions take every argument by position and do no more
+/// than convert; defaults and spellings are the Python modules' business.
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use crate::filters::{border_modes, correlate};
+    #[pymodule_export]
+    use crate::runtime::{
+        begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads, set_num_threads,
+    };
+    #[pymodule_export]
+    use crate::door::InvalidArgument;
+}
