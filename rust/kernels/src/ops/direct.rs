@@ -1,19 +1,11 @@
 //! Direct correlation, register-blocked over rows.
 //!
-//! ```text
-//! for x in steps of NV vectors:                       acc: R rows x NV vectors, in registers
-//!     for each source row j of the block:             result rows lo..hi of the block use it
-//!         for each horizontal tap k:
-//!             load NV vectors at x + offset[k]
-//!             acc[r] += w[j - r * advance][k] * them  for r in lo..hi
-//! ```
-//!
-//! The loops are [`Program::run`]; this file writes the program. Each result is summed row by row
-//! and tap by tap in C order, whatever the tile it falls in, so that its bits depend on the
+//! The loops are [`Program::run`]; this file says which window it runs. Each result is summed row by
+//! row and tap by tap in C order, whatever the tile it falls in, so that its bits depend on the
 //! instruction set alone.
 
 use super::correlate::{Correlate, Source, Summation};
-use super::strip::{self, Geometry, HEIGHTS, Inner, Window};
+use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
 use crate::dtype::Accumulator;
 use crate::registry::{Implementation, Reject, Schedule};
@@ -45,11 +37,14 @@ impl Implementation<Correlate> for Direct {
 enum RegisterTile {}
 
 impl Inner for RegisterTile {
-    /// A program for each height of a block.
-    type Prepared<A: Accumulator> = [Program<A>; HEIGHTS.len()];
+    /// A program for each height that a block may have.
+    type Prepared<A: Accumulator> = Vec<Program<A>>;
 
     fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> Self::Prepared<A> {
-        HEIGHTS.map(|height| program(sources, geometry, height))
+        let weights: Vec<&[A]> = sources.iter().map(|s| s.weights.as_slice()).collect();
+        (1..=geometry.height)
+            .map(|height| Program::new(height, geometry.taps, &geometry.offsets, &weights))
+            .collect()
     }
 
     #[inline(always)]
@@ -58,29 +53,6 @@ impl Inner for RegisterTile {
         window: &Window<'_, V::Elem>,
         out: [&mut [V::Elem]; R],
     ) {
-        let height = HEIGHTS.iter().position(|&h| h == R).expect("one of the heights");
-        programs[height].run::<V, NV, R>(window.rows, window.width, out);
+        programs[R - 1].run::<V, NV, R>(window.rows, window.width, out);
     }
-}
-
-/// The program for blocks of `height` rows.
-fn program<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry, height: usize) -> Program<A> {
-    let (advance, cols) = (geometry.advance, geometry.offsets.len());
-    let mut program = Program::new(height);
-    for (s, source) in sources.iter().enumerate() {
-        let taps = source.weights.len() / cols;
-        let rows = geometry.rows_for(height, taps);
-        for j in 0..rows {
-            // Result row r uses window row j - r * advance, where there is one.
-            let lo = (j + 1).saturating_sub(taps).div_ceil(advance);
-            let hi = height.min(j / advance + 1);
-            // A stride beyond the window leaves rows that no result reads.
-            if lo < hi {
-                program.push(s * rows + j, lo, hi, &geometry.offsets, |r, tap| {
-                    source.weights[(j - r * advance) * cols + tap]
-                });
-            }
-        }
-    }
-    program
 }

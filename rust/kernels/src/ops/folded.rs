@@ -74,7 +74,6 @@ struct PairedTaps<A> {
     weights: Vec<A>,
     /// Where tap `j` reads: a row of the block's first result row, and an offset in it.
     places: Vec<(usize, usize)>,
-    advance: usize,
 }
 
 impl Inner for Pairs {
@@ -90,7 +89,6 @@ impl Inner for Pairs {
             symmetry: symmetry(&weights.iter().map(|w| w.into_f64()).collect::<Vec<_>>()),
             places: (0..weights.len()).map(place).collect(),
             weights,
-            advance: geometry.advance,
         }
     }
 
@@ -104,7 +102,7 @@ impl Inner for Pairs {
             for x in (0..window.width).step_by(V::LANES) {
                 let tap = |j: usize| {
                     let (line, offset) = taps.places[j];
-                    load_tile::<V, 1>(window.rows[r * taps.advance + line], x + offset)[0]
+                    load_tile::<V, 1>(window.rows[r + line], x + offset)[0]
                 };
                 store_tile(&[sum(taps.symmetry, &taps.weights, tap)], row, x);
             }

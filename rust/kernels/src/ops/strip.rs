@@ -22,7 +22,7 @@ use crate::border::Border;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
-use crate::simd::{Lane, MAX_LANES, Simd, Vector};
+use crate::simd::{Lane, MAX_LANES, MAX_ROWS, Simd, Vector};
 use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
 use crate::{Error, alloc, dispatch_arithmetic};
 use std::ops::Range;
@@ -61,19 +61,18 @@ pub(super) trait Inner: 'static {
     );
 }
 
-/// Rows computed at once, at most.
-pub(super) const ROWS: usize = 6;
-
-/// The heights that blocks have: as many of the first as fit, then of the next.
-pub(super) const HEIGHTS: [usize; 3] = [ROWS, 2, 1];
-
 /// Where rows and taps stand: fixed for a problem and a tile width.
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
     /// Distance between the result rows of a block: `dilation / gcd(stride, dilation)`.
     step: usize,
-    /// Source rows, `dilation` apart, from one result row of a block to the next.
-    pub(super) advance: usize,
+    /// Rows of the window.
+    pub(super) taps: usize,
+    /// Source rows, `dilation` apart, from one result row to the next.
+    advance: usize,
+    /// Result rows of a block: no more than the window has, so that the rows of a block share
+    /// most of what they read; 1 where a stride makes them share less.
+    pub(super) height: usize,
     /// Where each horizontal tap reads.
     pub(super) offsets: Vec<usize>,
     /// Phases of a scratch row, and the length of one.
@@ -88,13 +87,16 @@ impl Geometry {
     fn new(problem: &Correlate, width: usize) -> Self {
         let [rows, cols] = &problem.axes;
         let common = gcd(rows.stride, rows.dilation);
+        let advance = rows.stride / common;
         let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
         let reach = place(cols.taps - 1).1;
         let phase_len = width.next_multiple_of(MAX_LANES) + reach;
         let offset = |tap| place(tap).0 * phase_len + place(tap).1;
         Self {
             step: rows.dilation / common,
-            advance: rows.stride / common,
+            taps: rows.taps,
+            advance,
+            height: if advance == 1 { rows.taps.min(MAX_ROWS) } else { 1 },
             offsets: (0..cols.taps).map(offset).collect(),
             phases: cols.stride.min(cols.span()),
             phase_len,
@@ -107,9 +109,9 @@ impl Geometry {
         self.phases * self.phase_len
     }
 
-    /// Source rows that `r` result rows of a block read from a source of `taps` rows.
-    pub(super) fn rows_for(&self, r: usize, taps: usize) -> usize {
-        (r - 1) * self.advance + taps
+    /// Source rows that a block of `height` result rows reads.
+    fn rows_for(&self, height: usize) -> usize {
+        (height - 1) * self.advance + self.taps
     }
 }
 
@@ -158,16 +160,16 @@ pub(super) fn run<I: Inner>(
 /// and at least four tiles a thread, so that they end together.
 fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [usize; 2] {
     let [rows, cols] = &problem.axes;
-    let row_bytes = WARM / (rows.taps + ROWS);
+    let row_bytes = WARM / (rows.taps + MAX_ROWS);
     let width = (row_bytes / problem.arithmetic.size() / 64 * 64).clamp(256, 4096);
     let columns = cols.dst.div_ceil(width).max(1);
     // Equal columns rather than a narrow last one.
     let width = cols.dst.div_ceil(columns).next_multiple_of(64);
     let wanted = (4 * threads).div_ceil(planes.max(1) * columns).max(1);
     // A strip brings in `taps` rows before its first result: make it several times as high.
-    let least = (4 * rows.taps).max(8 * ROWS);
+    let least = (4 * rows.taps).max(8 * MAX_ROWS);
     let height = if threads == 1 { rows.dst } else { rows.dst.div_ceil(wanted).max(least) };
-    [height.next_multiple_of(ROWS), width]
+    [height.next_multiple_of(rows.taps.min(MAX_ROWS)), width]
 }
 
 /// A tile as a computation to be compiled for each instruction set.
@@ -239,7 +241,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
         let geometry = &self.geometry;
         let axis = &self.problem.axes[0];
         let width = cols.len().next_multiple_of(V::LANES);
-        let slots = geometry.rows_for(ROWS, axis.taps);
+        let slots = geometry.rows_for(geometry.height);
         let row_len = geometry.row_len();
         let ring_len = if lent { 0 } else { slots * row_len };
         // A lent strip needs a row of the constant at most.
@@ -248,7 +250,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
         let direct = tile.lends::<A>();
         let out_len = if direct { 0 } else { width };
         alloc::scratch(
-            [ring_len * planes.len(), outside_len * planes.len(), out_len * ROWS],
+            [ring_len * planes.len(), outside_len * planes.len(), out_len * geometry.height],
             |[ring, outside, out]| {
                 for (s, row) in outside.chunks_exact_mut(row_len).enumerate() {
                     row.fill(self.problem.outside(sources[s].component));
@@ -261,12 +263,8 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
                     let mut filled = 0;
                     let mut done = 0;
                     while done < count {
-                        let rows = match count - done {
-                            ROWS.. => ROWS,
-                            2.. => 2,
-                            _ => 1,
-                        };
-                        let (from, per_source) = (done * geometry.advance, geometry.rows_for(rows, axis.taps));
+                        let rows = geometry.height.min(count - done);
+                        let (from, per_source) = (done * geometry.advance, geometry.rows_for(rows));
                         let source_row = |unit: usize| {
                             self.problem.border[0].index(base + (unit * axis.dilation) as isize, axis.src)
                         };
@@ -300,11 +298,17 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
                             .collect();
                         let window = Window { rows: &rows_in, width };
                         let y = first + done * geometry.step;
-                        match rows {
-                            ROWS => self.block::<S, V, NV, ROWS>(simd, component, &window, tile, y, cols.clone(), out),
-                            2 => self.block::<S, V, NV, 2>(simd, component, &window, tile, y, cols.clone(), out),
-                            _ => self.block::<S, V, NV, 1>(simd, component, &window, tile, y, cols.clone(), out),
+                        macro_rules! heights {
+                            ($($height:literal)*) => {
+                                match rows {
+                                    $($height => self.block::<S, V, NV, $height>(
+                                        simd, component, &window, tile, y, cols.clone(), out,
+                                    ),)*
+                                    _ => unreachable!("a block has at most {MAX_ROWS} rows"),
+                                }
+                            };
                         }
+                        heights!(6 5 4 3 2 1);
                         done += rows;
                     }
                 }

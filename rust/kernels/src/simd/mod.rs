@@ -13,7 +13,7 @@ mod x86;
 pub use portable::{Lanes, Scalar};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
-pub use tile::{Program, load_tile, store_tile};
+pub use tile::{MAX_ROWS, Program, load_tile, store_tile};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4};
 

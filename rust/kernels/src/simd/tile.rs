@@ -1,83 +1,76 @@
 //! The register tile: `R` result rows by `NV` vectors, fed one source row at a time.
 //!
 //! ```text
-//! for each step (source row j, result rows lo..hi, its taps):
-//!     for each tap (offset, one weight for each of lo..hi):
+//! for each source row j of the block (the window's rows and R - 1 more):
+//!     for each tap (its offset, a weight for each result row r that uses row j):
 //!         load NV vectors of row j at x + offset
-//!         acc[r][v] += w[r] * vector[v]       lo <= r < hi
+//!         acc[r][v] += w[r] * vector[v]
 //! ```
 //!
-//! Every vector loaded feeds `hi - lo` result rows, so that the loads, half of which straddle a
-//! cache line, stay below the two a cycle that x86 cores can do while both FMA units are busy. One
-//! row by twelve vectors reached 40 % of the FMA peak where four by six reached 78 % (AVX-512).
+//! Result row `r` uses source rows `r .. r + taps`. The first `R - 1` source rows therefore meet the
+//! result rows `0..1`, `0..2`, ..., those in the middle all of them, the last `1..R`, `2..R`, ...
+//! Each of these ranges is a loop of its own, written out one after the other, so that the sums stay
+//! in registers from the first to the last; choosing the range at run time put them on the stack
+//! (a third of the time at 5 x 5).
+//!
+//! Every vector loaded feeds several result rows, so that the loads, half of which straddle a cache
+//! line, stay below the two a cycle that x86 cores can do while both FMA units are busy. One row by
+//! twelve vectors reached 40 % of the FMA peak where four by six reached 78 % (AVX-512).
 //!
 //! With 16 registers the tile is 6 x 2 and not 4 x 3: 12 sums, 2 samples and a weight leave one
 //! register free, where 4 x 3 leaves none and the compiler spilt sums in the inner loop (37 against
-//! 49 GFLOP/s at 11 x 11). The weights of a tap lie side by side, so that one pointer walks them; a
-//! pointer for each result row spilt those.
+//! 49 GFLOP/s at 11 x 11). The weights lie in the order in which they are used, so that one pointer
+//! walks them; a pointer for each result row spilt those.
 #![expect(unsafe_code, reason = "the bounds of a whole block are checked once, at its head")]
 
 use super::{MAX_LANES, Vector};
 use crate::dtype::Accumulator;
 
-/// Result rows that use one source row, and the taps with which they do.
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    row: usize,
-    lo: usize,
-    hi: usize,
-    /// Where its taps end in the program's list.
-    taps_end: usize,
-}
+/// Result rows that a block has, at most.
+pub const MAX_ROWS: usize = 6;
 
-/// The order of work for a block of result rows: which source row meets which taps. Checked when it
-/// is made, so that running it needs no check but that of the rows' lengths.
+/// The weights of blocks of a certain height, in the order in which the register tile uses them.
 #[derive(Clone, Debug)]
 pub struct Program<A> {
-    steps: Vec<Step>,
-    /// Where each tap reads, relative to the result's position.
+    height: usize,
+    /// Rows of each source's window.
+    taps: usize,
+    sources: usize,
+    /// Where each horizontal tap reads, relative to the result's position.
     offsets: Vec<usize>,
-    /// `hi - lo` weights a tap.
-    weights: Vec<A>,
-    result_rows: usize,
-    source_rows: usize,
     reach: usize,
+    weights: Vec<A>,
 }
 
 impl<A: Accumulator> Program<A> {
-    /// A program for blocks of `result_rows`, with no steps yet.
-    pub fn new(result_rows: usize) -> Self {
-        Self {
-            steps: Vec::new(),
-            offsets: Vec::new(),
-            weights: Vec::new(),
-            result_rows,
-            source_rows: 0,
-            reach: 0,
-        }
-    }
-
-    /// Appends a step: source row `row` meets result rows `lo..hi` with a tap at each of `offsets`,
-    /// whose weight for result row `r` is `weight(r, index of the tap)`.
+    /// For blocks of `height` rows and windows of `taps` rows, each row with a tap at every one of
+    /// `offsets`. `sources` gives the weights of each source, in C order.
     ///
     /// # Panics
-    /// If `lo..hi` is not a range of the block's rows.
-    pub fn push(&mut self, row: usize, lo: usize, hi: usize, offsets: &[usize], weight: impl Fn(usize, usize) -> A) {
-        assert!(lo < hi && hi <= self.result_rows, "a range of the block's rows");
-        self.source_rows = self.source_rows.max(row + 1);
-        for (tap, &offset) in offsets.iter().enumerate() {
-            self.reach = self.reach.max(offset);
-            self.offsets.push(offset);
-            self.weights.extend((lo..hi).map(|r| weight(r, tap)));
+    /// If `height` is not `1..=MAX_ROWS` and at most `taps`, or a source has not one weight a tap.
+    pub fn new(height: usize, taps: usize, offsets: &[usize], sources: &[&[A]]) -> Self {
+        assert!((1..=MAX_ROWS.min(taps)).contains(&height), "a height that the window covers");
+        let cols = offsets.len();
+        let mut weights = Vec::with_capacity(sources.len() * taps * height * cols);
+        for source in sources {
+            assert_eq!(source.len(), taps * cols, "a weight for each tap");
+            for j in 0..taps + height - 1 {
+                let users = (j + 1).saturating_sub(taps)..height.min(j + 1);
+                for tap in 0..cols {
+                    weights.extend(users.clone().map(|r| source[(j - r) * cols + tap]));
+                }
+            }
         }
-        self.steps.push(Step { row, lo, hi, taps_end: self.offsets.len() });
+        let reach = offsets.iter().copied().max().unwrap_or(0);
+        Self { height, taps, sources: sources.len(), offsets: offsets.to_vec(), reach, weights }
     }
 
-    /// Runs the program for results `0..width` of `R` rows. `width` is a whole number of vectors;
-    /// an `out` row may be shorter and takes what it has room for.
+    /// Computes results `0..width` of `R` rows from the sources' rows, one source after the other.
+    /// `width` is a whole number of vectors; an `out` row may be shorter and takes what it has room
+    /// for.
     ///
     /// # Panics
-    /// If the program is for another number of rows, or a source row is missing or too short.
+    /// If the program is for another height, or a source row is missing or too short.
     #[inline(always)]
     pub fn run<V: Vector<Elem = A>, const NV: usize, const R: usize>(
         &self,
@@ -85,9 +78,10 @@ impl<A: Accumulator> Program<A> {
         width: usize,
         mut out: [&mut [A]; R],
     ) {
-        assert!(self.result_rows == R && width % V::LANES == 0, "a block of the program");
+        assert!(self.height == R && width % V::LANES == 0, "a block of the program");
         assert!(
-            rows.len() >= self.source_rows && rows.iter().all(|row| row.len() >= width + self.reach),
+            rows.len() == self.sources * (self.taps + R - 1)
+                && rows.iter().all(|row| row.len() >= width + self.reach),
             "the source rows cover the block"
         );
         let mut x = 0;
@@ -106,40 +100,35 @@ impl<A: Accumulator> Program<A> {
     }
 
     /// # Safety
-    /// `rows` has every row of the program's steps, each with `x + NV * LANES + reach` elements.
+    /// `rows` has `taps + R - 1` rows a source, each with `x + NV * LANES + reach` elements.
     #[inline(always)]
     unsafe fn tile<V: Vector<Elem = A>, const NV: usize, const R: usize>(&self, rows: &[&[A]], x: usize) -> [[V; NV]; R] {
         let mut acc = [[V::splat(A::default()); NV]; R];
         let mut weights = self.weights.as_ptr();
-        let mut taps = 0;
-        for step in &self.steps {
-            // SAFETY: by `push`, row < source_rows and the step's taps are in the list.
-            let (row, offsets) = unsafe {
-                (rows.get_unchecked(step.row).as_ptr().add(x), self.offsets.get_unchecked(taps..step.taps_end))
-            };
-            macro_rules! ranges {
-                ($(($lo:literal, $hi:literal))*) => {
-                    match (step.lo, step.hi) {
-                        // SAFETY: the caller's promise for the row; by `push`, hi - lo weights a tap.
-                        $(($lo, $hi) if $hi <= R => unsafe {
-                            weights = accumulate::<V, R, NV, $lo, $hi>(&mut acc, row, offsets, weights);
-                        })*
-                        _ => unreachable!("`push` admits ranges of the block's rows"),
+        let mut rows = rows.iter();
+        for _ in 0..self.sources {
+            macro_rules! row {
+                ($lo:expr, $hi:expr) => {
+                    // SAFETY: the caller's promise for the rows; the weights are in this order.
+                    unsafe {
+                        let row = rows.next().unwrap_unchecked().as_ptr().add(x);
+                        weights = accumulate::<V, R, NV, { $lo }, { $hi }>(&mut acc, row, &self.offsets, weights);
                     }
                 };
             }
-            // Each range is a loop of its own, so that the sums stay in registers.
-            ranges!(
-                (0, 6) (0, 1) (0, 2) (0, 3) (0, 4) (0, 5) (1, 6) (2, 6) (3, 6) (4, 6) (5, 6)
-                (1, 2) (1, 3) (1, 4) (1, 5) (2, 3) (2, 4) (2, 5) (3, 4) (3, 5) (4, 5)
-            );
-            taps = step.taps_end;
+            macro_rules! first { ($($hi:literal)*) => { $(if R > $hi { row!(0, $hi); })* }; }
+            macro_rules! last { ($($lo:literal)*) => { $(if R > $lo { row!($lo, R); })* }; }
+            first!(1 2 3 4 5);
+            for _ in R - 1..self.taps {
+                row!(0, R);
+            }
+            last!(1 2 3 4 5);
         }
         acc
     }
 }
 
-/// Adds a source row's part to result rows `LO..HI`; returns where the next step's weights are.
+/// Adds a source row's part to result rows `LO..HI`; returns where the next row's weights are.
 ///
 /// # Safety
 /// `row` has `NV` vectors at every offset; `weights` has `HI - LO` elements for every offset.
@@ -161,7 +150,7 @@ unsafe fn accumulate<V: Vector, const R: usize, const NV: usize, const LO: usize
                     acc[r][v] = acc[r][v].mul_add(samples[v], w);
                 }
             }
-            weights = weights.add(HI - LO);
+            weights = weights.add(HI.saturating_sub(LO));
         }
     }
     weights
