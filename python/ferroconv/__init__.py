@@ -1,0 +1,29 @@
+"""2-D convolution, correlation and pooling in Rust, with SciPy's exact semantics.
+
+The native forms stand here: `correlate`, `convolve`. ``ferroconv.signal`` and ``ferroconv.ndimage``
+have SciPy's names, arguments and results; ``ferroconv.nn`` pools arrays.
+
+Importing this module imports NumPy and nothing else.
+"""
+
+from ferroconv import _core, ndimage, nn, signal
+from ferroconv._explain import Explanation, explain
+from ferroconv._filters import convolve, correlate
+from ferroconv._runtime import get_num_threads, info, set_num_threads, threads
+
+__version__: str = _core.info()["version"]
+
+__all__ = [
+    "Explanation",
+    "__version__",
+    "convolve",
+    "correlate",
+    "explain",
+    "get_num_threads",
+    "info",
+    "ndimage",
+    "nn",
+    "set_num_threads",
+    "signal",
+    "threads",
+]

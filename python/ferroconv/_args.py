@@ -1,0 +1,37 @@
+"""Argument policy that several modules share: scalars to pairs, options that come later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class MirrorError(ValueError, RuntimeError):
+    """A ValueError that is a RuntimeError too, where SciPy raises that."""
+
+
+def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
+    """One integer for both axes, or one for each."""
+    if isinstance(value, (int, np.integer)):
+        return int(value), int(value)
+    try:
+        first, second = value
+        return int(first), int(second)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be an integer, or one for each of the two axes. Received: {value!r}."
+        ) from None
+
+
+def later(**options: tuple[Any, Any]) -> None:
+    """Refuses options that are part of the interface but not built yet.
+
+    Each is given as ``name=(value, the only supported value)``.
+    """
+    for name, (value, supported) in options.items():
+        if value is not supported and value != supported:
+            raise NotImplementedError(
+                f"{name}={value!r} is not supported yet; {name}={supported!r} is."
+            )

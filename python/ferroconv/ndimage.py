@@ -1,0 +1,353 @@
+"""scipy.ndimage's correlation and convolution: the same names, arguments, defaults, results and errors.
+
+One keyword is added, ``workers``. Everything else that ferroconv can do is on its native forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ferroconv import _core
+from ferroconv._args import MirrorError
+from ferroconv._docs import fill
+
+__all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
+
+
+@fill
+def correlate(
+    input: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    *,
+    axes: Sequence[int] | None = None,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Multi-dimensional correlation, as scipy.ndimage.correlate, over one or two axes.
+
+    ``out[y, x] = sum of weights[i, j] * input[y + i - kh // 2 - oy, x + j - kw // 2 - ox]``.
+
+    Parameters
+    ----------
+    input : array_like
+        The image.
+    weights : array_like
+        The window's values, an axis for each axis of `input` (or of `axes`): one or two.
+    %(mirror_output)s
+    %(mirror_mode)s
+    origin : int or sequence of int, optional
+        Displacement of the window, ``-(k // 2)`` to ``(k - 1) // 2`` on each axis.
+    axes : tuple of int, optional
+        The axes of `input` that are filtered; by default all.
+    %(workers)s
+
+    Returns
+    -------
+    ndarray
+        The filtered image, of the dtype of `input` unless `output` says otherwise.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        For arguments that SciPy refuses.
+    NotImplementedError
+        For windows of more than two axes, which come later.
+
+    Notes
+    -----
+    %(mirror_notes)s
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ferroconv.ndimage import correlate
+    >>> correlate(np.arange(5), [1, 0, -1])
+    array([-1, -2, -2, -2, -1])
+    """
+    return _correlate(input, weights, output, mode, cval, origin, False, axes, workers)
+
+
+@fill
+def convolve(
+    input: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    *,
+    axes: Sequence[int] | None = None,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Multi-dimensional convolution, as scipy.ndimage.convolve, over one or two axes.
+
+    ``out[y, x] = sum of weights[i, j] * input[y - i + kh // 2 + oy, x - j + kw // 2 + ox]``.
+
+    Parameters
+    ----------
+    input : array_like
+        The image.
+    weights : array_like
+        The window's values, an axis for each axis of `input` (or of `axes`): one or two.
+    %(mirror_output)s
+    %(mirror_mode)s
+    origin : int or sequence of int, optional
+        Displacement of the window, ``-(k // 2)`` to ``(k - 1) // 2`` on each axis.
+    axes : tuple of int, optional
+        The axes of `input` that are filtered; by default all.
+    %(workers)s
+
+    Returns
+    -------
+    ndarray
+        The filtered image, of the dtype of `input` unless `output` says otherwise.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        For arguments that SciPy refuses.
+    NotImplementedError
+        For windows of more than two axes, which come later.
+
+    Notes
+    -----
+    %(mirror_notes)s
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ferroconv.ndimage import convolve
+    >>> convolve(np.arange(5), [1, 0, -1])
+    array([1, 2, 2, 2, 1])
+    """
+    return _correlate(input, weights, output, mode, cval, origin, True, axes, workers)
+
+
+@fill
+def correlate1d(
+    input: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    axis: int = -1,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int = 0,
+    *,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Correlation along one axis, as scipy.ndimage.correlate1d.
+
+    ``out[x] = sum of weights[j] * input[x + j - k // 2 - origin]``.
+
+    Parameters
+    ----------
+    input : array_like
+        The image, of any number of axes.
+    weights : array_like
+        The window's values, one axis.
+    axis : int, optional
+        The axis of `input` that is filtered.
+    %(mirror_output)s
+    %(mirror_mode)s
+    origin : int, optional
+        Displacement of the window, ``-(k // 2)`` to ``(k - 1) // 2``.
+    %(workers)s
+
+    Returns
+    -------
+    ndarray
+        The filtered image, of the dtype of `input` unless `output` says otherwise.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        For arguments that SciPy refuses.
+
+    Notes
+    -----
+    %(mirror_notes)s
+
+    Examples
+    --------
+    >>> from ferroconv.ndimage import correlate1d
+    >>> correlate1d([2, 8, 0, 4, 1, 9, 9, 0], weights=[1, 3])
+    array([ 8, 26,  8, 12,  7, 28, 36,  9])
+    """
+    return _correlate1d(input, weights, axis, output, mode, cval, origin, False, workers)
+
+
+@fill
+def convolve1d(
+    input: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    axis: int = -1,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int = 0,
+    *,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Convolution along one axis, as scipy.ndimage.convolve1d.
+
+    ``out[x] = sum of weights[j] * input[x - j + k // 2 + origin]``.
+
+    Parameters
+    ----------
+    input : array_like
+        The image, of any number of axes.
+    weights : array_like
+        The window's values, one axis.
+    axis : int, optional
+        The axis of `input` that is filtered.
+    %(mirror_output)s
+    %(mirror_mode)s
+    origin : int, optional
+        Displacement of the window, ``-(k // 2)`` to ``(k - 1) // 2``.
+    %(workers)s
+
+    Returns
+    -------
+    ndarray
+        The filtered image, of the dtype of `input` unless `output` says otherwise.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        For arguments that SciPy refuses.
+
+    Notes
+    -----
+    %(mirror_notes)s
+
+    Examples
+    --------
+    >>> from ferroconv.ndimage import convolve1d
+    >>> convolve1d([2, 8, 0, 4, 1, 9, 9, 0], weights=[1, 3])
+    array([14, 24,  4, 13, 12, 36, 27,  0])
+    """
+    return _correlate1d(input, weights, axis, output, mode, cval, origin, True, workers)
+
+
+def _turned(origin: int, taps: int) -> int:
+    """The origin of a correlation with the turned window: SciPy's rule for `convolve`."""
+    return -origin - (1 - taps % 2)
+
+
+def _correlate(
+    input: Any, weights: Any, output: Any, mode: Any, cval: Any, origin: Any, turn: bool, axes: Any,
+    workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    image = np.asarray(input)
+    weights = np.asarray(weights)
+    ndim = image.ndim
+    over = tuple(range(ndim)) if axes is None else _axes(axes, ndim)
+    if weights.ndim != len(over):
+        raise MirrorError(
+            "weights.ndim must match the number of axes that are filtered. "
+            f"Received: weights of {weights.ndim} axes, {len(over)} axes to filter."
+        )
+    if weights.size == 0:
+        raise ValueError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
+    if not isinstance(mode, str):
+        raise MirrorError(f"A sequence of modes is not supported, as in SciPy. Received: {mode!r}.")
+    origins = (origin,) * len(over) if isinstance(origin, (int, np.integer)) else tuple(origin)
+    if len(origins) != len(over):
+        raise MirrorError(
+            f"origin must be one integer, or one for each of the {len(over)} axes. Received: {origin!r}."
+        )
+    if len(over) not in (1, 2):
+        raise NotImplementedError(
+            f"windows of one and two axes are supported; use axes= to name them. Received: {len(over)} axes."
+        )
+    if len(over) == 1:
+        return _along(image, weights, over[0], output, mode, cval, origins[0], turn, "ndimage", workers)
+    if turn:
+        origins = tuple(_turned(o, n) for o, n in zip(origins, weights.shape, strict=True))
+    return _run(image, weights, over, output, mode, cval, origins, turn, "ndimage", workers)
+
+
+def _correlate1d(
+    input: Any, weights: Any, axis: int, output: Any, mode: Any, cval: Any, origin: Any, turn: bool,
+    workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    image = np.asarray(input)
+    weights = np.asarray(weights)
+    if weights.ndim != 1 or weights.size == 0:
+        raise MirrorError(f"weights must be a one-dimensional array of one tap at least. Received: {weights.shape}.")
+    if not -image.ndim <= axis < image.ndim:
+        raise ValueError(f"axis must be an axis of input. Received: axis={axis} for {image.ndim} axes.")
+    return _along(image, weights, axis % image.ndim, output, mode, cval, origin, turn, "ndimage1d", workers)
+
+
+def _along(
+    image: Any, weights: Any, axis: int, output: Any, mode: Any, cval: Any, origin: int, turn: bool, rule: str,
+    workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """A window over one axis, as a window of one row or one column over two."""
+    origin = _turned(origin, weights.size) if turn else origin
+    if image.ndim == 1:
+        if isinstance(output, np.ndarray):
+            if output.shape != image.shape:
+                raise MirrorError(f"output shape not correct. Received: {output.shape}, expected {image.shape}.")
+            _run(image[None], weights[None], (0, 1), output[None], mode, cval, (0, origin), turn, rule, workers)
+            return output
+        return _run(image[None], weights[None], (0, 1), output, mode, cval, (0, origin), turn, rule, workers)[0]
+    if axis == image.ndim - 1:
+        return _run(
+            image, weights[None], (axis - 1, axis), output, mode, cval, (0, origin), turn, rule, workers
+        )
+    return _run(
+        image, weights[:, None], (axis, image.ndim - 1), output, mode, cval, (origin, 0), turn, rule, workers
+    )
+
+
+def _run(
+    image: npt.NDArray[Any], weights: npt.NDArray[Any], axes: tuple[int, ...], output: Any, mode: str, cval: Any,
+    origins: tuple[int, ...], turn: bool, rule: str, workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """SciPy's rules for dtypes and `output`, then the core."""
+    given = output if isinstance(output, np.ndarray) else None
+    is_complex = image.dtype.kind == "c" or weights.dtype.kind == "c"
+    if output is None:
+        dtype = np.result_type(image.dtype, np.complex64) if is_complex else image.dtype
+    else:
+        dtype = given.dtype if given is not None else np.dtype(output)
+        if is_complex and dtype.kind != "c":
+            raise MirrorError(f"output must have complex dtype. Received: {dtype}.")
+    if image.dtype.kind == "e" or dtype.char == "e" or image.dtype.char == "e":
+        raise MirrorError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
+    # scipy.ndimage conjugates complex weights of a correlation and leaves those of a convolution.
+    conjugate = not turn and weights.dtype.kind == "c"
+    target = given
+    if given is not None:
+        if given.shape != image.shape:
+            raise MirrorError(f"output shape not correct. Received: {given.shape}, expected {image.shape}.")
+        if np.may_share_memory(given, image) or not given.dtype.isnative:
+            target = None
+    result = _core.correlate(
+        image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
+        dtype.name, target, workers,
+    )  # fmt: skip
+    if given is not None and target is None:
+        given[...] = result
+        return given
+    return result
+
+
+def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
+    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    for axis in given:
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"axes must be axes of input. Received: {axis} for {ndim} axes.")
+    counted = tuple(axis % ndim for axis in given)
+    if len(set(counted)) != len(counted):
+        raise ValueError(f"axes must be unique. Received: {axes!r}.")
+    return counted

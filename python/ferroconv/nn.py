@@ -1,0 +1,1 @@
+"""Pooling on arrays, in the layouts of neural networks."""
