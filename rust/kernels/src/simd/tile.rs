@@ -88,13 +88,17 @@ impl<A: Accumulator> Program<A> {
         while x + NV * V::LANES <= width {
             // SAFETY: the rows cover `x + NV * LANES + reach`.
             let tile = unsafe { self.tile::<V, NV, R>(rows, x) };
-            tile.iter().zip(&mut out).for_each(|(tile, row)| store_tile(tile, row, x));
+            for (tile, row) in tile.iter().zip(&mut out) {
+                store_tile(tile, row, x);
+            }
             x += NV * V::LANES;
         }
         while x < width {
             // SAFETY: `width` is a whole number of vectors, so the rows cover `x + LANES + reach`.
             let tile = unsafe { self.tile::<V, 1, R>(rows, x) };
-            tile.iter().zip(&mut out).for_each(|(tile, row)| store_tile(tile, row, x));
+            for (tile, row) in tile.iter().zip(&mut out) {
+                store_tile(tile, row, x);
+            }
             x += V::LANES;
         }
     }
