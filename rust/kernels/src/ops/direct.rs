@@ -48,11 +48,11 @@ impl Inner for RegisterTile {
     }
 
     #[inline(always)]
-    fn block<V: Vector, const NV: usize, const R: usize>(
+    fn block<V: Vector, const R: usize>(
         programs: &Self::Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
         out: [&mut [V::Elem]; R],
     ) {
-        programs[R - 1].run::<V, NV, R>(window.rows, window.width, out);
+        programs[R - 1].run::<V, R>(window.rows, window.width, out);
     }
 }

@@ -93,38 +93,45 @@ impl Inner for Pairs {
     }
 
     #[inline(always)]
-    fn block<V: Vector, const NV: usize, const R: usize>(
+    fn block<V: Vector, const R: usize>(
         taps: &PairedTaps<V::Elem>,
         window: &Window<'_, V::Elem>,
         out: [&mut [V::Elem]; R],
     ) {
         for (r, row) in out.into_iter().enumerate() {
             for x in (0..window.width).step_by(V::LANES) {
-                let tap = |j: usize| {
-                    let (line, offset) = taps.places[j];
-                    load_tile::<V, 1>(window.rows[r + line], x + offset)[0]
-                };
-                store_tile(&[sum(taps.symmetry, &taps.weights, tap)], row, x);
+                store_tile(&[taps.sum::<V>(&window.rows[r..], x)], row, x);
             }
         }
     }
 }
 
-#[inline(always)]
-fn sum<V: Vector>(symmetry: Symmetry, weights: &[V::Elem], tap: impl Fn(usize) -> V) -> V {
-    let zero = V::splat(V::Elem::default());
-    let last = weights.len() - 1;
-    let start = if symmetry == Symmetry::None { last } else { last / 2 };
-    // 0 + w x is w x, rounded once.
-    let first = zero.mul_add(tap(start), V::splat(weights[start]));
-    (0..start).fold(first, |acc, j| {
-        let samples = match symmetry {
-            Symmetry::Even => tap(j).add(tap(last - j)),
-            Symmetry::Odd => tap(j).sub(tap(last - j)),
-            Symmetry::None => tap(j),
-        };
-        acc.mul_add(samples, V::splat(weights[j]))
-    })
+impl<A: Accumulator> PairedTaps<A> {
+    /// The samples under tap `j` for the results at `x` of the row that reads `rows`.
+    #[inline(always)]
+    fn samples<V: Vector<Elem = A>>(&self, rows: &[&[A]], x: usize, j: usize) -> V {
+        let (line, offset) = self.places[j];
+        load_tile::<V, 1>(rows[line], x + offset)[0]
+    }
+
+    #[inline(always)]
+    fn sum<V: Vector<Elem = A>>(&self, rows: &[&[A]], x: usize) -> V {
+        let last = self.weights.len() - 1;
+        let start = if self.symmetry == Symmetry::None { last } else { last / 2 };
+        // 0 + w x is w x, rounded once.
+        let zero = V::splat(A::default());
+        let mut sum = zero.mul_add(self.samples(rows, x, start), V::splat(self.weights[start]));
+        for j in 0..start {
+            let near: V = self.samples(rows, x, j);
+            let samples = match self.symmetry {
+                Symmetry::Even => near.add(self.samples(rows, x, last - j)),
+                Symmetry::Odd => near.sub(self.samples(rows, x, last - j)),
+                Symmetry::None => near,
+            };
+            sum = sum.mul_add(samples, V::splat(self.weights[j]));
+        }
+        sum
+    }
 }
 
 #[cfg(test)]

@@ -52,9 +52,8 @@ pub(super) trait Inner: 'static {
     /// Makes it, for one component of the result.
     fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> Self::Prepared<A>;
 
-    /// Computes `R` result rows with register tiles of up to `NV` vectors. `out` rows may be shorter
-    /// than `window.width`.
-    fn block<V: Vector, const NV: usize, const R: usize>(
+    /// Computes `R` result rows. `out` rows may be shorter than `window.width`.
+    fn block<V: Vector, const R: usize>(
         prepared: &Self::Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
         out: [&mut [V::Elem]; R],
@@ -183,18 +182,13 @@ impl<L: Lane<Elem: Rows>, I: Inner> Kernel for TileKernel<'_, '_, '_, L, I> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // 12 sums of 16 registers, or 24 of 32.
-        if S::REGISTERS == 32 {
-            self.job.tile::<S, L::Vector<S>, 4>(simd, self.tile);
-        } else {
-            self.job.tile::<S, L::Vector<S>, 2>(simd, self.tile);
-        }
+        self.job.tile::<S, L::Vector<S>>(simd, self.tile);
     }
 }
 
 impl<A: Rows, I: Inner> Job<'_, A, I> {
     /// Computes one tile.
-    fn tile<S: Simd, V: Vector<Elem = A>, const NV: usize>(&self, simd: S, tile: &mut Tile<'_>) {
+    fn tile<S: Simd, V: Vector<Elem = A>>(&self, simd: S, tile: &mut Tile<'_>) {
         for (component, (sources, _)) in self.components.iter().enumerate() {
             let planes: Vec<_> =
                 sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
@@ -206,7 +200,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
             ];
             for (cols, lent) in edges {
                 if !cols.is_empty() && !tile.rows.is_empty() {
-                    self.strip::<S, V, NV>(simd, component, &planes, tile, cols, lent);
+                    self.strip::<S, V>(simd, component, &planes, tile, cols, lent);
                 }
             }
         }
@@ -229,7 +223,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
         start..start + (end - start) / V::LANES * V::LANES
     }
 
-    fn strip<S: Simd, V: Vector<Elem = A>, const NV: usize>(
+    fn strip<S: Simd, V: Vector<Elem = A>>(
         &self,
         simd: S,
         component: usize,
@@ -301,7 +295,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
                         macro_rules! heights {
                             ($($height:literal)*) => {
                                 match rows {
-                                    $($height => self.block::<S, V, NV, $height>(
+                                    $($height => self.block::<S, V, $height>(
                                         simd, component, &window, tile, y, cols.clone(), out,
                                     ),)*
                                     _ => unreachable!("a block has at most {MAX_ROWS} rows"),
@@ -318,7 +312,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
 
     /// Computes and writes the result rows `y, y + step, ...`.
     #[expect(clippy::too_many_arguments, reason = "the state of the walk, which lives nowhere else")]
-    fn block<S: Simd, V: Vector<Elem = A>, const NV: usize, const R: usize>(
+    fn block<S: Simd, V: Vector<Elem = A>, const R: usize>(
         &self,
         simd: S,
         component: usize,
@@ -330,12 +324,12 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
     ) {
         let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
         if let Some(rows) = tile.lend_rows::<A, R>(y, step, cols.clone()) {
-            simd.vectorize(#[inline(always)] || I::block::<V, NV, R>(prepared, window, rows));
+            simd.vectorize(#[inline(always)] || I::block::<V, R>(prepared, window, rows));
             return;
         }
         let mut chunks = out.chunks_exact_mut(window.width);
         let rows: [&mut [A]; R] = std::array::from_fn(|_| chunks.next().expect("a scratch row for each"));
-        simd.vectorize(#[inline(always)] || I::block::<V, NV, R>(prepared, window, rows));
+        simd.vectorize(#[inline(always)] || I::block::<V, R>(prepared, window, rows));
         for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
             let row = &mut row[..cols.len()];
             simd.vectorize(#[inline(always)] || tile.write(component, y + r * step, cols.start, row, self.problem.finish));

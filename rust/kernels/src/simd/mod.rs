@@ -21,8 +21,6 @@ use crate::dtype::Accumulator;
 
 /// An instruction set: the proof that it is there, and its vectors.
 pub trait Simd: Copy + Send + Sync + 'static {
-    /// Vector registers: 16 or 32. Register tiles are sized by it.
-    const REGISTERS: usize;
     /// Vectors of `f32`; multiply-add is fused where the instruction set can.
     type F32: Vector<Elem = f32>;
     /// Vectors of `f64`, likewise.
@@ -53,6 +51,8 @@ pub trait Vector: Copy {
     type Elem: Accumulator;
     /// Lanes.
     const LANES: usize;
+    /// Vector registers: 16 or 32. Register tiles are sized by it.
+    const REGISTERS: usize;
 
     /// `x` in every lane.
     fn splat(x: Self::Elem) -> Self;

@@ -23,6 +23,7 @@ macro_rules! portable_vector {
         impl<const N: usize, const FUSED: bool> Vector for Lanes<$t, N, FUSED> {
             type Elem = $t;
             const LANES: usize = N;
+            const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
 
             #[inline(always)]
             fn splat(x: $t) -> Self {
@@ -75,7 +76,6 @@ portable_integers!(i32, i64, i128);
 pub struct Scalar(());
 
 impl Simd for Scalar {
-    const REGISTERS: usize = 16;
     type F32 = Lanes<f32, 4, false>;
     type F64 = Lanes<f64, 2, false>;
     type F64Unfused = Lanes<f64, 2, false>;
@@ -99,7 +99,6 @@ pub struct Neon(());
 
 #[cfg(target_arch = "aarch64")]
 impl Simd for Neon {
-    const REGISTERS: usize = 32;
     type F32 = Lanes<f32, 4, true>;
     type F64 = Lanes<f64, 2, true>;
     type F64Unfused = Lanes<f64, 2, false>;

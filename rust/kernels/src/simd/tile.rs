@@ -17,10 +17,14 @@
 //! line, stay below the two a cycle that x86 cores can do while both FMA units are busy. One row by
 //! twelve vectors reached 40 % of the FMA peak where four by six reached 78 % (AVX-512).
 //!
-//! With 16 registers the tile is 6 x 2 and not 4 x 3: 12 sums, 2 samples and a weight leave one
-//! register free, where 4 x 3 leaves none and the compiler spilt sums in the inner loop (37 against
-//! 49 GFLOP/s at 11 x 11). The weights lie in the order in which they are used, so that one pointer
-//! walks them; a pointer for each result row spilt those.
+//! With 16 registers the largest tile is 6 x 2 and not 4 x 3: 12 sums, 2 samples and a weight leave
+//! one register free, where 4 x 3 leaves none and the compiler spills sums in the inner loop (40
+//! against 77 GFLOP/s at 15 x 15). The weights lie in the order in which they are used, so that one
+//! pointer walks them; a pointer for each result row spilt those.
+//!
+//! Tried and left: tiles that slide down the image, whose `R` rows are all in use from top to bottom.
+//! They walk down columns, which neither prefetchers nor caches of few ways can follow (42 against
+//! 50 GFLOP/s at 5 x 5, and no better with software prefetch).
 #![expect(unsafe_code, reason = "the bounds of a whole block are checked once, at its head")]
 
 use super::{MAX_LANES, Vector};
@@ -72,18 +76,41 @@ impl<A: Accumulator> Program<A> {
     /// # Panics
     /// If the program is for another height, or a source row is missing or too short.
     #[inline(always)]
-    pub fn run<V: Vector<Elem = A>, const NV: usize, const R: usize>(
-        &self,
-        rows: &[&[A]],
-        width: usize,
-        mut out: [&mut [A]; R],
-    ) {
+    pub fn run<V: Vector<Elem = A>, const R: usize>(&self, rows: &[&[A]], width: usize, out: [&mut [A]; R]) {
         assert!(self.height == R && width % V::LANES == 0, "a block of the program");
         assert!(
             rows.len() == self.sources * (self.taps + R - 1)
                 && rows.iter().all(|row| row.len() >= width + self.reach),
             "the source rows cover the block"
         );
+        macro_rules! widths {
+            ($($r:pat => $narrow:literal, $wide:literal;)*) => {
+                match R {
+                    // SAFETY: just asserted.
+                    $($r => unsafe {
+                        if V::REGISTERS == 32 {
+                            self.columns::<V, $wide, R>(rows, width, out);
+                        } else {
+                            self.columns::<V, $narrow, R>(rows, width, out);
+                        }
+                    })*
+                }
+            };
+        }
+        // Vectors a row: what the registers hold of R sums, a sample for each, and a weight.
+        widths! { 1 => 8, 8; 2 => 4, 8; 3 => 3, 6; 4 => 2, 5; _ => 2, 4; }
+    }
+
+    /// # Safety
+    /// `rows` has `taps + R - 1` rows a source, each with `width + reach` elements; `width` is a
+    /// whole number of vectors.
+    #[inline(always)]
+    unsafe fn columns<V: Vector<Elem = A>, const NV: usize, const R: usize>(
+        &self,
+        rows: &[&[A]],
+        width: usize,
+        mut out: [&mut [A]; R],
+    ) {
         let mut x = 0;
         while x + NV * V::LANES <= width {
             // SAFETY: the rows cover `x + NV * LANES + reach`.

@@ -8,14 +8,13 @@ use super::{Simd, Vector};
 use std::arch::x86_64::*;
 
 macro_rules! token {
-    ($(#[$doc:meta])* $token:ident, $registers:literal, [$($feature:tt),*],
+    ($(#[$doc:meta])* $token:ident, [$($feature:tt),*],
      $f32:ty, $f64:ty, $unfused:ty, $i32:ty, $i64:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $token(());
 
         impl Simd for $token {
-            const REGISTERS: usize = $registers;
             type F32 = $f32;
             type F64 = $f64;
             type F64Unfused = $unfused;
@@ -42,12 +41,12 @@ macro_rules! token {
 
 token! {
     /// AVX2, FMA, F16C and BMI.
-    V3, 16, ["avx2", "fma", "f16c", "bmi1", "bmi2"],
+    V3, ["avx2", "fma", "f16c", "bmi1", "bmi2"],
     F32x8, F64x4, F64x4Unfused, I32x8, I64x4
 }
 token! {
     /// AVX-512 F, BW, DQ and VL, on top of `x86-64-v3`.
-    V4, 32, ["avx2", "fma", "f16c", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
+    V4, ["avx2", "fma", "f16c", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
     F32x16, F64x8, F64x8Unfused, I32x16, I64x8
 }
 
@@ -63,6 +62,8 @@ macro_rules! vector {
         impl Vector for $name {
             type Elem = $elem;
             const LANES: usize = $lanes;
+            // AVX-512 doubles the number of registers along with their width.
+            const REGISTERS: usize = size_of::<$reg>() / 2;
 
             #[inline(always)]
             fn splat(x: $elem) -> Self {
