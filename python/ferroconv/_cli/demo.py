@@ -36,6 +36,20 @@ class Row:
     """What disagrees; empty if all is well."""
 
 
+@dataclass
+class Group:
+    """A table: rows in which every peer does the same as ferroconv."""
+
+    chart: str
+    title: str
+    peers: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+
+
+Panel = tuple[str, Array, bool]
+"""A picture: its name, its pixels, whether its zero is grey."""
+
+
 def run(size: int, output: Path, picture: Picture, quick: bool) -> int:
     """Run the demonstration; returns the exit status, 1 if a result disagrees."""
     out = console()
@@ -47,29 +61,24 @@ def run(size: int, output: Path, picture: Picture, quick: bool) -> int:
         f"ferroconv {facts['version']} ({facts['profile']} build, {facts['isa_used']}) on {facts['threads']} "
         "thread(s); SciPy on one, as it is made; OpenCV on the better of one and two.\n"
         + ", ".join(f"{name} {version}" for name, version in peers.versions().items())
-        + ". Times are medians, taken in turn in one process; outputs are fresh.\n",
+        + ". Times are medians of runs in turn within one process, outputs fresh.\n"
+        "ratio: the peer's time over ferroconv's. apart: the largest difference of two results.\n",
         soft_wrap=True,
     )
-    effort = QUICK if quick else EFFORT
-    tables, panels = measure(image, effort)
-    for title, names, rows in tables:
-        out.print(_table(title, names, rows))
+    groups, panels = measure(image, QUICK if quick else EFFORT)
+    for group in groups:
+        out.print(_table(group))
         out.print()
-        wrong += [f"{row.name}: {what}" for row in rows for what in row.wrong]
+        wrong += [f"{group.title}: {row.name}: {what}" for row in group.rows for what in row.wrong]
     output.mkdir(parents=True, exist_ok=True)
     results, speeds = output / "ferroconv-results.png", output / "ferroconv-speed.png"
-    charts.grid(results, panels, f"ferroconv: one photograph, {size} x {size}")
-    ratios = {
-        row.name: {peer: timing.median / row.ours.median for peer, (timing, _) in row.peers.items()}
-        for _, _, rows in tables
-        for row in rows
-        if row.peers
-    }
+    charts.grid(results, panels, f"ferroconv: a photograph of {size} x {size}, filtered and pooled")
     charts.bars(
         speeds,
-        ratios,
-        "How many times as quick as its peers ferroconv is",
-        f"{size} x {size}, {facts['threads']} threads, {facts['isa_used']}; medians of interleaved runs; made by ferroconv demo",
+        _ratios(groups),
+        "How many times as quick as each peer ferroconv is",
+        f"{size} x {size}, {facts['threads']} thread(s), {facts['isa_used']}; medians of interleaved runs; "
+        "made by: ferroconv demo",
     )
     out.print(f"The results: {results}\nThe speeds:  {speeds}", soft_wrap=True)
     for what in wrong:
@@ -105,44 +114,48 @@ def _lines(matrix: Array) -> list[str]:
     return ["[" + " ".join(f"{value:3d}" for value in row) + " ]" for row in matrix]
 
 
-Tables = list[tuple[str, Sequence[str], list[Row]]]
-
-
-def measure(image: npt.NDArray[np.uint8], effort: Effort) -> tuple[Tables, list[tuple[str, Array]]]:
+def measure(image: npt.NDArray[np.uint8], effort: Effort) -> tuple[list[Group], list[Panel]]:
     """Filter and pool the photograph in each way; returns the tables and the pictures."""
     floats = image.astype(np.float32)
-    panels: list[tuple[str, Array]] = [("the photograph", image)]
-    in_floats, saturated, mirrored, pooled = [], [], [], []
+    panels: list[Panel] = [("the photograph", image, False)]
+    in_floats = Group("float32", "float32, ferroconv.convolve", peers.PEERS)
+    saturated = Group("uint8", "uint8, rounded and saturated, ferroconv.convolve", (peers.OPENCV,))
+    mirrored = Group("uint8", "uint8, truncated and wrapping, ferroconv.ndimage.convolve", (peers.NDIMAGE,))
+    whole = Group("uint8", "uint8 by int16, wrapping, ferroconv.signal.convolve2d", (peers.SIGNAL,))
+    pooled = Group("2x2 pooling", "2x2 pooling, ferroconv.nn.max_pool2d and avg_pool2d", (NUMPY, peers.OPENCV))
     filters = windows()
     with progress(3 * len(filters) + 5) as step:
         for name, weights in filters.items():
-            row, result = _filter(f"{name} float32", floats, weights.astype(np.float32), "native", effort, step)
-            in_floats.append(row)
-            panels.append((name, result))
+            row, result = _filter(name, floats, weights.astype(np.float32), "native", effort, step)
+            in_floats.rows.append(row)
+            panels.append((name, result, abs(weights.sum()) < 1e-9))
         for name, weights in filters.items():
-            saturated.append(_filter(f"{name} uint8", image, weights, "native", effort, step)[0])
+            saturated.rows.append(_filter(name, image, weights, "native", effort, step)[0])
         for name, weights in filters.items():
-            mirrored.append(_filter(f"{name} uint8 as ndimage", image, weights, "ndimage", effort, step)[0])
-        whole = filters["edge 3x3"].astype(np.int16)
-        mirrored.append(_filter("edge 3x3 uint8 as signal", image, whole, "signal", effort, step)[0])
-        for kind in ("max", "mean"):
+            mirrored.rows.append(_filter(name, image, weights, "ndimage", effort, step)[0])
+        edge = next(iter(filters))
+        whole.rows.append(_filter(edge, image, filters[edge].astype(np.int16), "signal", effort, step)[0])
+        for kind in ("max", "average"):
             for pixels in (floats, image):
                 row, result = _pool(kind, pixels, effort, step)
-                pooled.append(row)
+                pooled.rows.append(row)
                 if pixels is image:
-                    panels.append((f"2x2 {kind} pooled", result))
-    spread = [panels[0], *panels[-2:], *panels[1:-2]]
-    tables: Tables = [
-        ("float32: ferroconv.convolve", peers.PEERS, in_floats),
-        ("uint8, rounded and saturated: ferroconv.convolve (1 level apart: ties)", (peers.OPENCV,), saturated),
-        (
-            "uint8 in SciPy's arithmetic, wrapping: ferroconv.ndimage.convolve, ferroconv.signal.convolve2d",
-            (peers.SIGNAL, peers.NDIMAGE),
-            mirrored,
-        ),
-        ("2x2 pooling: ferroconv.nn.max_pool2d, avg_pool2d", (NUMPY, peers.OPENCV), pooled),
-    ]
-    return tables, spread
+                    panels.append((f"{kind} of 2x2", result, False))
+    return [in_floats, saturated, mirrored, whole, pooled], panels
+
+
+def _ratios(groups: Sequence[Group]) -> dict[str, dict[str, dict[str, float]]]:
+    """The chart's bars: chart, row, peer."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for group in groups:
+        for row in group.rows:
+            bars = found.setdefault(group.chart, {}).setdefault(row.name, {})
+            for peer, (timing, _) in row.peers.items():
+                bars[peer] = timing.median / row.ours.median
+    for chart in found.values():
+        for name, one in chart.items():
+            chart[name] = {peer: one[peer] for peer in (*peers.PEERS, NUMPY) if peer in one}
+    return {name: rows for name, rows in found.items() if any(rows.values())}
 
 
 def _filter(
@@ -170,7 +183,7 @@ def _filter(
 
 def _pool(kind: str, image: Array, effort: Effort, step: Step) -> tuple[Row, Array]:
     """2x2 pooling; NumPy's way is to take blocks as axes, OpenCV's an area average."""
-    name = f"{kind} 2x2 {image.dtype}"
+    name = f"{kind} {image.dtype}"
     step(name)
     height, width = image.shape
     batch = image[None, :, :, None]
@@ -180,7 +193,7 @@ def _pool(kind: str, image: Array, effort: Effort, step: Step) -> tuple[Row, Arr
         Contestant(NUMPY, lambda: _blocks(kind, blocks)),
     ]
     cv2 = peers.opencv()
-    if cv2 is not None and kind == "mean" and image.dtype == np.float32 and height % 2 == width % 2 == 0:
+    if cv2 is not None and kind == "average" and image.dtype == np.float32 and height % 2 == width % 2 == 0:
         size = (width // 2, height // 2)
         contestants.append(
             Contestant(peers.OPENCV, lambda: cv2.resize(image, size, interpolation=cv2.INTER_AREA))
@@ -190,7 +203,7 @@ def _pool(kind: str, image: Array, effort: Effort, step: Step) -> tuple[Row, Arr
     for peer, timing in timings.items():
         apart = np.abs(row.ours.result.astype(np.float64) - timing.result)
         row.peers[peer] = timing, float(apart.max())
-        allowed = 4 * np.finfo(np.float32).eps * 255 if image.dtype == np.float32 and kind == "mean" else 0.0
+        allowed = 4 * np.finfo(np.float32).eps * 255 if image.dtype == np.float32 and kind == "average" else 0.0
         if not np.all(apart <= allowed):
             row.wrong.append(f"{apart.max():.3g} from {peer}")
     return row, row.ours.result
@@ -208,19 +221,19 @@ def _blocks(kind: str, blocks: Array) -> Array:
     return np.rint(mean).astype(blocks.dtype) if blocks.dtype.kind in "iu" else mean
 
 
-def _table(title: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
+def _table(group: Group) -> Any:
     columns = ["", peers.OURS]
-    for name in names:
+    for name in group.peers:
         columns += [name, "ratio", "apart"]
     missing = peers.opencv() is None
     lines = []
-    for row in rows:
+    for row in group.rows:
         line = [row.name, duration(row.ours.median)]
-        for name in names:
+        for name in group.peers:
             if name in row.peers:
                 timing, apart = row.peers[name]
                 line += [duration(timing.median), ratio(timing.median / row.ours.median), f"{apart:.2g}"]
             else:
                 line += ["not installed" if missing and name == peers.OPENCV else "-", "", ""]
         lines.append(line)
-    return table(title, columns, lines)
+    return table(group.title, columns, lines)
