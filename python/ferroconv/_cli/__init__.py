@@ -1,0 +1,1 @@
+"""Behind the command: nothing here is imported by `import ferroconv`."""

@@ -1,0 +1,127 @@
+"""The command line: its words, their help, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import ferroconv
+from ferroconv._cli import explaining
+from ferroconv._cli.console import console
+from ferroconv._cli.photograph import PICTURES
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT, epilog="Each command has its own --help.")
+@click.version_option(ferroconv.__version__, prog_name="ferroconv")
+def command() -> None:
+    """2-D convolution, correlation and pooling in Rust, with SciPy's exact semantics."""
+
+
+@command.command()
+@click.option("--size", type=click.IntRange(16, 32768), default=4096, show_default=True, help="Side of the photograph.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("out"),
+    show_default=True,
+    help="Folder of the two PNG files.",
+)
+@click.option("--picture", type=click.Choice(PICTURES), default="china", show_default=True, help="Which photograph.")
+@click.option("--quick", is_flag=True, help="Fewer repetitions: rougher times, the same checks.")
+def demo(size: int, output: Path, picture: Any, quick: bool) -> None:
+    """Filter and pool a large photograph; show that the numbers are SciPy's, and how much sooner.
+
+    Begins with an example small enough to check by hand. Exits with status 1 if a result disagrees.
+    """
+    from ferroconv._cli.demo import run
+
+    sys.exit(run(size, output, picture, quick))
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def info(as_json: bool) -> None:
+    """Say what is installed, what this machine has, and measure what one thread of it can do.
+
+    A report of a slow or wrong result should hold these lines.
+    """
+    facts = ferroconv.info(measure=True) | {"numpy": np.__version__}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    lines = {
+        "ferroconv": f"{facts['version']}, {facts['profile']} build",
+        "NumPy": facts["numpy"],
+        "instruction sets": f"built {', '.join(facts['isa_built'])}; detected {', '.join(facts['isa_detected'])}; "
+        f"used {facts['isa_used']}",
+        "threads": f"{facts['threads']} of {facts['cores']} core(s)",
+        "float32 FMA peak": f"{facts['fma_peak'] / 1e9:.1f} GFLOP/s a thread",
+        "copy speed": f"{facts['copy_speed'] / 1e9:.1f} GB/s a thread",
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:<17} {value}")
+
+
+@command.command()
+@click.argument("operation", type=click.Choice(list(explaining.OPERATIONS)))
+@click.option("--image", default="2048x2048", show_default=True, help="HxW; for pooling also NxHxWxC.")
+@click.option("--dtype", default="float32", show_default=True, help="The image's dtype.")
+@click.option(
+    "--kernel", default="5x5", show_default=True, help="The window, HxW (one number: a row, or a square pool)."
+)
+@click.option(
+    "--weights",
+    type=click.Choice(list(explaining.WEIGHTS)),
+    default="fractions",
+    show_default=True,
+    help="The window's values: any fractions, whole numbers, or an outer product of fractions.",
+)
+@click.option("--border", default=None, help="In the operation's own spelling. Default: the operation's.")
+@click.option("--extent", type=click.Choice(["full", "same", "valid"]), help="Of correlate, convolve, convolve2d.")
+@click.option("--stride", type=click.IntRange(1), help="Of correlate, convolve and pooling.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: those of `ferroconv info`.")
+def explain(operation: str, threads: int | None, **options: Any) -> None:
+    """Say what a call of OPERATION would run, its error bound, and why not something else.
+
+    Nothing is computed.
+
+    \b
+    ferroconv explain correlate --image 2048x2048 --dtype uint8 --kernel 5x5 --border reflect
+    ferroconv explain max_pool2d --image 8x112x112x64 --kernel 3 --stride 2
+    """
+    try:
+        click.echo(str(explaining.explain(operation, threads=threads, **options)))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@command.command()
+@click.argument("filters", nargs=-1)
+@click.option("--quick", is_flag=True, help="A few samples each, no images above 1024x1024.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="ferroconv's. Default: those of `ferroconv info`.")
+@click.option("--list", "listed", is_flag=True, help="Name the cases and stop.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Write FILE.json and FILE.md (a name without a suffix)."
+)
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Replace the table between the bench markers of this file.",
+)
+@click.option("--check", is_flag=True, help="Also hold the results against the project's targets, line by line.")
+def bench(filters: tuple[str, ...], **options: Any) -> None:
+    """Time ferroconv against SciPy and OpenCV, and check both against sums in higher precision.
+
+    FILTERS are words that a case's name must hold, all of them: `ferroconv bench native float32 2048`.
+    Exits with status 1 if a result is wrong, or with --check if a target is missed.
+    """
+    from ferroconv._cli.bench import run
+
+    sys.exit(run(filters, console(), **options))

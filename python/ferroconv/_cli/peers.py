@@ -1,0 +1,178 @@
+"""One filtering problem, as ferroconv and as each peer is asked to solve it.
+
+Everything here convolves with windows of odd size, as large as the image, the image going on past its
+edges as its mirror image with the edge pixel repeated: ``reflect`` in ferroconv and scipy.ndimage,
+``symm`` in scipy.signal, ``BORDER_REFLECT`` in OpenCV (which correlates, so it gets the turned window).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+import ferroconv
+from ferroconv._cli.timing import Contestant
+
+Array = npt.NDArray[Any]
+Arithmetic = Literal["native", "ndimage", "signal"]
+BORDER = "reflect (d c b a | a b c d | d c b a)"
+
+SIGNAL, NDIMAGE, OPENCV = "scipy.signal", "scipy.ndimage", "OpenCV"
+PEERS = (SIGNAL, NDIMAGE, OPENCV)
+OURS = "ferroconv"
+REUSED = "ferroconv out="
+ONE_THREAD = "ferroconv out= 1 thread"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An image, a window, and whose arithmetic is asked for.
+
+    ``native`` is ferroconv.convolve: floats in their own precision, integers rounded and saturated, as
+    OpenCV does (and, for floats, SciPy). ``ndimage`` and ``signal`` are SciPy's: truncated and wrapping,
+    or wrapping in the integer type.
+    """
+
+    image: Array
+    weights: Array
+    arithmetic: Arithmetic
+
+    @property
+    def integral(self) -> bool:
+        """Whether results are whole numbers, to be matched exactly."""
+        return self.image.dtype.kind in "biu"
+
+
+def opencv() -> Any | None:
+    """OpenCV, or None if it is not installed."""
+    try:
+        return importlib.import_module("cv2")
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that a time or an error depends on."""
+    found = {"ferroconv": ferroconv.__version__, "numpy": np.__version__}
+    found["scipy"] = metadata.version("scipy")
+    cv2 = opencv()
+    found["opencv"] = "not installed" if cv2 is None else cv2.__version__
+    return found
+
+
+def _function(arithmetic: Arithmetic) -> Callable[..., Array]:
+    # Looked up at each call, so that a test can put a wrong function in its place.
+    if arithmetic == "native":
+        return ferroconv.convolve
+    if arithmetic == "ndimage":
+        return ferroconv.ndimage.convolve
+    return ferroconv.signal.convolve2d
+
+
+def ours(problem: Problem, *, reused: bool = False, one_thread: bool = False) -> list[Contestant]:
+    """ferroconv's call; also into a reused output, on request also on one thread."""
+    image, weights = problem.image, problem.weights
+    function = _function(problem.arithmetic)
+    if problem.arithmetic == "signal":
+        return [Contestant(OURS, lambda: function(image, weights, "same", "symm"))]
+    calls = [Contestant(OURS, lambda: function(image, weights))]
+    if reused or one_thread:
+        target = np.zeros_like(image)
+        keyword = "out" if problem.arithmetic == "native" else "output"
+        calls.append(Contestant(REUSED, lambda: function(image, weights, **{keyword: target})))
+        if one_thread:
+            alone = np.zeros_like(image)
+            calls.append(
+                Contestant(ONE_THREAD, lambda: function(image, weights, workers=1, **{keyword: alone}))
+            )
+    return calls
+
+
+def explained(problem: Problem) -> ferroconv.Explanation:
+    """What ferroconv runs for a problem."""
+    if problem.arithmetic == "signal":
+        return ferroconv.explain(ferroconv.signal.convolve2d, problem.image, problem.weights, "same", "symm")
+    return ferroconv.explain(_function(problem.arithmetic), problem.image, problem.weights)
+
+
+def rivals(problem: Problem, *, reused: bool = False) -> dict[str, list[Contestant]]:
+    """The peers that solve this very problem, each with the ways in which it may do so.
+
+    A peer that refuses the dtype is not among them.
+    """
+    image, weights = problem.image, problem.weights
+    found: dict[str, list[Contestant]] = {}
+    scipy_too = problem.arithmetic != "native" or not problem.integral
+    if scipy_too and problem.arithmetic in ("native", "signal"):
+        found[SIGNAL] = [Contestant(SIGNAL, _signal(image, weights))]
+    if scipy_too and problem.arithmetic in ("native", "ndimage"):
+        found[NDIMAGE] = [Contestant(NDIMAGE, _ndimage(image, weights, None))]
+        if reused:
+            found[NDIMAGE].append(
+                Contestant(f"{NDIMAGE} output=", _ndimage(image, weights, np.zeros_like(image)))
+            )
+    if problem.arithmetic == "native" and image.dtype.name in ("uint8", "uint16", "int16", "float32", "float64"):
+        found |= _opencv(image, weights, reused)
+    return {peer: calls for peer, calls in found.items() if _answers(problem, calls[0])}
+
+
+def _signal(image: Array, weights: Array) -> Callable[[], Array]:
+    from scipy.signal import convolve2d
+
+    return lambda: np.asarray(convolve2d(image, weights, "same", "symm"))
+
+
+def _ndimage(image: Array, weights: Array, target: Array | None) -> Callable[[], Array]:
+    from scipy.ndimage import convolve
+
+    return lambda: np.asarray(convolve(image, weights, output=target, mode="reflect"))
+
+
+def _opencv(image: Array, weights: Array, reused: bool) -> dict[str, list[Contestant]]:
+    """OpenCV with one and with two threads: the better of the two counts."""
+    cv2 = opencv()
+    if cv2 is None:
+        return {}
+    turned = np.ascontiguousarray(weights[::-1, ::-1], np.float64 if image.dtype == np.float64 else np.float32)
+
+    def call(target: Array | None) -> Callable[[], Array]:
+        return lambda: cv2.filter2D(image, -1, turned, dst=target, borderType=cv2.BORDER_REFLECT)  # type: ignore[no-any-return]
+
+    calls = []
+    for threads in (2, 1):
+        name = f"{OPENCV} {threads} thread{'s' if threads > 1 else ''}"
+        before = _setter(cv2, threads)
+        calls.append(Contestant(name, call(None), before))
+        if reused:
+            calls.append(Contestant(f"{name} dst=", call(np.zeros_like(image)), before))
+    return {OPENCV: calls}
+
+
+def _setter(cv2: Any, threads: int) -> Callable[[], object]:
+    return lambda: cv2.setNumThreads(threads)
+
+
+def _answers(problem: Problem, contestant: Contestant) -> bool:
+    """Whether a peer takes this dtype, found by asking it about a corner of the image."""
+    corner = Problem(
+        np.ascontiguousarray(problem.image[:4, :4]), problem.weights[:1, :1], problem.arithmetic
+    )
+    probes: dict[str, Callable[[], Array]] = {
+        SIGNAL: _signal(corner.image, corner.weights),
+        NDIMAGE: _ndimage(corner.image, corner.weights, None),
+    }
+    if contestant.name not in probes:
+        return True
+    try:
+        probes[contestant.name]()
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        return False
+    return True
