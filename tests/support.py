@@ -40,15 +40,18 @@ def paint(shape, dtype, seed=0, small=False):
 def extended(image, before, after, mode, cval=0):
     """The image with samples added by a border mode, of any name, on each axis."""
     how = PAD[mode]
-    extra = {"constant_values": cval} if how == "constant" else {}
     widths = list(zip(before, after, strict=True))
+    if how == "constant":  # numpy.pad would send an object array's values through C's integers
+        frame = np.full([b + n + a for (b, a), n in zip(widths, image.shape, strict=True)], cval, image.dtype)
+        frame[tuple(slice(b, b + n) for (b, _), n in zip(widths, image.shape, strict=True))] = image
+        return frame
     if how == "reflect":  # of one sample: numpy.pad repeats it only in "edge"
         for axis, width in enumerate(widths):
             each = [(0, 0)] * image.ndim
             each[axis] = width
             image = np.pad(image, each, mode=how if image.shape[axis] > 1 else "edge")
         return image
-    return np.pad(image, widths, mode=how, **extra)
+    return np.pad(image, widths, mode=how)
 
 
 def dense(image, weights):
