@@ -12,6 +12,14 @@ class MirrorError(ValueError, RuntimeError):
     """A ValueError that is a RuntimeError too, where SciPy raises that."""
 
 
+class MirrorTypeError(MirrorError, TypeError):
+    """A TypeError that is a ValueError and a RuntimeError too, where SciPy raises one of those."""
+
+
+class MirrorAxisError(ValueError, IndexError):
+    """A ValueError that is an IndexError too, as NumPy's for axes that aren't there."""
+
+
 def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
     """One integer for both axes, or one for each."""
     if isinstance(value, (int, np.integer)):
@@ -31,7 +39,7 @@ def later(**options: tuple[Any, Any]) -> None:
     Each is given as ``name=(value, the only supported value)``.
     """
     for name, (value, supported) in options.items():
-        if value is not supported and value != supported:
+        if value is not supported and (supported is None or value != supported):
             raise NotImplementedError(
                 f"{name}={value!r} is not supported yet; {name}={supported!r} is."
             )

@@ -184,13 +184,14 @@ def _native(
     image = np.asarray(image)
     weights = np.asarray(weights)
     row, col = pair(origin, "origin")
+    steps = pair(dilation, "dilation")
     if turn and weights.ndim == 2 and extent == "same":
         # scipy.ndimage.convolve: the origin turns with the window, and an even window has its
         # centre one tap further on.
-        row, col = (-o - 1 + n % 2 for o, n in zip((row, col), weights.shape, strict=True))
+        row, col = (-o - d * (1 - n % 2) for o, d, n in zip((row, col), steps, weights.shape, strict=True))
     return _core.correlate(
         image, weights, _spatial(axes, channel_axis, image.ndim), overflow, turn, False, extent, border, cval,
-        (row, col), pair(stride, "stride"), pair(dilation, "dilation"),
+        (row, col), pair(stride, "stride"), steps,
         None if dtype is None else np.dtype(dtype).name, out, workers,
     )  # fmt: skip
 

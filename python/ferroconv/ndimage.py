@@ -5,6 +5,7 @@ One keyword is added, ``workers``. Everything else that ferroconv can do is on i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import MirrorError
+from ferroconv._args import MirrorAxisError, MirrorError, MirrorTypeError
 from ferroconv._docs import fill
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
@@ -255,10 +256,8 @@ def _correlate(
             f"Received: weights of {weights.ndim} axes, {len(over)} axes to filter."
         )
     if weights.size == 0:
-        raise ValueError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
-    if not isinstance(mode, str):
-        raise MirrorError(f"A sequence of modes is not supported, as in SciPy. Received: {mode!r}.")
-    origins = (origin,) * len(over) if isinstance(origin, (int, np.integer)) else tuple(origin)
+        raise MirrorError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
+    origins = (origin,) * len(over) if not np.iterable(origin) else tuple(origin)
     if len(origins) != len(over):
         raise MirrorError(
             f"origin must be one integer, or one for each of the {len(over)} axes. Received: {origin!r}."
@@ -267,6 +266,11 @@ def _correlate(
         raise NotImplementedError(
             f"windows of one and two axes are supported; use axes= to name them. Received: {len(over)} axes."
         )
+    if len(over) == 2 and over[0] > over[1]:
+        # The window's axes are in the image's order, whatever the order of `axes`; the origins are
+        # in that order only where every axis is filtered.
+        over = over[::-1]
+        origins = origins if ndim == 2 else origins[::-1]
     if len(over) == 1:
         return _along(image, weights, over[0], output, mode, cval, origins[0], turn, "ndimage", workers)
     if turn:
@@ -283,7 +287,7 @@ def _correlate1d(
     if weights.ndim != 1 or weights.size == 0:
         raise MirrorError(f"weights must be a one-dimensional array of one tap at least. Received: {weights.shape}.")
     if not -image.ndim <= axis < image.ndim:
-        raise ValueError(f"axis must be an axis of input. Received: axis={axis} for {image.ndim} axes.")
+        raise MirrorAxisError(f"axis must be an axis of input. Received: axis={axis} for {image.ndim} axes.")
     return _along(image, weights, axis % image.ndim, output, mode, cval, origin, turn, "ndimage1d", workers)
 
 
@@ -294,7 +298,8 @@ def _along(
     """A window over one axis, as a window of one row or one column over two."""
     origin = _turned(origin, weights.size) if turn else origin
     if image.ndim == 1:
-        if isinstance(output, np.ndarray):
+        if output is not None and not isinstance(output, (type, np.dtype, str)):
+            output = np.asarray(output)
             if output.shape != image.shape:
                 raise MirrorError(f"output shape not correct. Received: {output.shape}, expected {image.shape}.")
             _run(image[None], weights[None], (0, 1), output[None], mode, cval, (0, origin), turn, rule, workers)
@@ -314,39 +319,76 @@ def _run(
     origins: tuple[int, ...], turn: bool, rule: str, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """SciPy's rules for dtypes and `output`, then the core."""
-    given = output if isinstance(output, np.ndarray) else None
+    if weights.dtype.char in _CONVERTED:
+        weights = weights.astype(complex if weights.dtype.char == "G" else float)
     is_complex = image.dtype.kind == "c" or weights.dtype.kind == "c"
+    given = None
     if output is None:
         dtype = np.result_type(image.dtype, np.complex64) if is_complex else image.dtype
+        if not dtype.isnative:
+            dtype = dtype.newbyteorder("=")
     else:
-        dtype = given.dtype if given is not None else np.dtype(output)
-        if is_complex and dtype.kind != "c":
-            raise MirrorError(f"output must have complex dtype. Received: {dtype}.")
-    if image.dtype.kind == "e" or dtype.char == "e" or image.dtype.char == "e":
-        raise MirrorError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
+        given, dtype = _output(output, image.shape, is_complex)
+    if image.dtype.char == "e" or dtype.char == "e":
+        raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
+    if not isinstance(mode, str):
+        raise MirrorError(f"mode must be one name; SciPy has no sequence of modes here. Received: {mode!r}.")
+    if type(cval) is not float and np.iscomplexobj(cval) and image.dtype.kind != "c":
+        raise MirrorTypeError(f"a real image has a real cval. Received: {cval!r} for {image.dtype}.")
     # scipy.ndimage conjugates complex weights of a correlation and leaves those of a convolution.
     conjugate = not turn and weights.dtype.kind == "c"
     target = given
-    if given is not None:
-        if given.shape != image.shape:
-            raise MirrorError(f"output shape not correct. Received: {given.shape}, expected {image.shape}.")
-        if np.may_share_memory(given, image) or not given.dtype.isnative:
-            target = None
-    result = _core.correlate(
-        image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
-        dtype.name, target, workers,
-    )  # fmt: skip
+    if given is not None and (not dtype.isnative or np.may_share_memory(given, image)):
+        if not given.flags.writeable:
+            raise ValueError("output must be writable. Received: a read-only array.")
+        target = None
+    try:
+        result = _core.correlate(
+            image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
+            dtype.name, target, workers,
+        )  # fmt: skip
+    except _core.InvalidArgument as error:
+        raise MirrorError(*error.args) from None
+    except TypeError as error:
+        raise MirrorTypeError(*error.args) from None
     if given is not None and target is None:
         given[...] = result
         return given
-    return result
+    return result if dtype.isnative else result.astype(dtype)
+
+
+# Weights that SciPy converts to its arithmetic's type: objects, strings and long double.
+_CONVERTED = frozenset("OSUgG")
+
+
+def _output(output: Any, shape: tuple[int, ...], is_complex: bool) -> tuple[npt.NDArray[Any] | None, np.dtype[Any]]:
+    """SciPy's reading of `output`: a dtype, a dtype's name, or an array."""
+    if isinstance(output, (type, np.dtype)):
+        dtype = np.dtype(output)
+        if is_complex and dtype.kind != "c":
+            warnings.warn("promoting specified output dtype to complex", stacklevel=5)
+            dtype = np.promote_types(dtype, np.complex64)
+        return None, dtype
+    if isinstance(output, str):
+        dtype = np.dtype(output)
+        if not issubclass(dtype.type, np.number):
+            raise MirrorError(f"output must have numeric dtype. Received: {dtype}.")
+        given = None
+    else:
+        given = np.asarray(output)
+        dtype = given.dtype
+        if given.shape != shape:
+            raise MirrorError(f"output shape not correct. Received: {given.shape}, expected {shape}.")
+    if is_complex and dtype.kind != "c":
+        raise MirrorError(f"output must have complex dtype. Received: {dtype}.")
+    return given, dtype
 
 
 def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
     given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
     for axis in given:
         if not -ndim <= axis < ndim:
-            raise ValueError(f"axes must be axes of input. Received: {axis} for {ndim} axes.")
+            raise MirrorAxisError(f"axes must be axes of input. Received: {axis} for {ndim} axes.")
     counted = tuple(axis % ndim for axis in given)
     if len(set(counted)) != len(counted):
         raise ValueError(f"axes must be unique. Received: {axes!r}.")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
+from ferroconv._args import MirrorTypeError
 from ferroconv._docs import PARAGRAPHS, fill
 
 __all__ = ["convolve2d", "correlate2d"]
@@ -48,7 +49,9 @@ by element."""
 
 # SciPy's names; anything else is its "mode must be..." error.
 _MODES = ("full", "same", "valid")
-_UNAVAILABLE = frozenset("?e")  # NumPy's characters of bool and float16
+# NumPy's characters of the dtypes that SciPy has a loop for, long double apart.
+_AVAILABLE = frozenset("bBhHiIlLqQfdFD")
+_FILL = ("fill", "pad")
 _SCALAR_ZERO = 0
 
 
@@ -108,6 +111,34 @@ def correlate2d(
     return _signal(in1, in2, mode, boundary, fillvalue, False, workers)
 
 
+def _unavailable(dtype: np.dtype[Any]) -> Exception:
+    if dtype.char in "gG":
+        return NotImplementedError(f"float64 and complex128 are the widest dtypes supported. Received: {dtype}.")
+    return MirrorTypeError(f"2-D convolution is not available for this type, as in SciPy. Received: {dtype}.")
+
+
+def _promoted(in1: npt.NDArray[Any], in2: npt.NDArray[Any]) -> np.dtype[Any]:
+    try:
+        return np.result_type(in1, in2)
+    except TypeError:
+        raise MirrorTypeError(
+            f"the inputs must have dtypes that promote to a common one. Received: {in1.dtype} and {in2.dtype}."
+        ) from None
+
+
+def _scalar(fillvalue: Any, dtype: np.dtype[Any]) -> Any:
+    """The value as one of the result's dtype; SciPy refuses what is out of its range."""
+    try:
+        value = np.asarray(fillvalue, dtype)
+    except (OverflowError, TypeError, ValueError):
+        raise MirrorTypeError(
+            f"could not cast `fillvalue` to the result's dtype, {dtype}. Received: {fillvalue!r}."
+        ) from None
+    if value.size != 1:
+        raise ValueError(f"`fillvalue` must be scalar or an array with one element. Received: {fillvalue!r}.")
+    return value.item()
+
+
 def _signal(
     in1: Any, in2: Any, mode: str, boundary: str, fillvalue: Any, convolve: bool, workers: int | None
 ) -> npt.NDArray[Any]:
@@ -130,25 +161,25 @@ def _signal(
             )
         swapped = True
         in1, in2 = in2, in1
-    dtype = in1.dtype if in1.dtype == in2.dtype else np.result_type(in1, in2)
-    if dtype.char in _UNAVAILABLE:
-        raise ValueError(f"2-D convolution is not available for this type, as in SciPy. Received: {dtype}.")
-    if fillvalue is not _SCALAR_ZERO:
-        fillvalue = np.asarray(fillvalue)
-        if fillvalue.size != 1:
-            raise ValueError(f"`fillvalue` must be scalar or an array with one element. Received: {fillvalue!r}.")
-        fillvalue = fillvalue.reshape(()).astype(dtype).item()
+    dtype = in1.dtype if in1.dtype == in2.dtype else _promoted(in1, in2)
+    if dtype.char not in _AVAILABLE:
+        raise _unavailable(dtype)
+    if fillvalue is not _SCALAR_ZERO and boundary in _FILL:
+        fillvalue = _scalar(fillvalue, dtype)
+        if isinstance(fillvalue, complex) and in1.dtype.kind != "c":
+            in1 = in1.astype(dtype)
     origin = (0, 0)
     if not convolve and mode == "same":
         # The centre of scipy.signal's window is tap (k - 1) // 2, one before ours for an even k.
         origin = (kh % 2 - 1, kw % 2 - 1)
     if swapped and not convolve:
-        # c(in1, in2) is c(in2, in1) turned by half a turn and conjugated.
+        # c(in1, in2) is c(in2, in1) turned by half a turn. It should be conjugated too; SciPy
+        # conjugates whichever input comes second after the swap, and leaves it at that.
         result = _core.correlate(
             in1, in2, (-2, -1), "signal", False, True, mode, boundary, np.conj(fillvalue), origin, (1, 1), (1, 1),
             dtype.name, None, workers,
         )  # fmt: skip
-        return result[::-1, ::-1].conj() if dtype.kind == "c" else result[::-1, ::-1]
+        return result[::-1, ::-1]
     return _core.correlate(
         in1, in2, (-2, -1), "signal", turn, conjugate, mode, boundary, fillvalue, origin, (1, 1), (1, 1),
         dtype.name, None, workers,

@@ -339,8 +339,9 @@ macro_rules! convert_indirectly {
             fn widen(self) -> $a { u8::from(self.0 != 0) as $a }
             #[inline(always)]
             fn saturate(a: $a) -> Self { Self(u8::from(a != <$a>::default())) }
+            // C's conversion to the byte that NumPy keeps a boolean in: 256 is false.
             #[inline(always)]
-            fn wrap(a: $a) -> Self { <Self as Convert<$a>>::saturate(a) }
+            fn wrap(a: $a) -> Self { Self(u8::from(<u8 as Convert<$a>>::wrap(a) != 0)) }
         }
     )*};
     (@half $a:ty: $($t:ty),*) => {$(

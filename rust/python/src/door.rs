@@ -6,7 +6,7 @@ use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::registry::{Explanation, Operation, Schedule};
 use ferroconv_kernels::view::{Dst, Src};
 use ferroconv_kernels::Error;
-use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,8 +44,29 @@ pub(crate) fn end_explaining() -> Vec<Explanation> {
     EXPLAINING.take().unwrap_or_default()
 }
 
+/// An integer argument. One beyond 64 bits is a ValueError, as any other that is too large.
+pub(crate) struct Integer(pub(crate) isize);
+
+impl<'py> FromPyObject<'_, 'py> for Integer {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        object.extract().map(Self).map_err(|error| out_of_range(&object, error))
+    }
+}
+
+/// Turns Python's OverflowError into a ValueError.
+pub(crate) fn out_of_range(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyOverflowError>(object.py()) {
+        InvalidArgument::new_err(format!("a number must fit into 64 bits. Received: {object}."))
+    } else {
+        error
+    }
+}
+
 /// `workers=`: None for the default, -1 for every core, or a number.
-pub(crate) fn workers(count: Option<i64>) -> PyResult<Workers<'static>> {
+pub(crate) fn workers(count: Option<Integer>) -> PyResult<Workers<'static>> {
+    let count = count.map(|n| n.0);
     let threads = match count {
         None => None,
         Some(-1) => Some(ferroconv_kernels::parallel::cores()),

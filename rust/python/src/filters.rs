@@ -1,12 +1,13 @@
 //! Correlation, behind `ferroconv.correlate`, `ferroconv.signal` and `ferroconv.ndimage`.
 
 use crate::convert::{Input, Output};
-use crate::door::{self, InvalidArgument, exception};
+use crate::door::{self, Integer, InvalidArgument, exception};
 use ferroconv_kernels::border::{Api, Border};
 use ferroconv_kernels::dtype::{DType, Finish, Kind, Overflow, Rounding};
 use ferroconv_kernels::ops::correlate::{Constant, Correlate, Spec, Summation, Taps};
 use ferroconv_kernels::shape::Extent;
 use num_complex::Complex;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -29,7 +30,9 @@ fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
     if let Ok(name) = given.cast::<PyString>() {
         return Ok([parse(name.to_str()?)?; 2]);
     }
-    let names: Vec<String> = given.extract()?;
+    let names: Vec<String> = given.extract().map_err(|_| {
+        PyTypeError::new_err(format!("the border mode is one name, or one for each of the two axes. Received: {given}."))
+    })?;
     match names.as_slice() {
         [rows, cols] => Ok([parse(rows)?, parse(cols)?]),
         _ => Err(InvalidArgument::new_err(format!(
@@ -37,6 +40,9 @@ fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
         ))),
     }
 }
+
+/// The largest window: 16384 x 16384.
+const MOST_TAPS: usize = 1 << 28;
 
 /// Window values of any dtype, exactly.
 fn taps(weights: &Input<'_>) -> PyResult<Taps> {
@@ -49,6 +55,12 @@ fn taps(weights: &Input<'_>) -> PyResult<Taps> {
     if rows == 0 || cols == 0 {
         return Err(InvalidArgument::new_err(format!(
             "weights must have one tap at least on each axis. Received: shape {:?}.",
+            weights.shape()
+        )));
+    }
+    if rows.checked_mul(cols).is_none_or(|taps| taps > MOST_TAPS) {
+        return Err(InvalidArgument::new_err(format!(
+            "weights must have at most {MOST_TAPS} taps. Received: shape {:?}.",
             weights.shape()
         )));
     }
@@ -80,8 +92,10 @@ fn constant(value: &Bound<'_, PyAny>) -> PyResult<Constant> {
         }
         return Ok(constant);
     }
-    let value: Complex<f64> = value.extract()?;
-    Ok(Constant { value, integer: None })
+    match value.extract::<Complex<f64>>() {
+        Ok(value) => Ok(Constant { value, integer: None }),
+        Err(error) => Err(door::out_of_range(value, error)),
+    }
 }
 
 /// Correlates the two `axes` of `image` with `weights`.
@@ -96,21 +110,22 @@ pub(crate) fn correlate<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
     weights: &Bound<'py, PyAny>,
-    axes: [isize; 2],
+    axes: [Integer; 2],
     rule: &str,
     turn: bool,
     conjugate: bool,
     extent: &str,
     border: &Bound<'py, PyAny>,
     cval: &Bound<'py, PyAny>,
-    origin: [isize; 2],
-    stride: [isize; 2],
-    dilation: [isize; 2],
+    origin: [Integer; 2],
+    stride: [Integer; 2],
+    dilation: [Integer; 2],
     dtype: Option<&str>,
     out: Option<&Bound<'py, PyAny>>,
-    workers: Option<i64>,
+    workers: Option<Integer>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let workers = door::workers(workers)?;
+    let [axes, origin, stride, dilation] = [axes, origin, stride, dilation].map(|pair| pair.map(|n| n.0));
     let image = Input::new(image)?;
     let weights = Input::new(weights)?;
     let axes = normalised(axes, image.shape())?;

@@ -1,13 +1,13 @@
 //! Threads, instruction sets, explanations: what the process is made of.
 
-use crate::door::{self, InvalidArgument, exception};
+use crate::door::{self, Integer, InvalidArgument, exception};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::{parallel, probe};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-fn count(threads: i64) -> PyResult<usize> {
+fn count(Integer(threads): Integer) -> PyResult<usize> {
     match threads {
         -1 => Ok(parallel::cores()),
         n => usize::try_from(n).map_err(|_| {
@@ -21,7 +21,7 @@ fn count(threads: i64) -> PyResult<usize> {
 /// Sets the number of threads that calls of this process use.
 #[pyfunction]
 #[pyo3(signature = (threads, /))]
-pub(crate) fn set_num_threads(threads: i64) -> PyResult<()> {
+pub(crate) fn set_num_threads(threads: Integer) -> PyResult<()> {
     parallel::set_num_threads(count(threads)?).map_err(exception)
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn get_num_threads() -> usize {
 /// Overrides the number for this thread; None ends that. Returns the override that was in force.
 #[pyfunction]
 #[pyo3(signature = (threads, /))]
-pub(crate) fn override_num_threads(threads: Option<i64>) -> PyResult<Option<usize>> {
+pub(crate) fn override_num_threads(threads: Option<Integer>) -> PyResult<Option<usize>> {
     parallel::override_num_threads(threads.map(count).transpose()?).map_err(exception)
 }
 

@@ -10,6 +10,7 @@
 use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow, Rounding};
+use crate::registry::Reject;
 use crate::shape::{Axis, Extent};
 use num_complex::Complex;
 
@@ -255,6 +256,13 @@ impl Correlate {
                 dst.name()
             )));
         }
+        if cval.value.im != 0.0 && !src.is_complex() {
+            return Err(Error::Type(format!(
+                "a real image is continued by a real cval. Received: cval={} for {}.",
+                cval.value,
+                src.name()
+            )));
+        }
         let mut problem = Self {
             src,
             dst,
@@ -347,6 +355,22 @@ impl Correlate {
     pub(crate) fn nanoseconds(&self) -> f64 {
         let [h, w] = self.output();
         self.products() * self.arithmetic.size() as f64 / 100.0 + h as f64 * w as f64
+    }
+
+    /// Whether what a direct loop keeps stays within reason: scratch rows as long as the window is
+    /// wide, and the weights once for each number of rows in a block, 1 to 8.
+    pub(crate) fn scratch_fits(&self) -> Result<(), Reject> {
+        const MOST: usize = 8 << 30;
+        const COPIES: usize = 36;
+        let [rows, cols] = &self.axes;
+        let phases = cols.stride.min(cols.span());
+        let length = cols.span() / cols.stride + cols.dst.min(8192);
+        let bytes = (rows.taps.saturating_add(8))
+            .saturating_mul(phases)
+            .saturating_mul(length)
+            .saturating_add(self.taps.re.len().saturating_mul(COPIES))
+            .saturating_mul(self.arithmetic.size());
+        if bytes <= MOST { Ok(()) } else { Err(Reject("a window this large needs scratch beyond 8 GiB")) }
     }
 
     /// The error bound of a floating-point result as a multiple of `sum |w * x|`: `n` products and

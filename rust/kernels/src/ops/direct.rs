@@ -25,6 +25,7 @@ impl Implementation<Correlate> for Direct {
         if problem.summation == Summation::Folded {
             return Err(Reject("adds tap after tap; the folded order was asked for"));
         }
+        problem.scratch_fits()?;
         Ok(problem.nanoseconds())
     }
 

@@ -36,6 +36,7 @@ impl Implementation<Correlate> for Folded {
         if problem.src.is_complex() || problem.taps.is_complex() {
             return Err(Reject("needs a real image and real weights"));
         }
+        problem.scratch_fits()?;
         Ok(problem.nanoseconds())
     }
 
