@@ -11,7 +11,7 @@ from ferroconv._explain import Explanation, explain
 from ferroconv._filters import convolve, correlate
 from ferroconv._runtime import get_num_threads, info, set_num_threads, threads
 
-__version__: str = _core.info()["version"]
+__version__: str = _core.__version__
 
 __all__ = [
     "Explanation",
