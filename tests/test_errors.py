@@ -116,8 +116,8 @@ def outs():
     yield "byte order", good.astype(good.dtype.newbyteorder("S")), ValueError, "byte order.*Received"
     yield "read-only", frozen, ValueError, "writable.*Received"
     yield "list", [[7.0] * 7] * 6, TypeError, "NumPy array.*Received: list"
-    yield "overlapping itself", as_strided(np.full(100, 7.0), (6, 7), (8, 8)), ValueError, "itself|overlap"
-    yield "repeating itself", as_strided(np.full(100, 7.0), (6, 7), (0, 8)), ValueError, "itself|overlap"
+    yield "overlapping itself", as_strided(np.full(100, 7.0), (6, 7), (8, 8)), ValueError, "share memory.*Received"
+    yield "repeating itself", as_strided(np.full(100, 7.0), (6, 7), (0, 8)), ValueError, "share memory.*Received"
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -52,7 +52,7 @@ def test_native_signatures():
 def test_all_is_complete(module):
     public = {
         name for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", "").startswith("ferroconv") and callable(value)
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__ and callable(value)
     }  # fmt: skip
     assert public <= set(module.__all__)
     assert list(module.__all__) == sorted(module.__all__)

@@ -105,8 +105,8 @@ def correlate2d(
     --------
     >>> from ferroconv.signal import correlate2d
     >>> correlate2d([[1, 2], [3, 4]], [[0, 1]], mode="same")
-    array([[1, 2],
-           [3, 4]])
+    array([[2, 0],
+           [4, 0]])
     """
     return _signal(in1, in2, mode, boundary, fillvalue, False, workers)
 

@@ -155,6 +155,9 @@ pub(super) fn run<I: Inner>(
     })
 }
 
+/// Nanoseconds of work in a tile, at most: how long an interrupt waits.
+const PATIENCE: f64 = 20e6;
+
 /// Rows and columns of a tile: wide enough to amortise its edges, few enough bytes to stay in L2,
 /// and at least four tiles a thread, so that they end together.
 fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [usize; 2] {
@@ -167,7 +170,10 @@ fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [usize; 2] {
     let wanted = (4 * threads).div_ceil(planes.max(1) * columns).max(1);
     // A strip brings in `taps` rows before its first result: make it several times as high.
     let least = (4 * rows.taps).max(8 * MAX_ROWS);
-    let height = if threads == 1 { rows.dst } else { rows.dst.div_ceil(wanted).max(least) };
+    let height = if threads == 1 { rows.dst } else { rows.dst.div_ceil(wanted) };
+    // Between two tiles the caller may be interrupted.
+    let patience = PATIENCE * columns as f64 / (problem.nanoseconds() / rows.dst.max(1) as f64);
+    let height = height.min(patience as usize).max(least);
     [height.next_multiple_of(rows.taps.min(MAX_ROWS)), width]
 }
 
