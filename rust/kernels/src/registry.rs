@@ -145,3 +145,23 @@ impl Operation for ops::correlate::Correlate {
         self.arithmetic.name()
     }
 }
+
+impl Operation for ops::pool::Pool {
+    const NAME: &'static str = "pool";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::pool::Separable, &ops::pool::Scan];
+
+    fn describe(&self) -> String {
+        Self::describe(self)
+    }
+
+    fn bound(&self) -> String {
+        match self.error_bound() {
+            0.0 => "exact".into(),
+            bound => format!("within {bound:.2e} x sum |x| / divisor of the exact mean, before rounding to the dtype"),
+        }
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        Self::arithmetic(self).name()
+    }
+}

@@ -191,13 +191,13 @@ impl Axis {
         axis.before = before as isize;
         axis.dst = if src == 0 {
             0
-        } else if padded < span {
+        } else if padded < span && !(ceil && padded + stride > span) {
             return Err(Error::Value(format!(
                 "the window must fit into the padded image. \
                  Received: a window spanning {span} samples, an image of {src} padded to {padded}."
             )));
         } else if ceil {
-            let dst = (padded - span).div_ceil(stride) + 1;
+            let dst = (padded + stride - span - 1 + 1).div_ceil(stride);
             // A window that would begin after the image holds none of it.
             if (dst - 1) * stride >= src + before { dst - 1 } else { dst }
         } else {

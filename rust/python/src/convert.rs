@@ -83,6 +83,18 @@ impl<'py> Input<'py> {
         unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
     }
 
+    /// Whether the last two axes are one run of elements.
+    pub(crate) fn pixels_adjoin(&self) -> bool {
+        pixels_adjoin(&self.array)
+    }
+
+    /// The array with its last two axes taken as one; they must adjoin.
+    pub(crate) fn wide_rows(&self) -> PyResult<Src<'_>> {
+        let (shape, strides) = wide_rows(&self.array);
+        // SAFETY: as in `view`; the merged axis runs over the same elements.
+        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
+    }
+
     /// The lowest and the highest address of the array's elements (end exclusive).
     fn extent(array: &Bound<'_, PyUntypedArray>) -> std::ops::Range<usize> {
         let start = data(array).addr();
@@ -184,6 +196,18 @@ impl<'py> Output<'py> {
         unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
     }
 
+    /// Whether the last two axes are one run of elements.
+    pub(crate) fn pixels_adjoin(&self) -> bool {
+        pixels_adjoin(&self.array)
+    }
+
+    /// The array with its last two axes taken as one; they must adjoin.
+    pub(crate) fn wide_rows(&mut self) -> PyResult<Dst<'_>> {
+        let (shape, strides) = wide_rows(&self.array);
+        // SAFETY: as in `view`; the merged axis runs over the same elements.
+        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
+    }
+
     /// The array itself.
     pub(crate) fn into_any(self) -> Bound<'py, PyAny> {
         self.array.into_any()
@@ -201,4 +225,21 @@ fn moved(array: &Bound<'_, PyUntypedArray>, axes: [usize; 2]) -> (Vec<usize>, Ve
     let order: Vec<usize> = rest.chain(axes).collect();
     let (shape, strides) = (array.shape(), array.strides());
     (order.iter().map(|&a| shape[a]).collect(), order.iter().map(|&a| strides[a]).collect())
+}
+
+fn pixels_adjoin(array: &Bound<'_, PyUntypedArray>) -> bool {
+    let (shape, strides, size) = (array.shape(), array.strides(), array.dtype().itemsize());
+    let n = shape.len();
+    let steps = |axis: usize, step: usize| shape[axis] <= 1 || strides[axis] == step as isize;
+    steps(n - 1, size) && steps(n - 2, size * shape[n - 1])
+}
+
+fn wide_rows(array: &Bound<'_, PyUntypedArray>) -> (Vec<usize>, Vec<isize>) {
+    let (mut shape, mut strides) = (array.shape().to_vec(), array.strides().to_vec());
+    let (channels, _) = (shape.pop().unwrap_or(1), strides.pop());
+    if let (Some(width), Some(step)) = (shape.last_mut(), strides.last_mut()) {
+        *width *= channels;
+        *step = array.dtype().itemsize() as isize;
+    }
+    (shape, strides)
 }

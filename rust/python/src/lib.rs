@@ -3,6 +3,7 @@
 mod convert;
 mod door;
 mod filters;
+mod nn;
 mod runtime;
 
 /// The compiled half of ferroconv. Its functions take every argument by position and do no more
@@ -11,6 +12,8 @@ mod runtime;
 mod _core {
     #[pymodule_export]
     use crate::filters::{border_modes, correlate};
+    #[pymodule_export]
+    use crate::nn::pool;
     #[pymodule_export]
     use crate::runtime::{
         begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads, set_num_threads,

@@ -3,4 +3,5 @@
 pub mod correlate;
 pub mod direct;
 pub mod folded;
+pub mod pool;
 mod strip;
