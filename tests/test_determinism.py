@@ -98,7 +98,10 @@ def test_instruction_sets_agree(isa, scalar):
             within(mine, reference, 20, np.full(mine.shape, 20 * 640.0))
         elif "float64" in name and "ndimage" not in name:
             # Float taps on integers are summed within 1/64 of a level, so a rounding may fall either way.
-            assert (np.abs(mine.astype(object) - reference.astype(object)) <= max(1, 2.0**-40 * np.iinfo(dtype).max if dtype.kind != "b" else 1)).all(), name
+            assert (
+                np.abs(mine.astype(object) - reference.astype(object))
+                <= max(1, 2.0**-40 * np.iinfo(dtype).max if dtype.kind != "b" else 1)
+            ).all(), name
         else:
             np.testing.assert_array_equal(mine, reference, err_msg=name)
 

@@ -81,10 +81,22 @@ WRONG = {
     "mask": ({"mask": np.ones((6, 7), bool)}, NotImplementedError, "mask=.* is not supported"),
     "high": ({"precision": "high"}, NotImplementedError, "precision='high' is not supported"),
     "medium": ({"precision": "medium"}, NotImplementedError, "precision='medium' is not supported"),
-    "image larger than memory": ({"image": np.broadcast_to(np.uint8(1), (2**31, 2**31))}, (ValueError, MemoryError), ""),
-    "image larger than its address": ({"image": as_strided(IMAGE, (2**29, 2**30), (0, 0)), "extent": "full"}, (ValueError, MemoryError), ""),
+    "image larger than memory": (
+        {"image": np.broadcast_to(np.uint8(1), (2**31, 2**31))},
+        (ValueError, MemoryError),
+        "",
+    ),
+    "image larger than its address": (
+        {"image": as_strided(IMAGE, (2**29, 2**30), (0, 0)), "extent": "full"},
+        (ValueError, MemoryError),
+        "",
+    ),
     "many images": ({"image": np.broadcast_to(np.uint8(1), (2**50, 4, 4))}, (ValueError, MemoryError), ""),
-    "window larger than memory": ({"weights": np.broadcast_to(np.uint8(1), (2**31, 2**31))}, ValueError, "taps.*Received"),
+    "window larger than memory": (
+        {"weights": np.broadcast_to(np.uint8(1), (2**31, 2**31))},
+        ValueError,
+        "taps.*Received",
+    ),
     "window larger than sense": ({"weights": np.broadcast_to(1.0, (2**21, 2**21))}, ValueError, "taps.*Received"),
     "a long window": ({"weights": np.broadcast_to(1.0, (1, 2**40))}, ValueError, "taps.*Received"),
 }
@@ -168,7 +180,29 @@ def test_absurd_views_that_can_be_computed_are():
 NASTY = [None, 0, 1, -1, 2, 7, 2**31, 2**62, 2**63, -(2**63), 2**70, 0.5, np.nan, np.inf, 1j, "", "same", "full", "valid", "reflect",
          "wrap", "constant", (), (1,), (1, 2), (-1, -2), (0, 0), (2**62, 1), (1, 2, 3), ("wrap", "mirror"), object(), b"x", True]  # fmt: skip
 SHAPES = [(), (0,), (3,), (0, 0), (0, 3), (1, 1), (2, 3), (5, 4), (3, 2, 4), (2, 0, 3), (2, 1, 2, 3)]
-DTYPES = ["?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "F", "D", "g", "O", "U1", "M8[s]", ">f4", ">i2", "i4,i4"]
+DTYPES = [
+    "?",
+    "b",
+    "B",
+    "h",
+    "H",
+    "i",
+    "I",
+    "q",
+    "Q",
+    "e",
+    "f",
+    "d",
+    "F",
+    "D",
+    "g",
+    "O",
+    "U1",
+    "M8[s]",
+    ">f4",
+    ">i2",
+    "i4,i4",
+]
 KEYWORDS = {
     "correlate": ["extent", "border", "cval", "origin", "stride", "dilation", "axes", "channel_axis", "dtype", "overflow", "nan",
                   "precision", "out", "workers"],
@@ -200,7 +234,10 @@ def test_nothing_panics(data):
     """Any arguments: a result, or one of three exceptions (MemoryError and OverflowError are NumPy's own)."""
     function, kind = data.draw(st.sampled_from(TARGETS))
     keywords = data.draw(st.lists(st.sampled_from(KEYWORDS[kind]), max_size=3, unique=True))
-    values = {k: data.draw(arrays() if k in ("out", "output") and data.draw(st.booleans()) else st.sampled_from(NASTY)) for k in keywords}
+    values = {
+        k: data.draw(arrays() if k in ("out", "output") and data.draw(st.booleans()) else st.sampled_from(NASTY))
+        for k in keywords
+    }
     try:
         function(data.draw(arrays()), data.draw(arrays()), **values)
     except (ValueError, TypeError, NotImplementedError) as error:

@@ -46,11 +46,17 @@ def test_integers_saturate_or_wrap_the_exact_sum(function, border, dtype):
 def test_float_weights_on_integers_round_half_to_even_within_the_bound(function, dtype):
     image = paint((20, 31), dtype, small=True)
     halves = np.array([[0.5, 0.0, 0.25], [0.0, 0.75, 0.0]])
-    same(function(image, halves), exact(function, image, halves, "reflect").round().clip(np.iinfo(dtype).min).astype(dtype))
+    same(
+        function(image, halves),
+        exact(function, image, halves, "reflect").round().clip(np.iinfo(dtype).min).astype(dtype),
+    )
     image = paint((20, 31), dtype)
     smooth = np.abs(paint((3, 5), "float64"))
     smooth /= smooth.sum()
-    error = np.abs(function(image, smooth).astype(object) - exact(function, image.astype(np.float64), smooth, "reflect").astype(object))
+    error = np.abs(
+        function(image, smooth).astype(object)
+        - exact(function, image.astype(np.float64), smooth, "reflect").astype(object)
+    )
     most = max(abs(np.iinfo(dtype).min), np.iinfo(dtype).max)
     bound = 0.5 + 1 / 64 + 2 * smooth.size * np.finfo(float).eps * most
     assert error.max() <= bound

@@ -156,7 +156,12 @@ def test_origin(name):
     image = paint((9, 9), "int16", small=True)
     for k in (1, 2, 3, 4, 5):
         for origin in range(-4, 5):
-            both(name, image, np.arange(k) if name in ONE else np.ones((k, 3)), origin=origin if name in ONE else (origin, 1))
+            both(
+                name,
+                image,
+                np.arange(k) if name in ONE else np.ones((k, 3)),
+                origin=origin if name in ONE else (origin, 1),
+            )
             if name in TWO:
                 both(name, image, np.arange(9).reshape(3, 3)[:, :k], origin=origin)
     row = np.arange(8)

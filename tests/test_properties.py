@@ -42,10 +42,15 @@ def test_linear(problem, border, function, factor):
     scale = np.array(factor).astype(image.dtype)
     with np.errstate(over="ignore"):
         left = wrapped(function, image + scale * other, window, border=border)
-        right = wrapped(function, image, window, border=border) + scale * wrapped(function, other, window, border=border)
+        right = wrapped(function, image, window, border=border) + scale * wrapped(
+            function, other, window, border=border
+        )
         same(left, right)
         twice = wrapped(function, image, window + 2 * window[::-1], border=border)
-        same(twice, wrapped(function, image, window, border=border) + 2 * wrapped(function, image, window[::-1], border=border))
+        same(
+            twice,
+            wrapped(function, image, window, border=border) + 2 * wrapped(function, image, window[::-1], border=border),
+        )
 
 
 @suite
@@ -67,11 +72,18 @@ def test_identity(problem, border, function):
 
 
 @suite
-@given(problems(), borders, st.lists(st.integers(-3, 3), min_size=1, max_size=5), st.lists(st.integers(-3, 3), min_size=1, max_size=5))
+@given(
+    problems(),
+    borders,
+    st.lists(st.integers(-3, 3), min_size=1, max_size=5),
+    st.lists(st.integers(-3, 3), min_size=1, max_size=5),
+)
 def test_separable_is_an_outer_product(problem, border, column, row):
     image = problem[0].astype(np.int64) % 1000
     whole = ferroconv.ndimage.correlate(image, np.multiply.outer(column, row), mode=border)
-    passes = ferroconv.ndimage.correlate1d(ferroconv.ndimage.correlate1d(image, column, 0, mode=border), row, 1, mode=border)
+    passes = ferroconv.ndimage.correlate1d(
+        ferroconv.ndimage.correlate1d(image, column, 0, mode=border), row, 1, mode=border
+    )
     same(whole, passes)
 
 
@@ -103,7 +115,15 @@ def test_extents_nest(problem, border, function, dilation):
 
 
 @suite
-@given(problems(), borders, functions, st.sampled_from(["full", "same", "valid"]), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3))
+@given(
+    problems(),
+    borders,
+    functions,
+    st.sampled_from(["full", "same", "valid"]),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(1, 3),
+)
 def test_stride_picks_from_the_dense_result(problem, border, function, extent, down, right, dilation):
     image, window = problem
     options = {"border": border, "extent": extent, "dilation": dilation}
@@ -200,5 +220,8 @@ def test_borders_reach_far(problem, border):
         window[i, j] = 1
         from support import dense, extended
 
-        want = dense(extended(image.astype(np.int64) if image.dtype.kind == "i" else image, (20, 18), (20, 18), border), window.astype(image.dtype))
+        want = dense(
+            extended(image.astype(np.int64) if image.dtype.kind == "i" else image, (20, 18), (20, 18), border),
+            window.astype(image.dtype),
+        )
         same(wrapped(ferroconv.correlate, image, window, border=border), want.astype(image.dtype))

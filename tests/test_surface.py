@@ -107,7 +107,9 @@ def test_the_release_profile_is_built():
 def test_every_test_that_the_table_of_differences_names_exists():
     """docs/scipy-differences.md has one table; its last column names tests."""
     text = (ROOT / "docs" / "scipy-differences.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line][
+        1:
+    ]
     assert len(rows) > 15
     for _, _, verdict, tests in rows:
         assert verdict in ("matched", "difference"), verdict
@@ -119,7 +121,8 @@ def test_every_test_that_the_table_of_differences_names_exists():
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not (shutil.which("maturin") and shutil.which("cargo")), reason="maturin and cargo build the package; one of them is missing"
+    not (shutil.which("maturin") and shutil.which("cargo")),
+    reason="maturin and cargo build the package; one of them is missing",
 )
 def test_a_fresh_environment_builds_a_release(tmp_path):
     venv.create(tmp_path / "env", system_site_packages=False, with_pip=True)
@@ -130,12 +133,18 @@ def test_a_fresh_environment_builds_a_release(tmp_path):
     keep = shutil.ignore_patterns("target", "*.so", ".git", "__pycache__", ".hypothesis", ".pytest_cache")
     shutil.copytree(ROOT, tmp_path / "source", ignore=keep)
     environment["CARGO_TARGET_DIR"] = str(ROOT / "target")
-    subprocess.run(["maturin", "develop"], cwd=tmp_path / "source", env=environment, check=True, capture_output=True, timeout=1500)
+    subprocess.run(
+        ["maturin", "develop"], cwd=tmp_path / "source", env=environment, check=True, capture_output=True, timeout=1500
+    )
     code = "import ferroconv; print(ferroconv.info()['profile'], ferroconv.correlate([[1, 2]], [[2]]).tolist())"
-    done = subprocess.run([interpreter, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [interpreter, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
     assert done.stdout.split() == ["release", "[[2,", "4]]"]
 
 
 def test_numpy_scalars_and_lists_are_taken():
     assert importlib.util.find_spec("ferroconv._core") is not None
-    assert ferroconv.correlate([[1.0, 2.0]], [[2]], stride=np.int64(1), origin=np.array([0, 0]), workers=np.int32(1)).tolist() == [[2, 4]]
+    assert ferroconv.correlate(
+        [[1.0, 2.0]], [[2]], stride=np.int64(1), origin=np.array([0, 0]), workers=np.int32(1)
+    ).tolist() == [[2, 4]]

@@ -28,9 +28,7 @@ def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
         first, second = value
         return int(first), int(second)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must be an integer, or one for each of the two axes. Received: {value!r}."
-        ) from None
+        raise ValueError(f"{name} must be an integer, or one for each of the two axes. Received: {value!r}.") from None
 
 
 def later(**options: tuple[Any, Any]) -> None:
@@ -40,6 +38,4 @@ def later(**options: tuple[Any, Any]) -> None:
     """
     for name, (value, supported) in options.items():
         if value is not supported and (supported is None or value != supported):
-            raise NotImplementedError(
-                f"{name}={value!r} is not supported yet; {name}={supported!r} is."
-            )
+            raise NotImplementedError(f"{name}={value!r} is not supported yet; {name}={supported!r} is.")

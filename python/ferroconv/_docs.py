@@ -36,8 +36,8 @@ PARAGRAPHS = {
 
 cval : scalar, optional
     The value of ``k`` above.""",
-    "mirror_notes": """Floating-point results are within ``c n eps sum|w x|`` of SciPy's, element by element: ``float32``
-images are filtered in ``float32``. Integer results are SciPy's exactly: sums in ``float64`` in SciPy's
+    "mirror_notes": """Floating-point results are within ``c n eps sum|w x|`` of SciPy's, element by element:
+``float32`` images are filtered in ``float32``. Integer results are SciPy's exactly: sums in ``float64`` in SciPy's
 order, truncated towards zero, wrapping. The documentation lists the deliberate differences
 (docs/scipy-differences.md).""",
 }

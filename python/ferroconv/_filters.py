@@ -192,7 +192,7 @@ def _native(
     return _core.correlate(
         image, weights, _spatial(axes, channel_axis, image.ndim), overflow, turn, False, extent, border, cval,
         (row, col), pair(stride, "stride"), steps,
-        None if dtype is None else np.dtype(dtype).name, out, workers,
+        None if dtype is None else np.dtype(dtype), out, workers,
     )  # fmt: skip
 
 

@@ -259,9 +259,7 @@ def _correlate(
         raise MirrorError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
     origins = (origin,) * len(over) if not np.iterable(origin) else tuple(origin)
     if len(origins) != len(over):
-        raise MirrorError(
-            f"origin must be one integer, or one for each of the {len(over)} axes. Received: {origin!r}."
-        )
+        raise MirrorError(f"origin must be one integer, or one for each of the {len(over)} axes. Received: {origin!r}.")
     if len(over) not in (1, 2):
         raise NotImplementedError(
             f"windows of one and two axes are supported; use axes= to name them. Received: {len(over)} axes."
@@ -306,12 +304,8 @@ def _along(
             return output
         return _run(image[None], weights[None], (0, 1), output, mode, cval, (0, origin), turn, rule, workers)[0]
     if axis == image.ndim - 1:
-        return _run(
-            image, weights[None], (axis - 1, axis), output, mode, cval, (0, origin), turn, rule, workers
-        )
-    return _run(
-        image, weights[:, None], (axis, image.ndim - 1), output, mode, cval, (origin, 0), turn, rule, workers
-    )
+        return _run(image, weights[None], (axis - 1, axis), output, mode, cval, (0, origin), turn, rule, workers)
+    return _run(image, weights[:, None], (axis, image.ndim - 1), output, mode, cval, (origin, 0), turn, rule, workers)
 
 
 def _run(
@@ -345,7 +339,7 @@ def _run(
     try:
         result = _core.correlate(
             image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
-            dtype.name, target, workers,
+            dtype, target, workers,
         )  # fmt: skip
     except _core.InvalidArgument as error:
         raise MirrorError(*error.args) from None

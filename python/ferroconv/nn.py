@@ -51,7 +51,9 @@ ValueError
     For windows that do not fit, unknown names, or an `out` that does not fit.
 TypeError
     For complex images, and for means of booleans."""
-PARAGRAPHS["max_notes"] = """A NaN in a window is its maximum, as in torch; TensorFlow on CPU drops it. Of equal samples the first
+PARAGRAPHS[
+    "max_notes"
+] = """A NaN in a window is its maximum, as in torch; TensorFlow on CPU drops it. Of equal samples the first
 in reading order has the index."""
 
 
@@ -130,7 +132,7 @@ def avg_pool2d(
     %(pool_x)s
     %(pool_windows)s
     count_include_pad : bool, optional
-        Count the samples of explicit padding, which are 0; by default only those of the image.
+        Count the samples of the padding, which are 0; by default only those of the image.
     divisor_override : int, optional
         Divide by this instead of the count.
     %(pool_rest)s
@@ -151,9 +153,7 @@ def avg_pool2d(
            [10.5, 12.5]])
     """
     windows = _windows(pool_size, strides, dilation_rate, padding, ceil_mode)
-    return _core.pool(
-        x, "mean", windows, (0, 0), _last(data_format), count_include_pad, divisor_override, out, workers
-    )
+    return _core.pool(x, "mean", windows, (0, 0), _last(data_format), count_include_pad, divisor_override, out, workers)
 
 
 @fill
@@ -352,9 +352,7 @@ def _max(
     return largest, _core.pool(x, "index", windows, size, last, False, None, None, workers)
 
 
-def _global(
-    name: str, x: Any, data_format: str, keepdims: bool, out: Any, workers: int | None
-) -> npt.NDArray[Any]:
+def _global(name: str, x: Any, data_format: str, keepdims: bool, out: Any, workers: int | None) -> npt.NDArray[Any]:
     last = _last(data_format)
     axes = (1, 2) if last else (2, 3)
     target = out if out is None or keepdims or not isinstance(out, np.ndarray) else np.expand_dims(out, axes)

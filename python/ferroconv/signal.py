@@ -177,10 +177,10 @@ def _signal(
         # conjugates whichever input comes second after the swap, and leaves it at that.
         result = _core.correlate(
             in1, in2, (-2, -1), "signal", False, True, mode, boundary, np.conj(fillvalue), origin, (1, 1), (1, 1),
-            dtype.name, None, workers,
+            dtype, None, workers,
         )  # fmt: skip
         return result[::-1, ::-1]
     return _core.correlate(
         in1, in2, (-2, -1), "signal", turn, conjugate, mode, boundary, fillvalue, origin, (1, 1), (1, 1),
-        dtype.name, None, workers,
+        dtype, None, workers,
     )  # fmt: skip

@@ -56,7 +56,13 @@ def progress(total: int) -> Iterator[Step]:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Table:
     """A table whose first `left` columns are text and the others numbers."""
     made = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
     )
     for position, name in enumerate(columns):
         made.add_column(name, justify="left" if position < left else "right", no_wrap=position >= left)

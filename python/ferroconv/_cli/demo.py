@@ -195,9 +195,7 @@ def _pool(kind: str, image: Array, effort: Effort, step: Step) -> tuple[Row, Arr
     cv2 = peers.opencv()
     if cv2 is not None and kind == "average" and image.dtype == np.float32 and height % 2 == width % 2 == 0:
         size = (width // 2, height // 2)
-        contestants.append(
-            Contestant(peers.OPENCV, lambda: cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        )
+        contestants.append(Contestant(peers.OPENCV, lambda: cv2.resize(image, size, interpolation=cv2.INTER_AREA)))
     timings = race(contestants, effort)
     row = Row(name, timings.pop(peers.OURS))
     for peer, timing in timings.items():

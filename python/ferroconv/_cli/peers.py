@@ -78,7 +78,7 @@ def _function(arithmetic: Arithmetic) -> Callable[..., Array]:
 
 
 def ours(problem: Problem, *, reused: bool = False, one_thread: bool = False) -> list[Contestant]:
-    """ferroconv's call; also into a reused output, on request also on one thread."""
+    """Ours; also into a reused output, on request also on one thread."""
     image, weights = problem.image, problem.weights
     function = _function(problem.arithmetic)
     if problem.arithmetic == "signal":
@@ -90,9 +90,7 @@ def ours(problem: Problem, *, reused: bool = False, one_thread: bool = False) ->
         calls.append(Contestant(REUSED, lambda: function(image, weights, **{keyword: target})))
         if one_thread:
             alone = np.zeros_like(image)
-            calls.append(
-                Contestant(ONE_THREAD, lambda: function(image, weights, workers=1, **{keyword: alone}))
-            )
+            calls.append(Contestant(ONE_THREAD, lambda: function(image, weights, workers=1, **{keyword: alone})))
     return calls
 
 
@@ -116,9 +114,7 @@ def rivals(problem: Problem, *, reused: bool = False) -> dict[str, list[Contesta
     if scipy_too and problem.arithmetic in ("native", "ndimage"):
         found[NDIMAGE] = [Contestant(NDIMAGE, _ndimage(image, weights, None))]
         if reused:
-            found[NDIMAGE].append(
-                Contestant(f"{NDIMAGE} output=", _ndimage(image, weights, np.zeros_like(image)))
-            )
+            found[NDIMAGE].append(Contestant(f"{NDIMAGE} output=", _ndimage(image, weights, np.zeros_like(image))))
     if problem.arithmetic == "native" and image.dtype.name in ("uint8", "uint16", "int16", "float32", "float64"):
         found |= _opencv(image, weights, reused)
     return {peer: calls for peer, calls in found.items() if _answers(problem, calls[0])}
@@ -144,7 +140,7 @@ def _opencv(image: Array, weights: Array, reused: bool) -> dict[str, list[Contes
     turned = np.ascontiguousarray(weights[::-1, ::-1], np.float64 if image.dtype == np.float64 else np.float32)
 
     def call(target: Array | None) -> Callable[[], Array]:
-        return lambda: cv2.filter2D(image, -1, turned, dst=target, borderType=cv2.BORDER_REFLECT)  # type: ignore[no-any-return]
+        return lambda: cv2.filter2D(image, -1, turned, dst=target, borderType=cv2.BORDER_REFLECT)
 
     calls = []
     for threads in (2, 1):
@@ -162,9 +158,7 @@ def _setter(cv2: Any, threads: int) -> Callable[[], object]:
 
 def _answers(problem: Problem, contestant: Contestant) -> bool:
     """Whether a peer takes this dtype, found by asking it about a corner of the image."""
-    corner = Problem(
-        np.ascontiguousarray(problem.image[:4, :4]), problem.weights[:1, :1], problem.arithmetic
-    )
+    corner = Problem(np.ascontiguousarray(problem.image[:4, :4]), problem.weights[:1, :1], problem.arithmetic)
     probes: dict[str, Callable[[], Array]] = {
         SIGNAL: _signal(corner.image, corner.weights),
         NDIMAGE: _ndimage(corner.image, corner.weights, None),

@@ -50,13 +50,7 @@ pub struct Spec {
 
 impl Border {
     /// Every mode.
-    pub const ALL: [Self; 5] = [
-        Self::Constant,
-        Self::Nearest,
-        Self::Reflect,
-        Self::Mirror,
-        Self::Wrap,
-    ];
+    pub const ALL: [Self; 5] = [Self::Constant, Self::Nearest, Self::Reflect, Self::Mirror, Self::Wrap];
 
     /// The mode's row of the spelling table.
     pub const fn spec(self) -> &'static Spec {
@@ -119,15 +113,10 @@ impl Border {
     /// # Errors
     /// [`Error::Value`] for an unknown name; the message lists the known ones.
     pub fn parse(api: Api, name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|b| b.spellings(api).contains(&name))
-            .ok_or_else(|| {
-                let known: Vec<_> = Self::ALL.iter().flat_map(|b| b.spellings(api)).collect();
-                Error::Value(format!(
-                    "the border mode must be one of {known:?}. Received: {name:?}."
-                ))
-            })
+        Self::ALL.into_iter().find(|b| b.spellings(api).contains(&name)).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().flat_map(|b| b.spellings(api)).collect();
+            Error::Value(format!("the border mode must be one of {known:?}. Received: {name:?}."))
+        })
     }
 
     /// Maps position `i` of an axis of `n` samples to the sample that stands there, or to `None`

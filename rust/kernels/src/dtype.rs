@@ -125,10 +125,7 @@ impl DType {
     pub fn parse(name: &str) -> Result<Self, Error> {
         Self::ALL.iter().copied().find(|d| d.name() == name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|d| d.name()).collect();
-            Error::Type(format!(
-                "the array's dtype must be one of {}. Received: {name}.",
-                known.join(", ")
-            ))
+            Error::Type(format!("the array's dtype must be one of {}. Received: {name}.", known.join(", ")))
         })
     }
 
@@ -170,10 +167,7 @@ impl DType {
 
     /// Whether every value of the type is a `float32`.
     pub const fn fits_f32(self) -> bool {
-        !matches!(
-            self.component(),
-            Self::U32 | Self::I32 | Self::U64 | Self::I64 | Self::F64
-        )
+        !matches!(self.component(), Self::U32 | Self::I32 | Self::U64 | Self::I64 | Self::F64)
     }
 }
 
@@ -251,11 +245,8 @@ macro_rules! c_convert {
     }};
     ($a:expr, i64) => {{
         let a = $a;
-        if a >= -9_223_372_036_854_775_808.0 && a < 9_223_372_036_854_775_808.0 {
-            a as i64
-        } else {
-            i64::MIN
-        }
+        const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+        if (-LIMIT..LIMIT).contains(&a) { a as i64 } else { i64::MIN }
     }};
 }
 
@@ -400,9 +391,7 @@ impl Overflow {
         match name {
             "saturate" => Ok(Self::Saturate),
             "wrap" => Ok(Self::Wrap),
-            _ => Err(Error::Value(format!(
-                "overflow must be 'saturate' or 'wrap'. Received: {name:?}."
-            ))),
+            _ => Err(Error::Value(format!("overflow must be 'saturate' or 'wrap'. Received: {name:?}."))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The instruction sets: one list, best first.
 //!
-//! A row of [`isa_list!`] gives an instruction set its name, the test that this CPU has it and the
+//! A row of `isa_list!` gives an instruction set its name, the test that this CPU has it and the
 //! vector tokens that kernels are instantiated with. An [`Isa`] can only come from detection, so it
 //! proves that its instructions may be executed. `FERROCONV_ISA` caps the choice.
 
@@ -81,9 +81,8 @@ impl Isa {
                     Self::NAMES.join(", ")
                 ));
             };
-            let first = all
-                .iter()
-                .position(|isa| Self::NAMES.iter().position(|&n| n == isa.name()) >= Some(rank));
+            let first =
+                all.iter().position(|isa| Self::NAMES.iter().position(|&n| n == isa.name()) >= Some(rank));
             Ok(&all[first.expect("scalar is the last of both lists")..])
         });
         allowed.as_ref().copied().map_err(String::as_str)
@@ -94,8 +93,6 @@ impl Isa {
     /// # Errors
     /// As [`Isa::allowed`].
     pub fn best() -> Result<Self, crate::Error> {
-        Self::allowed()
-            .map(|isas| isas[0])
-            .map_err(|e| crate::Error::Value(e.to_owned()))
+        Self::allowed().map(|isas| isas[0]).map_err(|e| crate::Error::Value(e.to_owned()))
     }
 }

@@ -35,7 +35,13 @@ pub trait Implementation<P>: Sync {
     ///
     /// # Errors
     /// [`Error::Interrupted`] if the caller asked to give up.
-    fn run(&self, problem: &P, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error>;
+    fn run(
+        &self,
+        problem: &P,
+        src: &Src<'_>,
+        dst: &mut Dst<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error>;
 }
 
 /// The choice of an implementation, in words.
@@ -148,7 +154,8 @@ impl Operation for ops::correlate::Correlate {
 
 impl Operation for ops::pool::Pool {
     const NAME: &'static str = "pool";
-    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::pool::Separable, &ops::pool::Scan];
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
+        &[&ops::pool::Separable, &ops::pool::Scan];
 
     fn describe(&self) -> String {
         Self::describe(self)
@@ -157,7 +164,9 @@ impl Operation for ops::pool::Pool {
     fn bound(&self) -> String {
         match self.error_bound() {
             0.0 => "exact".into(),
-            bound => format!("within {bound:.2e} x sum |x| / divisor of the exact mean, before rounding to the dtype"),
+            bound => format!(
+                "within {bound:.2e} x sum |x| / divisor of the exact mean, before rounding to the dtype"
+            ),
         }
     }
 

@@ -24,25 +24,17 @@ pub enum Extent {
 
 impl Extent {
     /// Every extent with its name.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("full", Self::Full),
-        ("same", Self::Same),
-        ("valid", Self::Valid),
-    ];
+    pub const ALL: [(&'static str, Self); 3] =
+        [("full", Self::Full), ("same", Self::Same), ("valid", Self::Valid)];
 
     /// Reads `"full"`, `"same"` or `"valid"`.
     ///
     /// # Errors
     /// [`Error::Value`] for another word.
     pub fn parse(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find_map(|(n, e)| (n == name).then_some(e))
-            .ok_or_else(|| {
-                Error::Value(format!(
-                    "extent must be 'full', 'same' or 'valid'. Received: {name:?}."
-                ))
-            })
+        Self::ALL.into_iter().find_map(|(n, e)| (n == name).then_some(e)).ok_or_else(|| {
+            Error::Value(format!("extent must be 'full', 'same' or 'valid'. Received: {name:?}."))
+        })
     }
 }
 
@@ -82,9 +74,7 @@ fn checked(what: &str, value: usize, least: usize) -> Result<usize, Error> {
     if (least..=LIMIT).contains(&value) {
         Ok(value)
     } else {
-        Err(Error::Value(format!(
-            "{what} must be at least {least} and at most {LIMIT}. Received: {value}."
-        )))
+        Err(Error::Value(format!("{what} must be at least {least} and at most {LIMIT}. Received: {value}.")))
     }
 }
 
@@ -98,16 +88,12 @@ impl Axis {
             dilation: checked("a dilation", dilation, 1)?,
             before: 0,
         };
-        axis.taps
-            .checked_mul(axis.dilation)
-            .filter(|&reach| reach <= LIMIT)
-            .map(|_| axis)
-            .ok_or_else(|| {
-                Error::Value(format!(
-                    "the window reaches further than an array can be long. \
+        axis.taps.checked_mul(axis.dilation).filter(|&reach| reach <= LIMIT).map(|_| axis).ok_or_else(|| {
+            Error::Value(format!(
+                "the window reaches further than an array can be long. \
                      Received: {taps} taps at dilation {dilation}."
-                ))
-            })
+            ))
+        })
     }
 
     /// Samples that the window spans: `(taps - 1) * dilation + 1`.
@@ -142,10 +128,7 @@ impl Axis {
         }
         let dense;
         (dense, axis.before) = match extent {
-            Extent::Full => (
-                if src == 0 { 0 } else { src + span - 1 },
-                span as isize - 1,
-            ),
+            Extent::Full => (if src == 0 { 0 } else { src + span - 1 }, span as isize - 1),
             Extent::Same => (src, centre + origin),
             Extent::Valid => ((src + 1).saturating_sub(span), 0),
         };

@@ -24,10 +24,7 @@ struct Layout {
 impl Layout {
     fn image(&self) -> ([usize; 2], [isize; 2]) {
         let n = self.shape.len() - 2;
-        (
-            [self.shape[n], self.shape[n + 1]],
-            [self.strides[n], self.strides[n + 1]],
-        )
+        ([self.shape[n], self.shape[n + 1]], [self.strides[n], self.strides[n + 1]])
     }
 
     fn planes(&self) -> usize {
@@ -128,8 +125,8 @@ impl<'a> Src<'a> {
     /// If the slice's length is not the shape's size, or the shape has fewer than two axes.
     pub fn from_slice<T: Element>(data: &'a [T], shape: &[usize]) -> Self {
         assert_eq!(data.len(), shape.iter().product::<usize>(), "one element a position");
-        let layout = Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape))
-            .expect("two axes at least");
+        let layout =
+            Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape)).expect("two axes at least");
         Self { data: data.as_ptr().cast(), layout, lifetime: PhantomData }
     }
 
@@ -184,8 +181,7 @@ impl<'a> Plane<'a> {
     }
 
     fn at(&self, y: usize, x: usize) -> *const u8 {
-        self.data
-            .wrapping_offset(y as isize * self.strides[0] + x as isize * self.strides[1])
+        self.data.wrapping_offset(y as isize * self.strides[0] + x as isize * self.strides[1])
     }
 
     /// Whether rows can be lent as slices of `A`.
@@ -193,7 +189,7 @@ impl<'a> Plane<'a> {
         A::STORED_AS == Some(self.dtype)
             && self.strides[1] == size_of::<A>() as isize
             && self.strides[0] % align_of::<A>() as isize == 0
-            && self.data.addr() % align_of::<A>() == 0
+            && self.data.addr().is_multiple_of(align_of::<A>())
     }
 
     /// Columns `cols` of row `y`, if rows can be lent.
@@ -271,8 +267,8 @@ impl<'a> Dst<'a> {
     /// If the slice's length is not the shape's size, or the shape has fewer than two axes.
     pub fn from_slice<T: Element>(data: &'a mut [T], shape: &[usize]) -> Self {
         assert_eq!(data.len(), shape.iter().product::<usize>(), "one element a position");
-        let layout = Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape))
-            .expect("two axes at least");
+        let layout =
+            Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape)).expect("two axes at least");
         Self { data: data.as_mut_ptr().cast(), layout, lifetime: PhantomData }
     }
 
@@ -380,7 +376,7 @@ impl Tile<'_> {
         A::STORED_AS == Some(self.dtype)
             && self.strides[1] == size_of::<A>() as isize
             && self.strides[0] % align_of::<A>() as isize == 0
-            && self.data.addr() % align_of::<A>() == 0
+            && self.data.addr().is_multiple_of(align_of::<A>())
     }
 
     fn check(&self, y: usize, cols: &Range<usize>) {
@@ -408,6 +404,7 @@ impl Tile<'_> {
         // whose elements don't share memory (`Dst::from_raw`); the rows are distinct; `lends` found
         // dtype, unit step and alignment to be those of slices of A.
         self.lends::<A>().then(|| {
+            // SAFETY: as above.
             std::array::from_fn(|r| unsafe {
                 std::slice::from_raw_parts_mut(self.at(0, first + r * step, cols.start).cast(), cols.len())
             })

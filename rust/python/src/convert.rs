@@ -17,9 +17,9 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 }
 
 /// Reads a NumPy dtype of native byte order.
-fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<DType> {
+pub(crate) fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<DType> {
     // NumPy's type numbers; the C types' sizes are those of every 64-bit Unix.
-    const LONG_BITS: usize = 8 * size_of::<std::ffi::c_long>();
+    const LONG_BITS: u32 = std::ffi::c_long::BITS;
     Ok(match descr.num() {
         0 => DType::Bool,
         1 => DType::I8,
@@ -53,7 +53,9 @@ impl<'py> Input<'py> {
     pub(crate) fn new(object: &Bound<'py, PyAny>) -> PyResult<Self> {
         let array = match object.cast_exact::<PyUntypedArray>() {
             Ok(array) => array.clone(),
-            Err(_) => (numpy(object.py())?.call_method1("asarray", (object,))?).cast_into::<PyUntypedArray>()?,
+            Err(_) => {
+                (numpy(object.py())?.call_method1("asarray", (object,))?).cast_into::<PyUntypedArray>()?
+            }
         };
         let descr = array.dtype();
         if descr.is_native_byteorder() == Some(false) {
@@ -104,7 +106,11 @@ impl<'py> Input<'py> {
         let (mut least, mut most) = (start, start);
         for (&n, &stride) in array.shape().iter().zip(array.strides()) {
             let reach = (n as isize - 1) * stride;
-            if reach < 0 { least = least.wrapping_add_signed(reach) } else { most = most.wrapping_add_signed(reach) }
+            if reach < 0 {
+                least = least.wrapping_add_signed(reach);
+            } else {
+                most = most.wrapping_add_signed(reach);
+            }
         }
         least..most + array.dtype().itemsize()
     }
@@ -146,10 +152,17 @@ impl<'py> Output<'py> {
             return refuse("out= must have native byte order. Received: a byte-swapped array.".into());
         }
         if let Some(dtype) = dtype.filter(|&d| d != found) {
-            return refuse(format!("out= must have the result's dtype, {}. Received: {}.", dtype.name(), found.name()));
+            return refuse(format!(
+                "out= must have the result's dtype, {}. Received: {}.",
+                dtype.name(),
+                found.name()
+            ));
         }
         if array.shape() != shape {
-            return refuse(format!("out= must have the result's shape, {shape:?}. Received: {:?}.", array.shape()));
+            return refuse(format!(
+                "out= must have the result's shape, {shape:?}. Received: {:?}.",
+                array.shape()
+            ));
         }
         // SAFETY: reads the flags of a live array.
         if unsafe { (*array.as_array_ptr()).fields.flags } & npyffi::NPY_ARRAY_WRITEABLE == 0 {
@@ -168,7 +181,12 @@ impl<'py> Output<'py> {
     }
 
     /// A new C-ordered array, its elements not yet set.
-    pub(crate) fn new(py: Python<'py>, shape: &[usize], dtype: DType, descr: Option<Bound<'py, PyArrayDescr>>) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'py>,
+        shape: &[usize],
+        dtype: DType,
+        descr: Option<Bound<'py, PyArrayDescr>>,
+    ) -> PyResult<Self> {
         let descr = match descr {
             Some(descr) => descr,
             None => PyArrayDescr::new(py, dtype.name())?,
@@ -182,7 +200,13 @@ impl<'py> Output<'py> {
         let mut dims: Vec<npyffi::npy_intp> = shape.iter().map(|&n| n as npyffi::npy_intp).collect();
         // SAFETY: a valid shape and a dtype, whose reference the call takes over.
         let array = unsafe {
-            let made = PY_ARRAY_API.PyArray_Empty(py, dims.len() as i32, dims.as_mut_ptr(), descr.into_dtype_ptr(), 0);
+            let made = PY_ARRAY_API.PyArray_Empty(
+                py,
+                dims.len() as i32,
+                dims.as_mut_ptr(),
+                descr.into_dtype_ptr(),
+                0,
+            );
             Bound::from_owned_ptr_or_err(py, made)?
         };
         Ok(Self { array: array.cast_into::<PyUntypedArray>()?, dtype })

@@ -1,11 +1,11 @@
 //! The one door out of the GIL: runs a problem, lets Ctrl-C in, and turns whatever went wrong into
 //! a Python exception.
 
+use ferroconv_kernels::Error;
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::registry::{Explanation, Operation, Schedule};
 use ferroconv_kernels::view::{Dst, Src};
-use ferroconv_kernels::Error;
 use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::cell::RefCell;
@@ -44,7 +44,7 @@ pub(crate) fn end_explaining() -> Vec<Explanation> {
     EXPLAINING.take().unwrap_or_default()
 }
 
-/// An integer argument. One beyond 64 bits is a ValueError, as any other that is too large.
+/// An integer argument. One beyond 64 bits is a `ValueError`, as any other that is too large.
 pub(crate) struct Integer(pub(crate) isize);
 
 impl<'py> FromPyObject<'_, 'py> for Integer {
@@ -55,7 +55,7 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
     }
 }
 
-/// Turns Python's OverflowError into a ValueError.
+/// Turns Python's `OverflowError` into a `ValueError`.
 pub(crate) fn out_of_range(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyOverflowError>(object.py()) {
         InvalidArgument::new_err(format!("a number must fit into 64 bits. Received: {object}."))
@@ -89,9 +89,8 @@ pub(crate) fn run<P: Operation + Sync>(
     workers: Workers<'_>,
 ) -> PyResult<()> {
     let schedule = Schedule { isa: Isa::best().map_err(exception)?, workers, tile: None };
-    let explained = EXPLAINING.with_borrow_mut(|list| {
-        list.as_mut().map(|list| list.push(problem.explain(&schedule))).is_some()
-    });
+    let explained = EXPLAINING
+        .with_borrow_mut(|list| list.as_mut().map(|list| list.push(problem.explain(&schedule))).is_some());
     if explained {
         return Ok(());
     }

@@ -1,15 +1,16 @@
 //! Correlation, behind `ferroconv.correlate`, `ferroconv.signal` and `ferroconv.ndimage`.
 
-use crate::convert::{Input, Output};
+use crate::convert::{Input, Output, dtype_of};
 use crate::door::{self, Integer, InvalidArgument, exception};
 use ferroconv_kernels::border::{Api, Border};
-use ferroconv_kernels::dtype::{DType, Finish, Kind, Overflow, Rounding};
+use ferroconv_kernels::dtype::{Finish, Kind, Overflow, Rounding};
 use ferroconv_kernels::ops::correlate::{Constant, Correlate, Spec, Summation, Taps};
 use ferroconv_kernels::shape::Extent;
 use num_complex::Complex;
+use numpy::PyArrayDescr;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyFloat, PyString};
 
 /// Whose rules a call follows: names of borders, order of summation, integers.
 fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
@@ -20,7 +21,11 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
         "signal" => (Api::Signal, Summation::Any, finish(Rounding::Truncate, Overflow::Wrap)),
         "ndimage" => (Api::Ndimage, Summation::TapOrder, finish(Rounding::Truncate, Overflow::Wrap)),
         "ndimage1d" => (Api::Ndimage, Summation::Folded, finish(Rounding::Truncate, Overflow::Wrap)),
-        _ => return Err(exception(Overflow::parse(name).map_or_else(|e| e, |_| unreachable!("parsed above")))),
+        _ => {
+            return Err(exception(
+                Overflow::parse(name).map_or_else(|e| e, |_| unreachable!("parsed above")),
+            ));
+        }
     })
 }
 
@@ -31,7 +36,9 @@ fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
         return Ok([parse(name.to_str()?)?; 2]);
     }
     let names: Vec<String> = given.extract().map_err(|_| {
-        PyTypeError::new_err(format!("the border mode is one name, or one for each of the two axes. Received: {given}."))
+        PyTypeError::new_err(format!(
+            "the border mode is one name, or one for each of the two axes. Received: {given}."
+        ))
     })?;
     match names.as_slice() {
         [rows, cols] => Ok([parse(rows)?, parse(cols)?]),
@@ -66,7 +73,11 @@ fn taps(weights: &Input<'_>) -> PyResult<Taps> {
     }
     let view = weights.view([0, 1])?;
     let shape = [rows, cols];
-    fn read<A: ferroconv_kernels::view::Rows>(view: &ferroconv_kernels::view::Src<'_>, [rows, cols]: [usize; 2], component: usize) -> Vec<A> {
+    fn read<A: ferroconv_kernels::view::Rows>(
+        view: &ferroconv_kernels::view::Src<'_>,
+        [rows, cols]: [usize; 2],
+        component: usize,
+    ) -> Vec<A> {
         let mut values = vec![A::default(); rows * cols];
         let plane = view.plane(0, component);
         values.chunks_exact_mut(cols).enumerate().for_each(|(y, row)| plane.read(y, 0, 1, row));
@@ -85,12 +96,13 @@ fn taps(weights: &Input<'_>) -> PyResult<Taps> {
 
 /// The constant border's value: an int of any size, a float, or a complex number.
 fn constant(value: &Bound<'_, PyAny>) -> PyResult<Constant> {
+    if let Ok(real) = value.cast::<PyFloat>() {
+        return Ok(Constant::from(real.value()));
+    }
     if let Ok(real) = value.extract::<f64>() {
-        let mut constant = Constant::from(real);
-        if let Ok(integer) = value.extract::<i128>() {
-            constant.integer = Some(integer);
-        }
-        return Ok(constant);
+        // 64 bits first: those beyond are read through a slower door.
+        let integer = value.extract::<i64>().map(i128::from).or_else(|_| value.extract());
+        return Ok(Constant { integer: integer.ok(), ..Constant::from(real) });
     }
     match value.extract::<Complex<f64>>() {
         Ok(value) => Ok(Constant { value, integer: None }),
@@ -120,7 +132,7 @@ pub(crate) fn correlate<'py>(
     origin: [Integer; 2],
     stride: [Integer; 2],
     dilation: [Integer; 2],
-    dtype: Option<&str>,
+    dtype: Option<&Bound<'py, PyArrayDescr>>,
     out: Option<&Bound<'py, PyAny>>,
     workers: Option<Integer>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -147,9 +159,10 @@ pub(crate) fn correlate<'py>(
     spec.summation = summation;
     spec.finish = finish;
     if let Some(dtype) = dtype {
-        spec.dst = DType::parse(dtype).map_err(exception)?;
+        spec.dst = dtype_of(dtype)?;
     }
     let dst = spec.dst;
+    let descr = dtype.cloned().or_else(|| (dst == image.dtype).then(|| image.descr()));
     let problem = Correlate::new(spec).map_err(exception)?;
     let mut shape = image.shape().to_vec();
     for (axis, n) in axes.into_iter().zip(problem.output()) {
@@ -157,7 +170,7 @@ pub(crate) fn correlate<'py>(
     }
     let mut result = match out {
         Some(out) => Output::given(out, &shape, Some(dst), &[&image, &weights])?,
-        None => Output::new(py, &shape, dst, (dst == image.dtype).then(|| image.descr()))?,
+        None => Output::new(py, &shape, dst, descr)?,
     };
     door::run(py, &problem, &image.view(axes)?, &mut result.view(axes)?, workers)?;
     Ok(result.into_any())
@@ -171,7 +184,8 @@ fn normalised(axes: [isize; 2], shape: &[usize]) -> PyResult<[usize; 2]> {
             "axes must be two different axes of the image. Received: axes={axes:?} for an image of shape {shape:?}."
         ))
     };
-    let count = |axis: isize| if (-n..n).contains(&axis) { Ok(axis.rem_euclid(n) as usize) } else { Err(refuse()) };
+    let count =
+        |axis: isize| if (-n..n).contains(&axis) { Ok(axis.rem_euclid(n) as usize) } else { Err(refuse()) };
     let counted = [count(axes[0])?, count(axes[1])?];
     if counted[0] == counted[1] { Err(refuse()) } else { Ok(counted) }
 }

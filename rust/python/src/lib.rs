@@ -11,15 +11,16 @@ mod runtime;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use crate::door::InvalidArgument;
+    #[pymodule_export]
     use crate::filters::{border_modes, correlate};
     #[pymodule_export]
     use crate::nn::pool;
     #[pymodule_export]
     use crate::runtime::{
-        begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads, set_num_threads,
+        begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads,
+        set_num_threads,
     };
-    #[pymodule_export]
-    use crate::door::InvalidArgument;
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");

@@ -20,7 +20,9 @@ impl Padded {
             Self::Named(name) if name == "same" => Ok(Padding::Same),
             Self::Explicit(sides) => match sides[axis].map(usize::try_from) {
                 [Ok(before), Ok(after)] => Ok(Padding::Explicit(before, after)),
-                _ => Err(InvalidArgument::new_err(format!("padding must not be negative. Received: {sides:?}."))),
+                _ => Err(InvalidArgument::new_err(format!(
+                    "padding must not be negative. Received: {sides:?}."
+                ))),
             },
             Self::Named(name) => Err(InvalidArgument::new_err(format!(
                 "padding must be 'valid', 'same' or ((top, bottom), (left, right)). Received: {name:?}."
@@ -29,10 +31,15 @@ impl Padded {
     }
 }
 
+/// `(pool_size, strides, dilation, padding, ceil_mode)`.
+type Strided = ([Integer; 2], [Integer; 2], [Integer; 2], Padded, bool);
+
 /// Reads the reduction's name.
 fn reduction(name: &str, include_padding: bool, divisor: Option<Integer>) -> PyResult<Reduction> {
     let divisor = divisor.map(|n| usize::try_from(n.0).ok().filter(|&n| n > 0)).map(|n| {
-        n.ok_or_else(|| InvalidArgument::new_err("divisor_override must be at least 1, or None. Received: less."))
+        n.ok_or_else(|| {
+            InvalidArgument::new_err("divisor_override must be at least 1, or None. Received: less.")
+        })
     });
     Ok(match name {
         "max" => Reduction::Max,
@@ -43,7 +50,7 @@ fn reduction(name: &str, include_padding: bool, divisor: Option<Integer>) -> PyR
 
 /// Pools windows of four-dimensional `x`: "max", "index" (of the maximum) or "mean".
 ///
-/// `windows` is (pool_size, strides, dilation, padding, ceil_mode), or the output size of adaptive
+/// `windows` is `(pool_size, strides, dilation, padding, ceil_mode)`, or the output size of adaptive
 /// windows.
 #[pyfunction]
 #[pyo3(signature = (x, name, windows, output_size, channels_last, include_padding, divisor, out, workers, /))]
@@ -52,7 +59,7 @@ pub(crate) fn pool<'py>(
     py: Python<'py>,
     x: &Bound<'py, PyAny>,
     name: &str,
-    windows: Option<([Integer; 2], [Integer; 2], [Integer; 2], Padded, bool)>,
+    windows: Option<Strided>,
     output_size: [Integer; 2],
     channels_last: bool,
     include_padding: bool,
@@ -84,7 +91,8 @@ pub(crate) fn pool<'py>(
         })
     };
     let reduction = reduction(name, include_padding, divisor)?;
-    let problem = |group| Pool::new(reduction, x.dtype, image, group, [axis(0)?, axis(1)?]).map_err(exception);
+    let problem =
+        |group| Pool::new(reduction, x.dtype, image, group, [axis(0)?, axis(1)?]).map_err(exception);
     let plain = problem(1)?;
     let [oh, ow] = plain.output();
     let shape = if channels_last { [n, oh, ow, channels] } else { [n, channels, oh, ow] };

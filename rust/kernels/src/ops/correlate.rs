@@ -33,12 +33,7 @@ impl Taps {
         assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
         // 2^63 stays far from i128's bounds, and a larger float is an integer by size alone.
         let whole = |w: f64| (w.fract() == 0.0 && w.abs() < 9.3e18).then_some(w as i128);
-        Self {
-            shape,
-            re: values.to_vec(),
-            im: None,
-            integers: values.iter().map(|&w| whole(w)).collect(),
-        }
+        Self { shape, re: values.to_vec(), im: None, integers: values.iter().map(|&w| whole(w)).collect() }
     }
 
     /// Integer taps in C order.

@@ -29,7 +29,13 @@ impl Implementation<Correlate> for Direct {
         Ok(problem.nanoseconds())
     }
 
-    fn run(&self, problem: &Correlate, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+    fn run(
+        &self,
+        problem: &Correlate,
+        src: &Src<'_>,
+        dst: &mut Dst<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
         strip::run::<RegisterTile>(problem, src, dst, schedule)
     }
 }

@@ -40,7 +40,13 @@ impl Implementation<Correlate> for Folded {
         Ok(problem.nanoseconds())
     }
 
-    fn run(&self, problem: &Correlate, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+    fn run(
+        &self,
+        problem: &Correlate,
+        src: &Src<'_>,
+        dst: &mut Dst<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
         strip::run::<Pairs>(problem, src, dst, schedule)
     }
 }

@@ -91,7 +91,7 @@ impl Windows {
                 let axis = Axis::pooling(n, taps, stride, dilation, padding, ceil)?;
                 let after = match padding {
                     Padding::Explicit(_, after) => after,
-                    // SAME's padding is never counted, and VALID has none.
+                    // SAME pads until the last window fits, and VALID's windows fit.
                     Padding::Valid | Padding::Same => (axis.span() - 1).min(n),
                 };
                 Ok((0..axis.dst).map(|o| Self::span(&axis, o, after)).collect())
@@ -101,7 +101,8 @@ impl Windows {
 
     fn span(axis: &Axis, o: usize, after: usize) -> Span {
         let begin = (o * axis.stride) as isize - axis.before;
-        let below = |limit: isize| (limit - begin).max(0).unsigned_abs().div_ceil(axis.dilation).min(axis.taps);
+        let below =
+            |limit: isize| (limit - begin).max(0).unsigned_abs().div_ceil(axis.dilation).min(axis.taps);
         let (skipped, end) = (below(0), below(axis.src as isize));
         Span {
             first: (begin + (skipped * axis.dilation) as isize).max(0).unsigned_abs(),
@@ -196,7 +197,11 @@ impl Pool {
     pub(crate) fn error_bound(&self) -> f64 {
         let mean = matches!(self.reduction, Reduction::Mean { .. });
         let most = |spans: &[Span]| spans.iter().map(|s| s.count).max().unwrap_or(0);
-        if mean { (most(&self.rows) + most(&self.cols)) as f64 * self.arithmetic.unit_roundoff() } else { 0.0 }
+        if mean {
+            (most(&self.rows) + most(&self.cols)) as f64 * self.arithmetic.unit_roundoff()
+        } else {
+            0.0
+        }
     }
 
     /// Estimated nanoseconds for one image on one thread.
@@ -228,7 +233,13 @@ impl Implementation<Pool> for Separable {
         Ok(problem.nanoseconds())
     }
 
-    fn run(&self, problem: &Pool, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+    fn run(
+        &self,
+        problem: &Pool,
+        src: &Src<'_>,
+        dst: &mut Dst<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
         run(problem, src, dst, schedule)
     }
 }
@@ -245,7 +256,13 @@ impl Implementation<Pool> for Scan {
         Ok(problem.nanoseconds())
     }
 
-    fn run(&self, problem: &Pool, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+    fn run(
+        &self,
+        problem: &Pool,
+        src: &Src<'_>,
+        dst: &mut Dst<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
         run(problem, src, dst, schedule)
     }
 }
@@ -265,7 +282,14 @@ fn run(problem: &Pool, src: &Src<'_>, dst: &mut Dst<'_>, schedule: &Schedule<'_>
     dispatch_arithmetic!(problem.arithmetic, |L| {
         workers.drain(
             || tiles.take(),
-            |mut tile| isa.dispatch(TileKernel::<'_, '_, L> { problem, src, tile: &mut tile, lane: std::marker::PhantomData }),
+            |mut tile| {
+                isa.dispatch(TileKernel::<'_, '_, L> {
+                    problem,
+                    src,
+                    tile: &mut tile,
+                    lane: std::marker::PhantomData,
+                });
+            },
         )
     })
 }
@@ -410,7 +434,13 @@ fn gather<A: Pooled, const STRIDE: usize>(mean: bool, result: &mut [A], from: &[
 
 /// The results `which` of a row, window by window.
 #[inline(always)]
-fn columns<A: Pooled>(problem: &Pool, mean: bool, line: &[A], result: &mut [A], which: std::ops::Range<usize>) {
+fn columns<A: Pooled>(
+    problem: &Pool,
+    mean: bool,
+    line: &[A],
+    result: &mut [A],
+    which: std::ops::Range<usize>,
+) {
     let group = problem.group;
     for x in which {
         let col = &problem.cols[x];
@@ -424,7 +454,14 @@ fn columns<A: Pooled>(problem: &Pool, mean: bool, line: &[A], result: &mut [A], 
 }
 
 /// Finds the largest samples' positions for result row `y`.
-fn scan<A: Pooled>(problem: &Pool, plane: &Plane<'_>, y: usize, fresh: &mut [A], best: &mut [A], tile: &mut Tile<'_>) {
+fn scan<A: Pooled>(
+    problem: &Pool,
+    plane: &Plane<'_>,
+    y: usize,
+    fresh: &mut [A],
+    best: &mut [A],
+    tile: &mut Tile<'_>,
+) {
     let (group, width, span) = (problem.group, problem.image[1], &problem.rows[y]);
     let mut places = vec![0_i64; best.len()];
     for i in 0..span.count {
@@ -526,7 +563,13 @@ mod tests {
 
     #[test]
     fn windows_count_what_torch_counts() {
-        let windows = Windows::Strided { taps: 3, stride: 2, dilation: 1, padding: Padding::Explicit(1, 1), ceil: true };
+        let windows = Windows::Strided {
+            taps: 3,
+            stride: 2,
+            dilation: 1,
+            padding: Padding::Explicit(1, 1),
+            ceil: true,
+        };
         let spans = windows.spans(4).unwrap();
         let counts: Vec<_> = spans.iter().map(|s| (s.first, s.count, s.padded)).collect();
         assert_eq!(counts, [(0, 2, 3), (1, 3, 3), (3, 1, 2)]);

@@ -118,12 +118,15 @@ const fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// A component of the result: what it is the sum of, and what was made of the weights.
+type Component<A, P> = (Vec<Source<A>>, P);
+
 /// A problem with its typed weights, ready to be run tile by tile.
 struct Job<'p, A: Accumulator, I: Inner> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
     geometry: Geometry,
-    components: Vec<(Vec<Source<A>>, I::Prepared<A>)>,
+    components: Vec<Component<A, I::Prepared<A>>>,
 }
 
 /// Runs a problem tile by tile with the arithmetic of `I` between rows in and rows out.
@@ -196,8 +199,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
     /// Computes one tile.
     fn tile<S: Simd, V: Vector<Elem = A>>(&self, simd: S, tile: &mut Tile<'_>) {
         for (component, (sources, _)) in self.components.iter().enumerate() {
-            let planes: Vec<_> =
-                sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
+            let planes: Vec<_> = sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
             let interior = self.interior::<V>(&planes, &tile.cols);
             let edges = [
                 (tile.cols.start..interior.start, false),
@@ -276,7 +278,10 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
                                     let y = source_row(unit);
                                     // The two vectorize() here and in `block` are where the code
                                     // of an instruction set begins: all below them is inlined.
-                                    simd.vectorize(#[inline(always)] || self.bring(plane, y, cols.clone(), value, slot));
+                                    simd.vectorize(
+                                        #[inline(always)]
+                                        || self.bring(plane, y, cols.clone(), value, slot),
+                                    );
                                 }
                             }
                             filled = from + per_source;
@@ -330,15 +335,24 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
     ) {
         let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
         if let Some(rows) = tile.lend_rows::<A, R>(y, step, cols.clone()) {
-            simd.vectorize(#[inline(always)] || I::block::<V, R>(prepared, window, rows));
+            simd.vectorize(
+                #[inline(always)]
+                || I::block::<V, R>(prepared, window, rows),
+            );
             return;
         }
         let mut chunks = out.chunks_exact_mut(window.width);
         let rows: [&mut [A]; R] = std::array::from_fn(|_| chunks.next().expect("a scratch row for each"));
-        simd.vectorize(#[inline(always)] || I::block::<V, R>(prepared, window, rows));
+        simd.vectorize(
+            #[inline(always)]
+            || I::block::<V, R>(prepared, window, rows),
+        );
         for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
             let row = &mut row[..cols.len()];
-            simd.vectorize(#[inline(always)] || tile.write(component, y + r * step, cols.start, row, self.problem.finish));
+            simd.vectorize(
+                #[inline(always)]
+                || tile.write(component, y + r * step, cols.start, row, self.problem.finish),
+            );
         }
     }
 

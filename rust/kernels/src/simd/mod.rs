@@ -10,9 +10,9 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use portable::{Lanes, Scalar};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
+pub use portable::{Lanes, Scalar};
 pub use tile::{MAX_ROWS, Program, load_tile, store_tile};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4};
@@ -114,12 +114,30 @@ macro_rules! dispatch_arithmetic {
         use $crate::dtype::Arithmetic;
         use $crate::simd::lane;
         match $arithmetic {
-            Arithmetic::F32 => { type $L = lane::F32; $body }
-            Arithmetic::F64 => { type $L = lane::F64; $body }
-            Arithmetic::F64Unfused => { type $L = lane::F64Unfused; $body }
-            Arithmetic::I32 => { type $L = lane::I32; $body }
-            Arithmetic::I64 => { type $L = lane::I64; $body }
-            Arithmetic::I128 => { type $L = lane::I128; $body }
+            Arithmetic::F32 => {
+                type $L = lane::F32;
+                $body
+            }
+            Arithmetic::F64 => {
+                type $L = lane::F64;
+                $body
+            }
+            Arithmetic::F64Unfused => {
+                type $L = lane::F64Unfused;
+                $body
+            }
+            Arithmetic::I32 => {
+                type $L = lane::I32;
+                $body
+            }
+            Arithmetic::I64 => {
+                type $L = lane::I64;
+                $body
+            }
+            Arithmetic::I128 => {
+                type $L = lane::I128;
+                $body
+            }
         }
     }};
 }

@@ -114,4 +114,3 @@ impl Simd for Neon {
         f()
     }
 }
-

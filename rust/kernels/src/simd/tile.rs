@@ -77,7 +77,7 @@ impl<A: Accumulator> Program<A> {
     /// If the program is for another height, or a source row is missing or too short.
     #[inline(always)]
     pub fn run<V: Vector<Elem = A>, const R: usize>(&self, rows: &[&[A]], width: usize, out: [&mut [A]; R]) {
-        assert!(self.height == R && width % V::LANES == 0, "a block of the program");
+        assert!(self.height == R && width.is_multiple_of(V::LANES), "a block of the program");
         assert!(
             rows.len() == self.sources * (self.taps + R - 1)
                 && rows.iter().all(|row| row.len() >= width + self.reach),
@@ -133,7 +133,11 @@ impl<A: Accumulator> Program<A> {
     /// # Safety
     /// `rows` has `taps + R - 1` rows a source, each with `x + NV * LANES + reach` elements.
     #[inline(always)]
-    unsafe fn tile<V: Vector<Elem = A>, const NV: usize, const R: usize>(&self, rows: &[&[A]], x: usize) -> [[V; NV]; R] {
+    unsafe fn tile<V: Vector<Elem = A>, const NV: usize, const R: usize>(
+        &self,
+        rows: &[&[A]],
+        x: usize,
+    ) -> [[V; NV]; R] {
         let mut acc = [[V::splat(A::default()); NV]; R];
         let mut weights = self.weights.as_ptr();
         let mut rows = rows.iter();
@@ -143,7 +147,8 @@ impl<A: Accumulator> Program<A> {
                     // SAFETY: the caller's promise for the rows; the weights are in this order.
                     unsafe {
                         let row = rows.next().unwrap_unchecked().as_ptr().add(x);
-                        weights = accumulate::<V, R, NV, { $lo }, { $hi }>(&mut acc, row, &self.offsets, weights);
+                        weights =
+                            accumulate::<V, R, NV, { $lo }, { $hi }>(&mut acc, row, &self.offsets, weights);
                     }
                 };
             }

@@ -110,24 +110,134 @@ fn mullo_epi64_avx2(a: __m256i, b: __m256i) -> __m256i {
     _mm256_add_epi64(_mm256_mul_epu32(a, b), _mm256_slli_epi64::<32>(cross))
 }
 
-vector!(F32x8, f32, 8, __m256, f32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
-    _mm256_add_ps, _mm256_sub_ps, |acc, a, b| _mm256_fmadd_ps(a, b, acc));
-vector!(F64x4, f64, 4, __m256d, f64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
-    _mm256_add_pd, _mm256_sub_pd, |acc, a, b| _mm256_fmadd_pd(a, b, acc));
-vector!(F64x4Unfused, f64, 4, __m256d, f64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
-    _mm256_add_pd, _mm256_sub_pd, |acc, a, b| _mm256_add_pd(acc, _mm256_mul_pd(a, b)));
-vector!(I32x8, i32, 8, __m256i, __m256i, _mm256_set1_epi32, _mm256_loadu_si256, _mm256_storeu_si256,
-    _mm256_add_epi32, _mm256_sub_epi32, |acc, a, b| _mm256_add_epi32(acc, _mm256_mullo_epi32(a, b)));
-vector!(I64x4, i64, 4, __m256i, __m256i, _mm256_set1_epi64x, _mm256_loadu_si256, _mm256_storeu_si256,
-    _mm256_add_epi64, _mm256_sub_epi64, |acc, a, b| _mm256_add_epi64(acc, mullo_epi64_avx2(a, b)));
+vector!(
+    F32x8,
+    f32,
+    8,
+    __m256,
+    f32,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    |acc, a, b| _mm256_fmadd_ps(a, b, acc)
+);
+vector!(
+    F64x4,
+    f64,
+    4,
+    __m256d,
+    f64,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_add_pd,
+    _mm256_sub_pd,
+    |acc, a, b| _mm256_fmadd_pd(a, b, acc)
+);
+vector!(
+    F64x4Unfused,
+    f64,
+    4,
+    __m256d,
+    f64,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_add_pd,
+    _mm256_sub_pd,
+    |acc, a, b| _mm256_add_pd(acc, _mm256_mul_pd(a, b))
+);
+vector!(
+    I32x8,
+    i32,
+    8,
+    __m256i,
+    __m256i,
+    _mm256_set1_epi32,
+    _mm256_loadu_si256,
+    _mm256_storeu_si256,
+    _mm256_add_epi32,
+    _mm256_sub_epi32,
+    |acc, a, b| _mm256_add_epi32(acc, _mm256_mullo_epi32(a, b))
+);
+vector!(
+    I64x4,
+    i64,
+    4,
+    __m256i,
+    __m256i,
+    _mm256_set1_epi64x,
+    _mm256_loadu_si256,
+    _mm256_storeu_si256,
+    _mm256_add_epi64,
+    _mm256_sub_epi64,
+    |acc, a, b| _mm256_add_epi64(acc, mullo_epi64_avx2(a, b))
+);
 
-vector!(F32x16, f32, 16, __m512, f32, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
-    _mm512_add_ps, _mm512_sub_ps, |acc, a, b| _mm512_fmadd_ps(a, b, acc));
-vector!(F64x8, f64, 8, __m512d, f64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
-    _mm512_add_pd, _mm512_sub_pd, |acc, a, b| _mm512_fmadd_pd(a, b, acc));
-vector!(F64x8Unfused, f64, 8, __m512d, f64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
-    _mm512_add_pd, _mm512_sub_pd, |acc, a, b| _mm512_add_pd(acc, _mm512_mul_pd(a, b)));
-vector!(I32x16, i32, 16, __m512i, __m512i, _mm512_set1_epi32, _mm512_loadu_si512, _mm512_storeu_si512,
-    _mm512_add_epi32, _mm512_sub_epi32, |acc, a, b| _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b)));
-vector!(I64x8, i64, 8, __m512i, __m512i, _mm512_set1_epi64, _mm512_loadu_si512, _mm512_storeu_si512,
-    _mm512_add_epi64, _mm512_sub_epi64, |acc, a, b| _mm512_add_epi64(acc, _mm512_mullo_epi64(a, b)));
+vector!(
+    F32x16,
+    f32,
+    16,
+    __m512,
+    f32,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    |acc, a, b| _mm512_fmadd_ps(a, b, acc)
+);
+vector!(
+    F64x8,
+    f64,
+    8,
+    __m512d,
+    f64,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    |acc, a, b| _mm512_fmadd_pd(a, b, acc)
+);
+vector!(
+    F64x8Unfused,
+    f64,
+    8,
+    __m512d,
+    f64,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    |acc, a, b| _mm512_add_pd(acc, _mm512_mul_pd(a, b))
+);
+vector!(
+    I32x16,
+    i32,
+    16,
+    __m512i,
+    __m512i,
+    _mm512_set1_epi32,
+    _mm512_loadu_si512,
+    _mm512_storeu_si512,
+    _mm512_add_epi32,
+    _mm512_sub_epi32,
+    |acc, a, b| _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b))
+);
+vector!(
+    I64x8,
+    i64,
+    8,
+    __m512i,
+    __m512i,
+    _mm512_set1_epi64,
+    _mm512_loadu_si512,
+    _mm512_storeu_si512,
+    _mm512_add_epi64,
+    _mm512_sub_epi64,
+    |acc, a, b| _mm512_add_epi64(acc, _mm512_mullo_epi64(a, b))
+);

@@ -1,0 +1,55 @@
+# Every target does its own set-up: a virtual environment in .venv, what the target needs from the
+# package registry, and a release build of the extension. Set VENV or PYTHON to use others.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+CORE   := $(STAMPS)/core
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench stubs clean
+
+help:  ## say what the targets are
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## filter a large photograph, beside SciPy and OpenCV
+	$(BIN)/ferroconv demo
+
+bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## time ferroconv against SciPy and OpenCV; renew the README's table
+	$(BIN)/ferroconv bench --output out/bench --readme README.md
+
+test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test  ## every test
+	cargo test --release --workspace
+	$(BIN)/python -m pytest
+
+lint: $(CORE) $(STAMPS)/lint $(STAMPS)/cli  ## formats, lints, types, stubs, and the laws of the house
+	cargo fmt --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ferroconv._core
+	$(BIN)/python tools/laws.py
+
+stubs: $(CORE) $(STAMPS)/lint  ## hold the stub of the extension module against the module
+	$(BIN)/python -m mypy.stubtest ferroconv._core
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) target out
+
+$(STAMPS)/venv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "maturin>=1.9,<2"
+	mkdir -p $(STAMPS) && touch $@
+
+$(CORE): $(STAMPS)/venv $(SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
+	touch $@
+
+# An extra of the package, as pyproject.toml lists it. (The package itself is maturin's.)
+$(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+	$(BIN)/python tools/extra.py $* | xargs -d '\n' $(BIN)/python -m pip install --quiet
+	touch $@

@@ -1,0 +1,81 @@
+"""What `ferroconv bench` times: one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ferroconv import _core
+from ferroconv._cli.peers import Arithmetic, Problem
+
+
+@dataclass(frozen=True)
+class Case:
+    """A square image of one dtype, a square window, and whose arithmetic."""
+
+    arithmetic: Arithmetic
+    dtype: str
+    size: int
+    taps: int
+    """Side of the window."""
+
+    @property
+    def name(self) -> str:
+        """As `ferroconv bench` filters and prints it: ``native/float32/2048x2048/7x7``."""
+        return f"{self.arithmetic}/{self.dtype}/{self.size}x{self.size}/{self.taps}x{self.taps}"
+
+    def problem(self) -> Problem:
+        """The case with its pixels and weights, the same in every run.
+
+        Pixels are levels of 8 bits, so that no sum overflows the types in which peers add them up.
+        """
+        random = np.random.default_rng(self.size * 100 + self.taps)
+        dtype = np.dtype(self.dtype)
+        shape, window = (self.size, self.size), (self.taps, self.taps)
+        image: npt.NDArray[Any]
+        if dtype.kind in "biu":
+            low, high = (-128, 128) if dtype.kind == "i" else (0, 2 if dtype.kind == "b" else 256)
+            image = random.integers(low, high, shape).astype(dtype)
+            if self.arithmetic == "signal":
+                return Problem(image, random.integers(0, 2, window).astype(dtype), self.arithmetic)
+            return Problem(image, random.standard_normal(window) / self.taps, self.arithmetic)
+        image = (random.random(shape) * 255).astype(dtype)
+        weights = random.standard_normal(window) / self.taps
+        if dtype.kind == "c":
+            image += (1j * random.random(shape)).astype(dtype)
+            weights = weights + 1j * random.standard_normal(window) / self.taps
+        return Problem(image, weights.astype(dtype), self.arithmetic)
+
+
+LARGE = 2048
+TAPS = (5, 7, 9, 11, 15, 21, 31)
+SMALL_SIZES = (8, 16, 32, 64, 256, 1024)
+
+
+def _all() -> list[Case]:
+    cases = [Case("native", dtype, LARGE, taps) for dtype in ("float32", "float64") for taps in (3, *TAPS)]
+    cases += [Case("native", dtype, LARGE, taps) for dtype in ("uint8", "uint16", "int16") for taps in (3, 5, 7, 11)]
+    mirrors: tuple[Arithmetic, Arithmetic] = ("ndimage", "signal")
+    for arithmetic in mirrors:
+        for dtype in _core.dtypes():
+            # bfloat16 is no dtype of SciPy's, float16 none of scipy.ndimage's.
+            if dtype == "bfloat16" or (dtype == "float16" and arithmetic == "ndimage"):
+                continue
+            cases += [Case(arithmetic, dtype, size, taps) for size in SMALL_SIZES for taps in (3, 5)]
+    return cases
+
+
+CASES = _all()
+"""Every case, the large ones first."""
+
+
+def chosen(filters: tuple[str, ...], quick: bool) -> list[Case]:
+    """The cases whose names hold every word of `filters`; quickly, none above 1024x1024."""
+    return [
+        case
+        for case in CASES
+        if all(word in case.name for word in filters) and not (quick and case.size > SMALL_SIZES[-1])
+    ]

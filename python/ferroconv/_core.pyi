@@ -1,0 +1,66 @@
+"""Types of the extension module; `make stubs` holds them against the module itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "InvalidArgument",
+    "__version__",
+    "begin_explaining",
+    "border_modes",
+    "correlate",
+    "dtypes",
+    "end_explaining",
+    "get_num_threads",
+    "info",
+    "measure",
+    "override_num_threads",
+    "pool",
+    "set_num_threads",
+]
+__version__: str
+
+class InvalidArgument(ValueError): ...
+
+def correlate(
+    image: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    axes: Sequence[int],
+    rule: str,
+    turn: bool,
+    conjugate: bool,
+    extent: str,
+    border: str | Sequence[str],
+    cval: complex,
+    origin: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    dtype: np.dtype[Any] | None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def pool(
+    x: npt.ArrayLike,
+    name: str,
+    windows: tuple[Any, ...] | None,
+    output_size: Sequence[int],
+    channels_last: bool,
+    include_padding: bool,
+    divisor: int | None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def border_modes() -> list[tuple[str, str, list[str], list[str], str]]: ...
+def dtypes() -> list[str]: ...
+def info() -> dict[str, Any]: ...
+def measure() -> tuple[float, float]: ...
+def set_num_threads(threads: int, /) -> None: ...
+def get_num_threads() -> int: ...
+def override_num_threads(threads: int | None, /) -> int | None: ...
+def begin_explaining() -> None: ...
+def end_explaining() -> list[dict[str, Any]]: ...
