@@ -1,0 +1,83 @@
+"""The command, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+for module in ("click", "rich", "PIL", "matplotlib", "sklearn"):
+    pytest.importorskip(module, reason="the [cli] extra is not installed")
+
+
+def ferroconv(*arguments, code=None):
+    start = ["-c", code] if code else ["-m", "ferroconv"]
+    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("info",), ("explain",), ("bench",)])
+def test_help(command):
+    done = ferroconv(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+    assert not done.stderr
+
+
+def test_info_as_json():
+    facts = json.loads(ferroconv("info", "--json").stdout)
+    assert facts["profile"] == "release"
+    assert facts["isa_used"] in facts["isa_detected"]
+    assert facts["fma_peak"] > 1e8
+    assert facts["copy_speed"] > 1e8
+
+
+def test_explain_prints_the_choice_and_the_bound():
+    done = ferroconv("explain", "correlate", "--dtype", "uint8", "--kernel", "5x5", "--weights", "integers")
+    if done.returncode:
+        done = ferroconv("explain", "correlate", "--dtype", "uint8", "--kernel", "5x5")
+    assert done.returncode == 0, done.stderr
+    assert "correlate/direct/f32" in done.stdout
+
+
+def test_a_wrong_argument_is_one_line():
+    done = ferroconv("explain", "correlate", "--border", "sideways")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "Received" in done.stderr
+
+
+def test_demo_checks_and_draws(tmp_path):
+    done = ferroconv("demo", "--size", "256", "--quick", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "= 15" in done.stdout
+    assert "Every result agrees" in done.stdout
+    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert len(pictures) == 2
+    assert all(name in done.stdout.replace("\n", "") for name in pictures)
+    assert "\r" not in done.stdout + done.stderr, "a progress bar, though the output is no terminal"
+
+
+def test_demo_fails_where_a_result_is_wrong(tmp_path):
+    code = (
+        "import sys, ferroconv, numpy as np\n"
+        "right = ferroconv.convolve\n"
+        "ferroconv.convolve = lambda *a, **k: right(*a, **k) + np.asarray(1, np.asarray(a[0]).dtype)\n"
+        "from ferroconv.cli import main\n"
+        f"sys.argv = ['ferroconv', 'demo', '--size', '64', '--quick', '--output', {str(tmp_path)!r}]\n"
+        "main()\n"
+    )
+    assert ferroconv(code=code).returncode == 1
+
+
+def test_a_missing_extra_is_named():
+    code = "import sys; sys.modules['click'] = None\nfrom ferroconv.cli import main\nmain()"
+    done = ferroconv(code=code)
+    assert done.returncode == 2
+    assert 'pip install "ferroconv[cli]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bench_lists_its_cases():
+    done = ferroconv("bench", "--list")
+    assert done.returncode == 0
+    assert "2048" in done.stdout
