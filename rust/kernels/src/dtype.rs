@@ -237,34 +237,73 @@ pub trait Convert<A>: Element {
     fn wrap(a: A) -> Self;
 }
 
-/// C's conversion of a double to an integer, as `cvttsd2si` does it for results of `$bits` bits.
+/// A whole number within 2^22 of zero as an integer: the low bits of `x + 1.5 * 2^23`. Unlike a cast,
+/// which the compiler makes one element at a time, it is two vector operations.
+#[inline(always)]
+const fn whole_f32(x: f32) -> i32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT).to_bits().wrapping_sub(SHIFT.to_bits()) as i32
+}
+
+/// The same within 2^51 of zero: the low bits of `x + 1.5 * 2^52`.
+#[inline(always)]
+const fn whole_f64(x: f64) -> i64 {
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    (x + SHIFT).to_bits().wrapping_sub(SHIFT.to_bits()) as i64
+}
+
+/// C's conversion of a whole double to an integer, as `cvttsd2si` does it.
 macro_rules! c_convert {
     ($a:expr, i32) => {{
+        const LIMIT: f64 = 2_147_483_648.0;
         let a = $a;
-        if a > -2_147_483_649.0 && a < 2_147_483_648.0 { a as i32 } else { i32::MIN }
+        whole_f64(if (-LIMIT..LIMIT).contains(&a) { a } else { -LIMIT }) as i32
     }};
     ($a:expr, i64) => {{
-        let a = $a;
         const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+        let a = $a;
         if (-LIMIT..LIMIT).contains(&a) { a as i64 } else { i64::MIN }
     }};
 }
 
+/// The nearest value of an integer type to a whole number; 0 for NaN.
+macro_rules! nearest {
+    ($a:expr, $float:ty, $t:ty, $whole:ident) => {{
+        const LEAST: $float = <$t>::MIN as $float;
+        const MOST: $float = <$t>::MAX as $float;
+        let a = <$float>::from($a);
+        // Selections, which vectorise; `clamp` is compiled to branches.
+        let within = if a > LEAST { a } else { LEAST };
+        let within = if within < MOST { within } else { MOST };
+        $whole(if a.is_nan() { 0.0 } else { within }) as $t
+    }};
+    ($a:expr, $t:ty, f32) => {
+        nearest!($a, f32, $t, whole_f32)
+    };
+    ($a:expr, $t:ty, f64) => {
+        nearest!($a, f64, $t, whole_f64)
+    };
+    ($a:expr, $t:ty, cast) => {
+        $a as $t
+    };
+}
+
 macro_rules! convert_float_to_integers {
-    ($a:ty: $($t:ty, $via:tt;)*) => {$(
+    ($a:ty: $($t:ty, $via:tt, $nearest:tt;)*) => {$(
         impl Convert<$a> for $t {
             #[inline(always)]
             fn widen(self) -> $a { self as $a }
             #[inline(always)]
-            fn saturate(a: $a) -> Self { a as Self }
+            fn saturate(a: $a) -> Self { nearest!(a, $t, $nearest) }
             #[inline(always)]
             fn wrap(a: $a) -> Self { c_convert!(f64::from(a), $via) as Self }
         }
     )*};
 }
+convert_float_to_integers!(f32: u8, i32, f32; i8, i32, f32; u16, i32, f32; i16, i32, f32; i32, i32, f64; u32, i64, f64; i64, i64, cast;);
+convert_float_to_integers!(f64: u8, i32, f64; i8, i32, f64; u16, i32, f64; i16, i32, f64; i32, i32, f64; u32, i64, f64; i64, i64, cast;);
 macro_rules! convert_floats {
     ($($a:ty),*) => {$(
-        convert_float_to_integers!($a: u8, i32; i8, i32; u16, i32; i16, i32; i32, i32; u32, i64; i64, i64;);
         impl Convert<$a> for u64 {
             #[inline(always)]
             fn widen(self) -> $a { self as $a }
