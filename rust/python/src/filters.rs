@@ -7,7 +7,7 @@ use ferroconv_kernels::dtype::{Finish, Kind, Overflow, Rounding};
 use ferroconv_kernels::ops::correlate::{Constant, Correlate, Spec, Summation, Taps};
 use ferroconv_kernels::shape::Extent;
 use num_complex::Complex;
-use numpy::PyArrayDescr;
+use numpy::{PyArrayDescr, PyArrayDescrMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyString};
@@ -162,7 +162,7 @@ pub(crate) fn correlate<'py>(
         spec.dst = dtype_of(dtype)?;
     }
     let dst = spec.dst;
-    let descr = dtype.cloned().or_else(|| (dst == image.dtype).then(|| image.descr()));
+    let descr = native(dtype).or_else(|| (dst == image.dtype).then(|| image.descr()));
     let problem = Correlate::new(spec).map_err(exception)?;
     let mut shape = image.shape().to_vec();
     for (axis, n) in axes.into_iter().zip(problem.output()) {
@@ -174,6 +174,11 @@ pub(crate) fn correlate<'py>(
     };
     door::run(py, &problem, &image.view(axes)?, &mut result.view(axes)?, workers)?;
     Ok(result.into_any())
+}
+
+/// A dtype object, if it is of native byte order.
+fn native<'py>(dtype: Option<&Bound<'py, PyArrayDescr>>) -> Option<Bound<'py, PyArrayDescr>> {
+    dtype.filter(|descr| descr.is_native_byteorder() != Some(false)).cloned()
 }
 
 /// Axis numbers counted from the front.
