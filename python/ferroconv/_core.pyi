@@ -9,6 +9,7 @@ import numpy.typing as npt
 __all__ = [
     "InvalidArgument",
     "__version__",
+    "adaptive_pool2d",
     "begin_explaining",
     "border_modes",
     "correlate",
@@ -18,7 +19,7 @@ __all__ = [
     "info",
     "measure",
     "override_num_threads",
-    "pool",
+    "pool2d",
     "set_num_threads",
 ]
 __version__: str
@@ -43,18 +44,30 @@ def correlate(
     workers: int | None,
     /,
 ) -> npt.NDArray[Any]: ...
-def pool(
+def pool2d(
     x: npt.ArrayLike,
-    name: str,
-    windows: tuple[Any, ...] | None,
-    output_size: Sequence[int],
-    channels_last: bool,
-    include_padding: bool,
+    kind: str,
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    ceil: bool,
+    channels_first: bool,
+    count_padding: bool,
     divisor: int | None,
     out: npt.NDArray[Any] | None,
     workers: int | None,
     /,
-) -> npt.NDArray[Any]: ...
+) -> Any: ...
+def adaptive_pool2d(
+    x: npt.ArrayLike,
+    kind: str,
+    output_size: Sequence[int],
+    channels_first: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> Any: ...
 def border_modes() -> list[tuple[str, str, list[str], list[str], str]]: ...
 def dtypes() -> list[str]: ...
 def info() -> dict[str, Any]: ...

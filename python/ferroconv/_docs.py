@@ -46,7 +46,7 @@ order, truncated towards zero, wrapping. The documentation lists the deliberate 
 def fill(function: _F) -> _F:
     """Replaces ``%(name)s`` in a function's docstring by the paragraph of that name."""
     text = function.__doc__ or ""
-    for _ in range(2):  # a paragraph may hold another
+    for _ in range(3):  # a paragraph may hold another
         for name, paragraph in PARAGRAPHS.items():
             text = text.replace(f"%({name})s", paragraph.replace("\n", "\n    "))
     function.__doc__ = text

@@ -22,100 +22,126 @@ __all__ = [
 ]
 
 DataFormat = Literal["channels_last", "channels_first"]
-Pair = int | Sequence[int]
 Padding = str | Sequence[Sequence[int]]
 
 PARAGRAPHS["pool_x"] = """x : array_like
-    Images, four axes: ``(n, h, w, c)``, or ``(n, c, h, w)`` with ``data_format='channels_first'``. Any
-    real dtype and any strides."""
-PARAGRAPHS["pool_windows"] = """pool_size : int or pair of int, optional
-    Rows and columns of a window.
+    A batch of images: batch, rows, columns, channels, or with the channels second. Read-only, strided,
+    unaligned or byte-swapped arrays are fine."""
+
+PARAGRAPHS["pool_window"] = """pool_size : int or pair of int, optional
+    Rows and columns of the window.
 strides : int or pair of int, optional
     Distance between windows; by default `pool_size`.
-padding : {'valid', 'same'} or ((top, bottom), (left, right)), optional
-    Samples added outside the image, at most half a window. 'same' is TensorFlow's: ``ceil(h / stride)``
-    windows, the odd sample below and to the right.
+padding : {'valid', 'same'} or pair of pair of int, optional
+    None; TensorFlow's, which makes ``ceil(size / stride)`` results and puts the odd sample at the
+    bottom and the right; or ``((top, bottom), (left, right))``, at most half the window. Nothing of
+    the padding enters a result.
 dilation_rate : int or pair of int, optional
-    Distance between a window's samples.
+    Distance between neighbouring taps.
 ceil_mode : bool, optional
-    Keep a last window that hangs over the end, as torch does.
-%(data_format)s"""
-PARAGRAPHS["data_format"] = """data_format : {'channels_last', 'channels_first'}, optional
-    The order of `x`'s axes and of the result's."""
+    Keep a last window that hangs over the end, if it begins inside the image or the padding before it.
+%(pool_format)s"""
+
+PARAGRAPHS["pool_format"] = """data_format : {'channels_last', 'channels_first'}, optional
+    Where the channels stand."""
+
 PARAGRAPHS["pool_rest"] = """out : ndarray, optional
     Where the result is written: of its shape and dtype, apart from `x`.
 %(workers)s"""
+
+PARAGRAPHS["pool_indices"] = """return_indices : bool, optional
+    Also return where each maximum stands."""
+
+PARAGRAPHS["pool_max_returns"] = """Returns
+-------
+ndarray
+    The maxima, of the dtype of `x`.
+indices : ndarray of int64
+    With `return_indices`: the positions ``y * width + x`` in the image, without its padding."""
+
 PARAGRAPHS["pool_raises"] = """Raises
 ------
 ValueError
-    For windows that do not fit, unknown names, or an `out` that does not fit.
+    For sizes that can't be meant, a window without a sample of the image, or an `out` that does not fit.
 TypeError
-    For complex images, and for means of booleans."""
-PARAGRAPHS[
-    "max_notes"
-] = """A NaN in a window is its maximum, as in torch; TensorFlow on CPU drops it. Of equal samples the first
-in reading order has the index."""
+    For complex images%(pool_no_bool)s."""
+PARAGRAPHS["pool_no_bool"] = ", and for averages of booleans"
+
+PARAGRAPHS["pool_max_notes"] = """Notes
+-----
+As torch does it: of equal samples the first in the window counts, and a NaN is greater than any number
+(of several, the position is the last one's). TensorFlow's max pooling on a CPU drops NaN. The sign of a
+zero that is the maximum is that of any zero in the window. The maximum of booleans is their logical or."""
+
+PARAGRAPHS["pool_mean_notes"] = """Notes
+-----
+Means of integers are exact and then rounded half to even. ``float16``, ``bfloat16`` and ``float32`` are
+summed in ``float32``, windows with more than 512 rows and columns together in ``float64``."""
+
+
+def _channels_first(data_format: str) -> bool:
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Received: {data_format!r}.")
+    return data_format == "channels_first"
 
 
 @fill
 def max_pool2d(
     x: npt.ArrayLike,
-    pool_size: Pair = 2,
-    strides: Pair | None = None,
+    pool_size: int | Sequence[int] = 2,
+    strides: int | Sequence[int] | None = None,
     padding: Padding = "valid",
     *,
-    dilation_rate: Pair = 1,
+    dilation_rate: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     data_format: DataFormat = "channels_last",
     return_indices: bool = False,
     out: npt.NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> Any:
-    """Take the largest sample of each window.
-
-    ``out[n, y, x, c] = max over i, j of x[n, y * sh + i * dh - top, x * sw + j * dw - left, c]``.
+    """Return the greatest sample of each window, for each channel.
 
     Parameters
     ----------
     %(pool_x)s
-    %(pool_windows)s
-    return_indices : bool, optional
-        Also return where each maximum is.
+    %(pool_window)s
+    %(pool_indices)s
     %(pool_rest)s
 
-    Returns
-    -------
-    ndarray
-        The maxima, of `x`'s dtype.
-    ndarray of int64
-        Their positions ``i * w + j`` in the image without its padding, with `return_indices`.
+    %(pool_max_returns)s
 
     %(pool_raises)s
 
-    Notes
-    -----
-    %(max_notes)s
+    %(pool_max_notes)s
 
     Examples
     --------
     >>> import numpy as np
-    >>> from ferroconv.nn import max_pool2d
-    >>> max_pool2d(np.arange(16).reshape(1, 4, 4, 1))[0, :, :, 0]
-    array([[ 5,  7],
-           [13, 15]])
+    >>> from ferroconv import nn
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> nn.max_pool2d(x, data_format="channels_first")[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    >>> maxima, indices = nn.max_pool2d(x, (1, 4), data_format="channels_first", return_indices=True)
+    >>> indices.ravel()
+    array([ 3,  7, 11, 15])
     """
-    windows = _windows(pool_size, strides, dilation_rate, padding, ceil_mode)
-    return _max(x, windows, (0, 0), data_format, return_indices, out, workers)
+    window = pair(pool_size, "pool_size")
+    return _core.pool2d(
+        x, "max-indices" if return_indices else "max", window, window if strides is None else pair(strides, "strides"),
+        padding, pair(dilation_rate, "dilation_rate"), bool(ceil_mode), _channels_first(data_format), False, None, out,
+        workers,
+    )  # fmt: skip
 
 
 @fill
 def avg_pool2d(
     x: npt.ArrayLike,
-    pool_size: Pair = 2,
-    strides: Pair | None = None,
+    pool_size: int | Sequence[int] = 2,
+    strides: int | Sequence[int] | None = None,
     padding: Padding = "valid",
     *,
-    dilation_rate: Pair = 1,
+    dilation_rate: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     data_format: DataFormat = "channels_last",
     count_include_pad: bool = False,
@@ -123,125 +149,137 @@ def avg_pool2d(
     out: npt.NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Take the mean of each window.
-
-    ``out[n, y, x, c] = sum over i, j of x[n, y * sh + i * dh - top, x * sw + j * dw - left, c] / count``.
+    """Return the mean of each window, for each channel.
 
     Parameters
     ----------
     %(pool_x)s
-    %(pool_windows)s
+    %(pool_window)s
     count_include_pad : bool, optional
-        Count the samples of the padding, which are 0; by default only those of the image.
+        Count the taps in the padding as zeros. Samples that a last window of `ceil_mode` has beyond
+        the padding never count.
     divisor_override : int, optional
-        Divide by this instead of the count.
+        Divides each sum, instead of the number of taps.
     %(pool_rest)s
 
     Returns
     -------
     ndarray
-        The means, of `x`'s dtype; those of integers are rounded half to even.
+        The means, of the dtype of `x`.
 
     %(pool_raises)s
+
+    %(pool_mean_notes)s
 
     Examples
     --------
     >>> import numpy as np
-    >>> from ferroconv.nn import avg_pool2d
-    >>> avg_pool2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0]
-    array([[ 2.5,  4.5],
-           [10.5, 12.5]])
+    >>> from ferroconv import nn
+    >>> nn.avg_pool2d(np.array([1, 2, 5, 8], np.uint8).reshape(1, 1, 4, 1), (1, 2)).ravel()
+    array([2, 6], dtype=uint8)
     """
-    windows = _windows(pool_size, strides, dilation_rate, padding, ceil_mode)
-    return _core.pool(x, "mean", windows, (0, 0), _last(data_format), count_include_pad, divisor_override, out, workers)
+    window = pair(pool_size, "pool_size")
+    return _core.pool2d(
+        x, "mean", window, window if strides is None else pair(strides, "strides"), padding,
+        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), _channels_first(data_format), bool(count_include_pad),
+        divisor_override, out, workers,
+    )  # fmt: skip
 
 
 @fill
 def adaptive_max_pool2d(
     x: npt.ArrayLike,
-    output_size: Pair,
+    output_size: int | Sequence[int],
     *,
     data_format: DataFormat = "channels_last",
     return_indices: bool = False,
     out: npt.NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> Any:
-    """Take the largest sample of each of `output_size` windows that share the image evenly.
+    """Return the maxima over ``output_size`` windows that share the image, for each channel.
 
-    Window ``o`` of ``m`` over ``n`` samples is ``floor(o * n / m) .. ceil((o + 1) * n / m)``.
+    Window ``i`` of ``m`` over ``n`` samples is ``floor(i n / m) .. ceil((i + 1) n / m)``, as torch has it.
 
     Parameters
     ----------
     %(pool_x)s
     output_size : int or pair of int
         Rows and columns of the result.
-    %(data_format)s
-    return_indices : bool, optional
-        Also return where each maximum is.
+    %(pool_format)s
+    %(pool_indices)s
     %(pool_rest)s
 
-    Returns
-    -------
-    ndarray
-        The maxima, of `x`'s dtype.
-    ndarray of int64
-        Their positions ``i * w + j``, with `return_indices`.
+    %(pool_max_returns)s
 
     %(pool_raises)s
 
-    Notes
-    -----
-    %(max_notes)s
+    %(pool_max_notes)s
 
     Examples
     --------
     >>> import numpy as np
-    >>> from ferroconv.nn import adaptive_max_pool2d
-    >>> adaptive_max_pool2d(np.arange(25).reshape(1, 5, 5, 1), 2)[0, :, :, 0]
-    array([[12, 14],
-           [22, 24]])
+    >>> from ferroconv import nn
+    >>> nn.adaptive_max_pool2d(np.arange(5).reshape(1, 1, 5, 1), (1, 2)).ravel()
+    array([2, 4])
     """
-    return _max(x, None, pair(output_size, "output_size"), data_format, return_indices, out, workers)
+    return _core.adaptive_pool2d(
+        x, "max-indices" if return_indices else "max", pair(output_size, "output_size"), _channels_first(data_format),
+        out, workers,
+    )  # fmt: skip
 
 
 @fill
 def adaptive_avg_pool2d(
     x: npt.ArrayLike,
-    output_size: Pair,
+    output_size: int | Sequence[int],
     *,
     data_format: DataFormat = "channels_last",
     out: npt.NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Take the mean of each of `output_size` windows that share the image evenly.
+    """Return the means over ``output_size`` windows that share the image, for each channel.
 
-    Window ``o`` of ``m`` over ``n`` samples is ``floor(o * n / m) .. ceil((o + 1) * n / m)``.
+    Window ``i`` of ``m`` over ``n`` samples is ``floor(i n / m) .. ceil((i + 1) n / m)``, as torch has it.
 
     Parameters
     ----------
     %(pool_x)s
     output_size : int or pair of int
         Rows and columns of the result.
-    %(data_format)s
+    %(pool_format)s
     %(pool_rest)s
 
     Returns
     -------
     ndarray
-        The means, of `x`'s dtype; those of integers are rounded half to even.
+        The means, of the dtype of `x`.
 
     %(pool_raises)s
+
+    %(pool_mean_notes)s
 
     Examples
     --------
     >>> import numpy as np
-    >>> from ferroconv.nn import adaptive_avg_pool2d
-    >>> adaptive_avg_pool2d(np.arange(25.0).reshape(1, 5, 5, 1), 2)[0, :, :, 0]
-    array([[ 6.,  8.],
-           [16., 18.]])
+    >>> from ferroconv import nn
+    >>> nn.adaptive_avg_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 2)).ravel()
+    array([1., 3.])
     """
-    size = pair(output_size, "output_size")
-    return _core.pool(x, "mean", None, size, _last(data_format), False, None, out, workers)
+    return _core.adaptive_pool2d(
+        x, "mean", pair(output_size, "output_size"), _channels_first(data_format), out, workers
+    )
+
+
+def _global(kind: str, x: npt.ArrayLike, data_format: str, keepdims: bool, out: Any, workers: int | None) -> Any:
+    first = _channels_first(data_format)
+    axes = (2, 3) if first else (1, 2)
+    if out is None or keepdims:
+        result = _core.adaptive_pool2d(x, kind, (1, 1), first, out, workers)
+        return result if keepdims else result.squeeze(axes)
+    # A view of the caller's array with the axes that it lacks.
+    view = np.expand_dims(out, axes) if isinstance(out, np.ndarray) and out.ndim == 2 else out
+    _core.adaptive_pool2d(x, kind, (1, 1), first, view, workers)
+    return out
 
 
 @fill
@@ -253,33 +291,32 @@ def global_max_pool2d(
     out: npt.NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Take the largest sample of each channel of each image.
+    """Return the greatest sample of each channel of each image.
 
     Parameters
     ----------
     %(pool_x)s
-    %(data_format)s
+    %(pool_format)s
     keepdims : bool, optional
-        Keep the axes of rows and columns, with length 1.
+        Keep the axes of rows and columns, with one position each.
     %(pool_rest)s
 
     Returns
     -------
     ndarray
-        ``(n, c)``, of `x`'s dtype.
+        The maxima: batch, channels, or four axes with `keepdims`.
 
     %(pool_raises)s
 
-    Notes
-    -----
-    %(max_notes)s
+    %(pool_max_notes)s
 
     Examples
     --------
     >>> import numpy as np
-    >>> from ferroconv.nn import global_max_pool2d
-    >>> global_max_pool2d(np.arange(8).reshape(1, 2, 2, 2))
-    array([[6, 7]])
+    >>> from ferroconv import nn
+    >>> nn.global_max_pool2d(np.arange(12).reshape(2, 3, 2, 1))
+    array([[ 5],
+           [11]])
     """
     return _global("max", x, data_format, keepdims, out, workers)
 
@@ -293,70 +330,31 @@ def global_avg_pool2d(
     out: npt.NDArray[Any] | None = None,
     workers: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Take the mean of each channel of each image.
+    """Return the mean of each channel of each image.
 
     Parameters
     ----------
     %(pool_x)s
-    %(data_format)s
+    %(pool_format)s
     keepdims : bool, optional
-        Keep the axes of rows and columns, with length 1.
+        Keep the axes of rows and columns, with one position each.
     %(pool_rest)s
 
     Returns
     -------
     ndarray
-        ``(n, c)``, of `x`'s dtype; means of integers are rounded half to even.
+        The means: batch, channels, or four axes with `keepdims`.
 
     %(pool_raises)s
+
+    %(pool_mean_notes)s
 
     Examples
     --------
     >>> import numpy as np
-    >>> from ferroconv.nn import global_avg_pool2d
-    >>> global_avg_pool2d(np.arange(8.0).reshape(1, 2, 2, 2))
-    array([[3., 4.]])
+    >>> from ferroconv import nn
+    >>> nn.global_avg_pool2d(np.arange(12.0).reshape(2, 3, 2, 1))
+    array([[2.5],
+           [8.5]])
     """
     return _global("mean", x, data_format, keepdims, out, workers)
-
-
-def _last(data_format: str) -> bool:
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Received: {data_format!r}.")
-    return data_format == "channels_last"
-
-
-def _windows(pool_size: Any, strides: Any, dilation: Any, padding: Any, ceil_mode: bool) -> tuple[Any, ...]:
-    size = pair(pool_size, "pool_size")
-    steps = size if strides is None else pair(strides, "strides")
-    if not isinstance(padding, str):
-        try:
-            (top, bottom), (left, right) = padding
-            padding = ((int(top), int(bottom)), (int(left), int(right)))
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"padding must be 'valid', 'same' or ((top, bottom), (left, right)). Received: {padding!r}."
-            ) from None
-    return size, steps, pair(dilation, "dilation_rate"), padding, bool(ceil_mode)
-
-
-def _max(
-    x: Any, windows: Any, size: tuple[int, int], data_format: str, return_indices: bool, out: Any,
-    workers: int | None,
-) -> Any:  # fmt: skip
-    last = _last(data_format)
-    x = np.asarray(x)
-    largest = _core.pool(x, "max", windows, size, last, False, None, out, workers)
-    if not return_indices:
-        return largest
-    return largest, _core.pool(x, "index", windows, size, last, False, None, None, workers)
-
-
-def _global(name: str, x: Any, data_format: str, keepdims: bool, out: Any, workers: int | None) -> npt.NDArray[Any]:
-    last = _last(data_format)
-    axes = (1, 2) if last else (2, 3)
-    target = out if out is None or keepdims or not isinstance(out, np.ndarray) else np.expand_dims(out, axes)
-    result = _core.pool(x, name, None, (1, 1), last, False, None, target, workers)
-    if keepdims:
-        return result
-    return out if out is not None else result.squeeze(axes)

@@ -1,8 +1,23 @@
 //! Scratch memory: one arena a thread, grown to what a plan needs and kept for the next call.
 #![expect(unsafe_code, reason = "views aligned bytes as numbers")]
 
-use crate::dtype::Accumulator;
+use crate::dtype::Bool;
+use half::{bf16, f16};
 use std::cell::Cell;
+
+/// A plain number: elements and accumulators.
+///
+/// # Safety
+/// Any bytes are a value of the type, and it is aligned to at most a cache line.
+pub unsafe trait Plain: Copy + Send + Sync + 'static {}
+
+macro_rules! plain {
+    ($($t:ty),*) => {$(
+        // SAFETY: a primitive number, or a transparent wrapper of one.
+        unsafe impl Plain for $t {}
+    )*};
+}
+plain!(Bool, u8, i8, u16, i16, u32, i32, u64, i64, i128, f16, bf16, f32, f64);
 
 /// A cache line of zeros, the alignment of every scratch slice.
 #[derive(Clone, Copy)]
@@ -25,10 +40,7 @@ thread_local! {
 /// # Panics
 /// If the lengths exceed memory.
 #[inline(always)]
-pub fn scratch<A: Accumulator, const N: usize, R>(
-    lengths: [usize; N],
-    f: impl FnOnce([&mut [A]; N]) -> R,
-) -> R {
+pub fn scratch<A: Plain, const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [A]; N]) -> R) -> R {
     let lines = lengths.map(|n| n.checked_mul(size_of::<A>()).expect("scratch fits memory").div_ceil(LINE));
     // Taken, not borrowed: a nested call gets an arena of its own.
     let mut arena = ARENA.take();
@@ -41,8 +53,8 @@ pub fn scratch<A: Accumulator, const N: usize, R>(
         let (head, tail) = std::mem::take(&mut rest).split_at_mut(lines[i]);
         rest = tail;
         // SAFETY: `head` is initialised, aligned to 64 bytes, exclusively borrowed and at least
-        // `lengths[i] * size_of::<A>()` bytes long; accumulators are plain numbers, for which any
-        // bytes are a value.
+        // `lengths[i] * size_of::<A>()` bytes long; for a plain number any bytes are a
+        // value.
         unsafe { std::slice::from_raw_parts_mut(head.as_mut_ptr().cast::<A>(), lengths[i]) }
     });
     let result = f(slices);

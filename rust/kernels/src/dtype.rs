@@ -5,6 +5,7 @@
 //! so that the inner loops know nothing but the accumulator.
 
 use crate::Error;
+use crate::alloc::Plain;
 use half::{bf16, f16};
 
 /// NumPy's one-byte boolean. A byte other than 0 and 1 may occur in an array and counts as true.
@@ -77,7 +78,7 @@ macro_rules! define_dtype {
 }
 
 /// What an array may store (a complex array stores two of them an element).
-pub trait Element: Copy + Send + Sync + 'static {
+pub trait Element: Plain {
     /// Its name in the list.
     const DTYPE: DType;
 }
@@ -172,7 +173,7 @@ impl DType {
 }
 
 /// What sums are made in.
-pub trait Accumulator: Copy + Send + Sync + PartialOrd + Default + 'static {
+pub trait Accumulator: Plain + PartialOrd + Default {
     /// The dtype whose elements are stored exactly so, if there is one.
     const STORED_AS: Option<DType>;
     /// The nearest value (towards zero for an integer accumulator).

@@ -117,3 +117,82 @@ pub fn correlate<N: Number>(
     }
     result
 }
+
+/// One axis of pooling, in the reference's own terms.
+#[derive(Clone, Debug)]
+pub enum ReferenceWindows {
+    /// A window that slides.
+    Sliding {
+        /// Padding before and after the image.
+        padding: [usize; 2],
+        /// Taps.
+        taps: usize,
+        /// Results.
+        results: usize,
+        /// Distance between results.
+        stride: usize,
+        /// Distance between taps.
+        dilation: usize,
+    },
+    /// So many parts, as equal as can be.
+    Adaptive(usize),
+}
+
+/// Each window of an axis of `n` samples: the positions inside the image, and how many there are
+/// with those in the padding.
+fn windows(axis: &ReferenceWindows, n: usize) -> Vec<(Vec<usize>, usize)> {
+    match *axis {
+        ReferenceWindows::Sliding { padding: [before, after], taps, results, stride, dilation } => (0
+            ..results)
+            .map(|o| {
+                // Positions in the padded image, cut off where it ends.
+                let padded: Vec<usize> = (0..taps)
+                    .map(|t| o * stride + t * dilation)
+                    .filter(|&p| p < before + n + after)
+                    .collect();
+                let inside = padded.iter().filter(|&&p| p >= before && p < before + n).map(|p| p - before);
+                (inside.collect(), padded.len())
+            })
+            .collect(),
+        ReferenceWindows::Adaptive(results) => (0..results)
+            .map(|o| {
+                let inside: Vec<usize> =
+                    (0..n).filter(|p| (p + 1) * results > o * n && p * results < (o + 1) * n).collect();
+                let count = inside.len();
+                (inside, count)
+            })
+            .collect(),
+    }
+}
+
+/// The windows of a picture: for each result, the positions `y * width + x` in the image, in order,
+/// and how many taps there are with those in the padding.
+pub fn pooling_windows([h, w]: [usize; 2], axes: &[ReferenceWindows; 2]) -> Vec<(Vec<usize>, usize)> {
+    let mut all = Vec::new();
+    for (ys, rows) in windows(&axes[0], h) {
+        for (xs, cols) in windows(&axes[1], w) {
+            let positions = ys.iter().flat_map(|y| xs.iter().map(move |x| y * w + x)).collect();
+            all.push((positions, rows * cols));
+        }
+    }
+    all
+}
+
+/// The place of the greatest of `samples`: the first of equal ones, the last NaN, and the first of
+/// all where none is greater than the least.
+pub fn greatest(samples: &[f64]) -> usize {
+    let mut best = f64::NEG_INFINITY;
+    let mut place = 0;
+    for (i, &x) in samples.iter().enumerate() {
+        if x > best || x.is_nan() {
+            (best, place) = (x, i);
+        }
+    }
+    place
+}
+
+/// The whole number nearest to `sum / divisor`, the even one of two.
+pub fn mean_half_even(sum: i128, divisor: i128) -> i128 {
+    let near = sum / divisor;
+    (near - 1..=near + 1).min_by_key(|q| (2 * (q * divisor - sum).abs(), q.rem_euclid(2))).unwrap_or(0)
+}

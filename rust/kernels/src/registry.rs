@@ -42,6 +42,21 @@ pub trait Implementation<P>: Sync {
         dst: &mut Dst<'_>,
         schedule: &Schedule<'_>,
     ) -> Result<(), Error>;
+    /// Solves a problem of several results: the first goes to `dst`, the others to `more`.
+    ///
+    /// # Errors
+    /// As [`Implementation::run`].
+    fn run_all(
+        &self,
+        problem: &P,
+        src: &Src<'_>,
+        dst: &mut Dst<'_>,
+        more: &mut [Dst<'_>],
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        assert!(more.is_empty(), "this operation has one result");
+        self.run(problem, src, dst, schedule)
+    }
 }
 
 /// The choice of an implementation, in words.
@@ -155,22 +170,20 @@ impl Operation for ops::correlate::Correlate {
 impl Operation for ops::pool::Pool {
     const NAME: &'static str = "pool";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Separable, &ops::pool::Scan];
+        &[&ops::pool::Channels, &ops::pool::Separable, &ops::pool::Indexed];
 
     fn describe(&self) -> String {
-        Self::describe(self)
+        self.to_string()
     }
 
     fn bound(&self) -> String {
         match self.error_bound() {
             0.0 => "exact".into(),
-            bound => format!(
-                "within {bound:.2e} x sum |x| / divisor of the exact mean, before rounding to the dtype"
-            ),
+            bound => format!("within {bound:.2e} x the mean of |x|, before rounding to the dtype"),
         }
     }
 
     fn arithmetic(&self) -> &'static str {
-        Self::arithmetic(self).name()
+        self.arithmetic_name()
     }
 }

@@ -64,6 +64,8 @@ pub struct Axis {
     pub dilation: usize,
     /// How far before position 0 the first window begins; negative where it begins inside.
     pub before: isize,
+    /// Padding after the last sample, which a mean may count; 0 for a correlation.
+    pub after: usize,
 }
 
 /// The greatest size, reach or step that an axis may have: whatever is computed from a few of them
@@ -87,6 +89,7 @@ impl Axis {
             stride: checked("a stride", stride, 1)?,
             dilation: checked("a dilation", dilation, 1)?,
             before: 0,
+            after: 0,
         };
         axis.taps.checked_mul(axis.dilation).filter(|&reach| reach <= LIMIT).map(|_| axis).ok_or_else(|| {
             Error::Value(format!(
@@ -171,21 +174,20 @@ impl Axis {
             }
         };
         let padded = src + before + after;
-        axis.before = before as isize;
-        axis.dst = if src == 0 {
-            0
-        } else if padded < span && !(ceil && padded + stride > span) {
+        (axis.before, axis.after) = (before as isize, after);
+        // torch's formula: a last window may hang over the end by less than a stride.
+        let reach = if ceil { padded + stride - 1 } else { padded };
+        if src > 0 && reach < span {
             return Err(Error::Value(format!(
                 "the window must fit into the padded image. \
                  Received: a window spanning {span} samples, an image of {src} padded to {padded}."
             )));
-        } else if ceil {
-            let dst = (padded + stride - span - 1 + 1).div_ceil(stride);
+        }
+        if src > 0 {
+            let dst = (reach - span) / stride + 1;
             // A window that would begin after the image holds none of it.
-            if (dst - 1) * stride >= src + before { dst - 1 } else { dst }
-        } else {
-            (padded - span) / stride + 1
-        };
+            axis.dst = if ceil && (dst - 1) * stride >= src + before { dst - 1 } else { dst };
+        }
         Ok(axis)
     }
 
@@ -228,6 +230,13 @@ mod tests {
         let axis = Axis::pooling(4, 2, 3, 1, Padding::Explicit(1, 1), true).unwrap();
         assert_eq!(axis.dst, 2);
         assert_eq!(Axis::pooling(5, 2, 2, 1, Padding::Valid, true).unwrap().dst, 3);
+    }
+
+    #[test]
+    fn ceil_mode_lets_the_only_window_hang_over() {
+        // torch: floor((2 - 3 + 1) / 2) + 1 = 1.
+        assert_eq!(Axis::pooling(2, 3, 2, 1, Padding::Valid, true).unwrap().dst, 1);
+        assert!(Axis::pooling(2, 4, 2, 1, Padding::Valid, true).is_err());
     }
 
     #[test]

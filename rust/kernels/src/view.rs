@@ -6,6 +6,10 @@
 //! rectangles that [`Tiles`] hands out once each, so that threads can't write the same element.
 #![expect(unsafe_code, reason = "turns checked positions in a strided array into memory accesses")]
 
+mod picture;
+
+pub use picture::{Block, BlockRows, Blocks, Picture};
+
 use crate::Error;
 use crate::dispatch_dtype;
 use crate::dtype::{Accumulator, Convert, DType, Element, Finish, Kind, Overflow, Rounding};

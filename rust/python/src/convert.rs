@@ -85,15 +85,11 @@ impl<'py> Input<'py> {
         unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
     }
 
-    /// Whether the last two axes are one run of elements.
-    pub(crate) fn pixels_adjoin(&self) -> bool {
-        pixels_adjoin(&self.array)
-    }
-
-    /// The array with its last two axes taken as one; they must adjoin.
-    pub(crate) fn wide_rows(&self) -> PyResult<Src<'_>> {
-        let (shape, strides) = wide_rows(&self.array);
-        // SAFETY: as in `view`; the merged axis runs over the same elements.
+    /// A picture stack's axes `pictures, rows, columns, channels`; channels that come first are so
+    /// many pictures more, of one channel each.
+    pub(crate) fn pictures(&self, channels_first: bool) -> PyResult<Src<'_>> {
+        let (shape, strides) = stacked(&self.array, channels_first);
+        // SAFETY: as in `view`; the axis that is added has one position.
         unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
     }
 
@@ -220,15 +216,10 @@ impl<'py> Output<'py> {
         unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
     }
 
-    /// Whether the last two axes are one run of elements.
-    pub(crate) fn pixels_adjoin(&self) -> bool {
-        pixels_adjoin(&self.array)
-    }
-
-    /// The array with its last two axes taken as one; they must adjoin.
-    pub(crate) fn wide_rows(&mut self) -> PyResult<Dst<'_>> {
-        let (shape, strides) = wide_rows(&self.array);
-        // SAFETY: as in `view`; the merged axis runs over the same elements.
+    /// As [`Input::pictures`].
+    pub(crate) fn pictures(&mut self, channels_first: bool) -> PyResult<Dst<'_>> {
+        let (shape, strides) = stacked(&self.array, channels_first);
+        // SAFETY: as in `view`; the axis that is added has one position.
         unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
     }
 
@@ -243,27 +234,20 @@ fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
     unsafe { (*array.as_array_ptr()).fields.data.cast::<u8>().cast_const() }
 }
 
+/// Shape and strides, with an axis of one channel added where channels come first.
+fn stacked(array: &Bound<'_, PyUntypedArray>, channels_first: bool) -> (Vec<usize>, Vec<isize>) {
+    let (mut shape, mut strides) = (array.shape().to_vec(), array.strides().to_vec());
+    if channels_first {
+        shape.push(1);
+        strides.push(array.dtype().itemsize() as isize);
+    }
+    (shape, strides)
+}
+
 /// Shape and strides with `axes` moved to the end, in that order.
 fn moved(array: &Bound<'_, PyUntypedArray>, axes: [usize; 2]) -> (Vec<usize>, Vec<isize>) {
     let rest = (0..array.ndim()).filter(|axis| !axes.contains(axis));
     let order: Vec<usize> = rest.chain(axes).collect();
     let (shape, strides) = (array.shape(), array.strides());
     (order.iter().map(|&a| shape[a]).collect(), order.iter().map(|&a| strides[a]).collect())
-}
-
-fn pixels_adjoin(array: &Bound<'_, PyUntypedArray>) -> bool {
-    let (shape, strides, size) = (array.shape(), array.strides(), array.dtype().itemsize());
-    let n = shape.len();
-    let steps = |axis: usize, step: usize| shape[axis] <= 1 || strides[axis] == step as isize;
-    steps(n - 1, size) && steps(n - 2, size * shape[n - 1])
-}
-
-fn wide_rows(array: &Bound<'_, PyUntypedArray>) -> (Vec<usize>, Vec<isize>) {
-    let (mut shape, mut strides) = (array.shape().to_vec(), array.strides().to_vec());
-    let (channels, _) = (shape.pop().unwrap_or(1), strides.pop());
-    if let (Some(width), Some(step)) = (shape.last_mut(), strides.last_mut()) {
-        *width *= channels;
-        *step = array.dtype().itemsize() as isize;
-    }
-    (shape, strides)
 }

@@ -88,6 +88,18 @@ pub(crate) fn run<P: Operation + Sync>(
     dst: &mut Dst<'_>,
     workers: Workers<'_>,
 ) -> PyResult<()> {
+    run_all(py, problem, src, dst, &mut [], workers)
+}
+
+/// The same for a problem of several results.
+pub(crate) fn run_all<P: Operation + Sync>(
+    py: Python<'_>,
+    problem: &P,
+    src: &Src<'_>,
+    dst: &mut Dst<'_>,
+    more: &mut [Dst<'_>],
+    workers: Workers<'_>,
+) -> PyResult<()> {
     let schedule = Schedule { isa: Isa::best().map_err(exception)?, workers, tile: None };
     let explained = EXPLAINING
         .with_borrow_mut(|list| list.as_mut().map(|list| list.push(problem.explain(&schedule))).is_some());
@@ -105,7 +117,7 @@ pub(crate) fn run<P: Operation + Sync>(
     let outcome = py.detach(|| {
         let workers = schedule.workers.with_interrupt(&interrupted);
         let schedule = Schedule { workers, ..schedule };
-        catch_unwind(AssertUnwindSafe(|| chosen.run(problem, src, dst, &schedule)))
+        catch_unwind(AssertUnwindSafe(|| chosen.run_all(problem, src, dst, more, &schedule)))
     });
     match outcome {
         Ok(result) => result.map_err(|error| {

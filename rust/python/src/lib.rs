@@ -15,7 +15,7 @@ mod _core {
     #[pymodule_export]
     use crate::filters::{border_modes, correlate};
     #[pymodule_export]
-    use crate::nn::pool;
+    use crate::nn::{adaptive_pool2d, pool2d};
     #[pymodule_export]
     use crate::runtime::{
         begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads,

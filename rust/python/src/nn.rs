@@ -2,110 +2,138 @@
 
 use crate::convert::{Input, Output};
 use crate::door::{self, Integer, InvalidArgument, exception};
+use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::ops::pool::{Pool, Reduction, Windows};
-use ferroconv_kernels::shape::Padding;
+use ferroconv_kernels::shape::{Axis, Padding};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
-/// `padding=`: "valid", "same", or samples before and after on each axis.
-#[derive(FromPyObject)]
-pub(crate) enum Padded {
-    Named(String),
-    Explicit([[isize; 2]; 2]),
+/// A size, step or width; what is negative or too large is refused by the kernels as 0.
+fn size(Integer(n): Integer) -> usize {
+    usize::try_from(n).unwrap_or(0)
 }
 
-impl Padded {
-    fn axis(&self, axis: usize) -> PyResult<Padding> {
-        match self {
-            Self::Named(name) if name == "valid" => Ok(Padding::Valid),
-            Self::Named(name) if name == "same" => Ok(Padding::Same),
-            Self::Explicit(sides) => match sides[axis].map(usize::try_from) {
-                [Ok(before), Ok(after)] => Ok(Padding::Explicit(before, after)),
-                _ => Err(InvalidArgument::new_err(format!(
-                    "padding must not be negative. Received: {sides:?}."
-                ))),
-            },
-            Self::Named(name) => Err(InvalidArgument::new_err(format!(
-                "padding must be 'valid', 'same' or ((top, bottom), (left, right)). Received: {name:?}."
-            ))),
-        }
+/// `"valid"`, `"same"`, or ((top, bottom), (left, right)).
+fn padding(given: &Bound<'_, PyAny>) -> PyResult<[Padding; 2]> {
+    let refuse = || {
+        InvalidArgument::new_err(format!(
+            "padding must be 'valid', 'same', or ((top, bottom), (left, right)) of numbers from 0 on. Received: {given:?}."
+        ))
+    };
+    if let Ok(name) = given.cast::<PyString>() {
+        return match name.to_str()? {
+            "valid" => Ok([Padding::Valid; 2]),
+            "same" => Ok([Padding::Same; 2]),
+            _ => Err(refuse()),
+        };
+    }
+    let pairs: [[Integer; 2]; 2] = given.extract().map_err(|_| refuse())?;
+    let mut checked = [Padding::Valid; 2];
+    for (checked, pair) in checked.iter_mut().zip(pairs) {
+        let [before, after] = pair.map(|n| usize::try_from(n.0).map_err(|_| refuse()));
+        *checked = Padding::Explicit(before?, after?);
+    }
+    Ok(checked)
+}
+
+fn reduction(name: &str, count_padding: bool, divisor: Option<Integer>) -> Reduction {
+    match name {
+        "max" => Reduction::Max { indices: false },
+        "max-indices" => Reduction::Max { indices: true },
+        _ => Reduction::Mean { count_padding, divisor: divisor.map(|d| d.0 as i64) },
     }
 }
 
-/// `(pool_size, strides, dilation, padding, ceil_mode)`.
-type Strided = ([Integer; 2], [Integer; 2], [Integer; 2], Padded, bool);
-
-/// Reads the reduction's name.
-fn reduction(name: &str, include_padding: bool, divisor: Option<Integer>) -> PyResult<Reduction> {
-    let divisor = divisor.map(|n| usize::try_from(n.0).ok().filter(|&n| n > 0)).map(|n| {
-        n.ok_or_else(|| {
-            InvalidArgument::new_err("divisor_override must be at least 1, or None. Received: less.")
-        })
-    });
-    Ok(match name {
-        "max" => Reduction::Max,
-        "index" => Reduction::MaxIndex,
-        _ => Reduction::Mean { include_padding, divisor: divisor.transpose()? },
-    })
+/// The image's axes in the order pictures, rows, columns, channels.
+fn shape(x: &Input<'_>, channels_first: bool) -> PyResult<[usize; 4]> {
+    match (x.shape(), channels_first) {
+        (&[n, h, w, c], false) => Ok([n, h, w, c]),
+        (&[n, c, h, w], true) => Ok([n, h, w, c]),
+        (shape, _) => Err(InvalidArgument::new_err(format!(
+            "x must have four axes: {}; add an axis of one for what it lacks. Received: shape {shape:?}.",
+            if channels_first { "batch, channels, rows, columns" } else { "batch, rows, columns, channels" }
+        ))),
+    }
 }
 
-/// Pools windows of four-dimensional `x`: "max", "index" (of the maximum) or "mean".
-///
-/// `windows` is `(pool_size, strides, dilation, padding, ceil_mode)`, or the output size of adaptive
-/// windows.
-#[pyfunction]
-#[pyo3(signature = (x, name, windows, output_size, channels_last, include_padding, divisor, out, workers, /))]
-#[expect(clippy::too_many_arguments, reason = "one door for every pooling; Python names the arguments")]
-pub(crate) fn pool<'py>(
+/// Pools `x` and gives back the result, or the result and the positions.
+fn pool<'py>(
     py: Python<'py>,
-    x: &Bound<'py, PyAny>,
-    name: &str,
-    windows: Option<Strided>,
-    output_size: [Integer; 2],
-    channels_last: bool,
-    include_padding: bool,
-    divisor: Option<Integer>,
+    x: &Input<'py>,
+    windows: [Windows; 2],
+    reduction: Reduction,
+    channels_first: bool,
     out: Option<&Bound<'py, PyAny>>,
     workers: Option<Integer>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let workers = door::workers(workers)?;
-    let x = Input::new(x)?;
-    let &[n, a, b, c] = x.shape() else {
-        return Err(InvalidArgument::new_err(format!(
-            "x must have four axes: images, then rows, columns and channels in the order of data_format. \
-             Received: shape {:?}.",
-            x.shape()
-        )));
-    };
-    let (image, channels) = if channels_last { ([a, b], c) } else { ([b, c], a) };
-    let size = |n: &Integer| usize::try_from(n.0).unwrap_or(0);
-    let axis = |i: usize| -> PyResult<Windows> {
-        Ok(match &windows {
-            None => Windows::Adaptive(size(&output_size[i])),
-            Some((taps, stride, dilation, padding, ceil)) => Windows::Strided {
-                taps: size(&taps[i]),
-                stride: size(&stride[i]),
-                dilation: size(&dilation[i]),
-                padding: padding.axis(i)?,
-                ceil: *ceil,
-            },
-        })
-    };
-    let reduction = reduction(name, include_padding, divisor)?;
-    let problem =
-        |group| Pool::new(reduction, x.dtype, image, group, [axis(0)?, axis(1)?]).map_err(exception);
-    let plain = problem(1)?;
-    let [oh, ow] = plain.output();
-    let shape = if channels_last { [n, oh, ow, channels] } else { [n, channels, oh, ow] };
+    let [n, _, _, c] = shape(x, channels_first)?;
+    // Channels that come first are so many pictures of one channel.
+    let (pictures, channels) = if channels_first { (n.saturating_mul(c), 1) } else { (n, c) };
+    let problem = Pool::new(x.dtype, pictures, windows, channels, reduction).map_err(exception)?;
+    let [oh, ow] = problem.output();
+    let result_shape = if channels_first { [n, c, oh, ow] } else { [n, oh, ow, c] };
     let mut result = match out {
-        Some(out) => Output::given(out, &shape, Some(plain.dst()), &[&x])?,
-        None => Output::new(py, &shape, plain.dst(), (plain.dst() == x.dtype).then(|| x.descr()))?,
+        Some(out) => Output::given(out, &result_shape, Some(x.dtype), &[x])?,
+        None => Output::new(py, &result_shape, x.dtype, Some(x.descr()))?,
     };
-    if channels_last && x.pixels_adjoin() && result.pixels_adjoin() {
-        // The channels of a row's pixels are one long row.
-        door::run(py, &problem(channels)?, &x.wide_rows()?, &mut result.wide_rows()?, workers)?;
-    } else {
-        let axes = if channels_last { [1, 2] } else { [2, 3] };
-        door::run(py, &plain, &x.view(axes)?, &mut result.view(axes)?, workers)?;
+    let src = x.pictures(channels_first)?;
+    if !problem.indices() {
+        door::run(py, &problem, &src, &mut result.pictures(channels_first)?, workers)?;
+        return Ok(result.into_any());
     }
-    Ok(result.into_any())
+    let mut positions = Output::new(py, &result_shape, DType::I64, None)?;
+    let more = &mut [positions.pictures(channels_first)?];
+    door::run_all(py, &problem, &src, &mut result.pictures(channels_first)?, more, workers)?;
+    Ok((result.into_any(), positions.into_any()).into_pyobject(py)?.into_any())
+}
+
+/// Pools with a sliding window. `kind` is "max", "max-indices" or "mean".
+#[pyfunction]
+#[pyo3(signature = (x, kind, window, strides, padding, dilation, ceil, channels_first, count_padding, divisor, out, workers, /))]
+#[expect(clippy::too_many_arguments, reason = "one door for every pooling; Python names the arguments")]
+pub(crate) fn pool2d<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    kind: &str,
+    window: [Integer; 2],
+    strides: [Integer; 2],
+    padding: &Bound<'py, PyAny>,
+    dilation: [Integer; 2],
+    ceil: bool,
+    channels_first: bool,
+    count_padding: bool,
+    divisor: Option<Integer>,
+    out: Option<&Bound<'py, PyAny>>,
+    workers: Option<Integer>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let x = Input::new(x)?;
+    let [_, h, w, _] = shape(&x, channels_first)?;
+    let (window, strides, dilation) = (window.map(size), strides.map(size), dilation.map(size));
+    let padding = self::padding(padding)?;
+    let axis = |i: usize, n: usize| {
+        Axis::pooling(n, window[i], strides[i], dilation[i], padding[i], ceil).map_err(exception)
+    };
+    let windows = [Windows::Sliding(axis(0, h)?), Windows::Sliding(axis(1, w)?)];
+    pool(py, &x, windows, reduction(kind, count_padding, divisor), channels_first, out, workers)
+}
+
+/// Pools to `output_size` rows and columns.
+#[pyfunction]
+#[pyo3(signature = (x, kind, output_size, channels_first, out, workers, /))]
+pub(crate) fn adaptive_pool2d<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    kind: &str,
+    output_size: [Integer; 2],
+    channels_first: bool,
+    out: Option<&Bound<'py, PyAny>>,
+    workers: Option<Integer>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let x = Input::new(x)?;
+    let [_, h, w, _] = shape(&x, channels_first)?;
+    let [oh, ow] = output_size.map(size);
+    let windows =
+        [Windows::adaptive(h, oh).map_err(exception)?, Windows::adaptive(w, ow).map_err(exception)?];
+    pool(py, &x, windows, reduction(kind, false, None), channels_first, out, workers)
 }
