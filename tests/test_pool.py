@@ -120,7 +120,7 @@ def test_means(case, dtype, counted):
 def test_bool_images_have_a_maximum_and_no_mean():
     x = images("uint8") > 200
     assert np.array_equal(nn.max_pool2d(x), nn.max_pool2d(x.astype(np.uint8)).astype(bool))
-    with pytest.raises(TypeError, match=r"Received: dtype bool"):
+    with pytest.raises(TypeError, match=r"numbers.*Received: bool"):
         nn.avg_pool2d(x)
 
 
@@ -210,8 +210,8 @@ def test_empty_batches_and_channels_are_empty_results():
 
 def test_explain_names_the_implementations():
     text = str(ferroconv.explain(nn.max_pool2d, np.zeros((1, 8, 8, 3), np.float32), return_indices=True))
-    assert "pool/separable/f32" in text
-    assert "pool/scan/f32" in text
+    assert "runs    pool/indexed/float32" in text
+    assert "- pool/separable/float32" in text
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_explain_names_the_implementations():
         (dict(dilation_rate=2**62), "Received"),
         (dict(padding="full"), "padding.*Received: 'full'|padding.*Received: \"full\""),
         (dict(padding=((2, 2), (0, 0))), "half the window.*Received"),
-        (dict(padding=((-1, 0), (0, 0))), "negative.*Received"),
+        (dict(padding=((-1, 0), (0, 0))), "from 0 on.*Received"),
         (dict(padding=3), "padding.*Received: 3"),
         (dict(data_format="NHWC"), "data_format.*Received: 'NHWC'"),
         (dict(workers=0), "workers.*Received: 0"),

@@ -92,7 +92,7 @@ def reference(x, rows, cols, kind, count_include_pad=False, divisor=None):
         if kind == "max":
             best, place = None, window[0][1]
             for value, position in window:
-                if best is None or value > best or value != value:  # noqa: PLR0124 - NaN
+                if best is None or value > best or value != value:
                     # All -inf: the first position stays.
                     best, place = value, position
             result[b, oy, ox, k], indices[b, oy, ox, k] = best, place
@@ -126,7 +126,10 @@ CASES = {
     "inception-stride-one": ((1, 9, 10, 4), dict(pool_size=3, strides=1, padding="same")),
     "same-odd-sample-after": ((1, 8, 7, 2), dict(pool_size=(3, 2), strides=2, padding="same")),
     "one-sided-padding": ((1, 9, 9, 1), dict(pool_size=(3, 4), strides=2, padding=((1, 0), (0, 2)))),
-    "ceil-drops-a-window-in-the-padding": ((1, 4, 5, 1), dict(pool_size=2, strides=3, padding=((1, 1), (1, 1)), ceil_mode=True)),
+    "ceil-drops-a-window-in-the-padding": (
+        (1, 4, 5, 1),
+        dict(pool_size=2, strides=3, padding=((1, 1), (1, 1)), ceil_mode=True),
+    ),
     "ceil-window-larger-than-the-image": ((1, 2, 2, 1), dict(pool_size=3, strides=2, ceil_mode=True)),
     "dilated": ((1, 15, 16, 2), dict(pool_size=3, strides=1, dilation_rate=(2, 3))),
     "dilated-padded-strided": ((1, 15, 16, 1), dict(pool_size=3, strides=2, dilation_rate=2, padding=((2, 2), (1, 2)))),
@@ -213,7 +216,9 @@ def test_global_pooling_is_a_reduction(data_format):
         out = np.full(want.shape, np.nan)
         assert nn.global_max_pool2d(x, **options, out=out) is out
         same(out, want)
-        np.testing.assert_allclose(nn.global_avg_pool2d(x, **options), x.mean(axes, keepdims=keepdims), rtol=0, atol=1e-14)
+        np.testing.assert_allclose(
+            nn.global_avg_pool2d(x, **options), x.mean(axes, keepdims=keepdims), rtol=0, atol=1e-14
+        )
 
 
 def test_nan_spreads_to_every_window_that_holds_it():
@@ -350,7 +355,11 @@ REFUSED = {
     "padding-number": (ValueError, "padding", lambda: nn.max_pool2d(X, 2, padding=1)),
     "padding-negative": (ValueError, "padding", lambda: nn.max_pool2d(X, 2, padding=((0, -1), (0, 0)))),
     "padding-large": (ValueError, "half the window", lambda: nn.max_pool2d(X, 2, padding=((2, 0), (0, 0)))),
-    "empty-window": (ValueError, "hold a sample", lambda: nn.max_pool2d(X[:, :1], 2, 1, ((2, 2), (0, 0)), dilation_rate=(4, 1))),
+    "empty-window": (
+        ValueError,
+        "hold a sample",
+        lambda: nn.max_pool2d(X[:, :1], 2, 1, ((2, 2), (0, 0)), dilation_rate=(4, 1)),
+    ),
     "divisor-0": (ValueError, "divisor_override", lambda: nn.avg_pool2d(X, divisor_override=0)),
     "format": (ValueError, "data_format", lambda: nn.max_pool2d(X, data_format="NHWC")),
     "workers": (ValueError, "workers", lambda: nn.max_pool2d(X, workers=0)),

@@ -30,7 +30,7 @@ def breaches(root: Path) -> Iterator[str]:
             yield f"{place}: intrinsics and their detection stand in simd/ only"
         if "rayon" in line and name != "parallel.rs":
             yield f"{place}: the thread pool is known to parallel.rs only"
-        if re.search(r"\bunsafe\s*(\{|fn|impl|extern|trait)", line) and not name.startswith(UNSAFE):
+        if re.search(r"\bunsafe\s*(\{|fn|impl|extern|trait)", line) and name and not name.startswith(UNSAFE):
             yield f"{place}: unsafe stands in {', '.join(UNSAFE)} only"
         if path.endswith("kernels/src/reference.rs") and re.search(r"\b(crate|super)::", line):
             yield f"{place}: the reference shares nothing with what it checks"

@@ -110,7 +110,7 @@ impl<'a> Picture<'a> {
         let run = is_run(self.shape, self.strides, size_of::<T>(), cols.len(), channels.len());
         // SAFETY: first and last position are inside the array (`at`), which is readable for 'a; the
         // dtype is T's (`fits`), the positions are neighbours and the first is aligned.
-        (fits && run && from.addr() % align_of::<T>() == 0)
+        (fits && run && from.addr().is_multiple_of(align_of::<T>()))
             .then(|| unsafe { std::slice::from_raw_parts(from.cast(), cols.len() * channels.len()) })
     }
 
@@ -344,7 +344,7 @@ impl BlockRows<'_> {
         let run = is_run(self.shape, self.strides, size_of::<T>(), cols, channels);
         // SAFETY: the row is inside the block, which is exclusively ours and whose elements don't
         // share memory (`Dst::from_raw`); dtype, neighbourhood and alignment are a slice of T's.
-        (fits && run && to.addr() % align_of::<T>() == 0)
+        (fits && run && to.addr().is_multiple_of(align_of::<T>()))
             .then(|| unsafe { std::slice::from_raw_parts_mut(to.cast(), cols * channels) })
     }
 

@@ -42,7 +42,7 @@ macro_rules! samples {
 samples! {
     u8, Self::MIN, |_| false; i8, Self::MIN, |_| false; u16, Self::MIN, |_| false; i16, Self::MIN, |_| false;
     u32, Self::MIN, |_| false; i32, Self::MIN, |_| false; u64, Self::MIN, |_| false; i64, Self::MIN, |_| false;
-    f32, Self::NEG_INFINITY, |x| x != x; f64, Self::NEG_INFINITY, |x| x != x;
+    f32, Self::NEG_INFINITY, |x| x.is_nan(); f64, Self::NEG_INFINITY, |x| x.is_nan();
 }
 
 impl Sample for Bool {

@@ -64,7 +64,7 @@ impl Windows {
                  Received: {src} samples for {dst} results."
             )));
         }
-        if src % dst == 0 {
+        if src.is_multiple_of(dst) {
             let step = src / dst;
             return Axis::pooling(src, step, step, 1, crate::shape::Padding::Valid, false).map(Self::Sliding);
         }

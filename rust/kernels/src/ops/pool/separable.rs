@@ -163,7 +163,7 @@ impl Phases {
                     (1, 3) => every::<T, 3>(row, into),
                     (1, 4) => every::<T, 4>(row, into),
                     (1, stride) => {
-                        into.iter_mut().zip(row.iter().step_by(stride)).for_each(|(to, &from)| *to = from)
+                        into.iter_mut().zip(row.iter().step_by(stride)).for_each(|(to, &from)| *to = from);
                     }
                     (2, _) => self.groups::<T, 2>(row, into),
                     (3, _) => self.groups::<T, 3>(row, into),
