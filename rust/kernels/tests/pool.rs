@@ -253,6 +253,9 @@ fn solve<T: Number>(
     assert!(taken >= Isa::detected().len(), "{name}: someone takes it");
 }
 
+/// Checks one result: its position, the window's positions, the plane and the image.
+type Check<'c, T> = &'c dyn Fn(usize, &[usize], usize, &[T]);
+
 fn conformance<T: Number>() {
     for problem in problems() {
         let Problem { name, pictures, image: [h, w], channels: c, axes, ceil } = problem;
@@ -264,7 +267,7 @@ fn conformance<T: Number>() {
         assert_eq!(oh * ow, windows.len(), "{name}: the number of windows");
         let shapes: [&[usize]; 2] = [&[pictures, h, w, c], &[pictures, oh, ow, c]];
         // For each result: its window's samples.
-        let each = |check: &dyn Fn(usize, &[usize], usize, &[T])| {
+        let each = |check: Check<'_, T>| {
             for result in 0..pictures * oh * ow * c {
                 let (picture, window, channel) =
                     (result / (oh * ow * c).max(1), result / c % (oh * ow), result % c);
