@@ -58,11 +58,13 @@ SMALL_SIZES = (8, 16, 32, 64, 256, 1024)
 def _all() -> list[Case]:
     cases = [Case("native", dtype, LARGE, taps) for dtype in ("float32", "float64") for taps in (3, *TAPS)]
     cases += [Case("native", dtype, LARGE, taps) for dtype in ("uint8", "uint16", "int16") for taps in (3, 5, 7, 11)]
-    mirrors: tuple[Arithmetic, Arithmetic] = ("ndimage", "signal")
-    for arithmetic in mirrors:
+    refused: dict[Arithmetic, set[str]] = {  # by SciPy
+        "ndimage": {"bfloat16", "float16"},
+        "signal": {"bfloat16", "float16", "bool"},
+    }
+    for arithmetic, dtypes in refused.items():
         for dtype in _core.dtypes():
-            # bfloat16 is no dtype of SciPy's, float16 none of scipy.ndimage's.
-            if dtype == "bfloat16" or (dtype == "float16" and arithmetic == "ndimage"):
+            if dtype in dtypes:
                 continue
             cases += [Case(arithmetic, dtype, size, taps) for size in SMALL_SIZES for taps in (3, 5)]
     return cases

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-LOGGED_WIDTH = 132
+LOGGED_WIDTH = 172
 """Columns of output that goes to a file."""
 
 
