@@ -32,11 +32,23 @@ def test_info_as_json():
 
 
 def test_explain_prints_the_choice_and_the_bound():
-    done = ferroconv("explain", "correlate", "--dtype", "uint8", "--kernel", "5x5", "--weights", "integers")
-    if done.returncode:
-        done = ferroconv("explain", "correlate", "--dtype", "uint8", "--kernel", "5x5")
+    done = ferroconv("explain", "correlate", "--dtype", "uint8", "--kernel", "5x5", "--weights", "whole")
     assert done.returncode == 0, done.stderr
-    assert "correlate/direct/f32" in done.stdout
+    assert "runs    correlate/direct/" in done.stdout
+    assert "error   exact" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "correlate", "convolve", "ndimage.correlate", "ndimage.convolve", "ndimage.correlate1d",
+        "signal.correlate2d", "signal.convolve2d", "max_pool2d", "avg_pool2d",
+    ],
+)  # fmt: skip
+def test_explain_knows_each_operation(operation):
+    done = ferroconv("explain", operation, "--image", "64x48", "--kernel", "3")
+    assert done.returncode == 0, done.stderr
+    assert "runs " in done.stdout
 
 
 def test_a_wrong_argument_is_one_line():
@@ -75,6 +87,45 @@ def test_a_missing_extra_is_named():
     assert done.returncode == 2
     assert 'pip install "ferroconv[cli]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_bench_times_checks_and_writes(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- bench:begin -->\nstale\n<!-- bench:end -->\nafter\n")
+    done = ferroconv(
+        "bench",
+        "/8x8/",
+        "3x3",
+        "--quick",
+        "--threads",
+        "1",
+        "--output",
+        str(tmp_path / "speed"),
+        "--readme",
+        str(readme),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\r" not in done.stdout + done.stderr, "a progress bar, though the output is no terminal"
+    found = json.loads((tmp_path / "speed.json").read_text())
+    assert found["machine"]["versions"]["numpy"]
+    dtypes = {outcome["case"]["dtype"] for outcome in found["outcomes"]}
+    assert {"bool", "uint8", "int64", "float32", "complex128"} <= dtypes
+    for outcome in found["outcomes"]:
+        assert outcome["correct"], outcome["name"]
+        assert outcome["threads"] == 1
+        assert outcome["fresh"]["minimum"] <= outcome["fresh"]["median"]
+        assert all(peer["agrees"] for peer in outcome["peers"].values()), outcome["name"]
+    assert "| signal/float32/8x8/3x3 |" in (tmp_path / "speed.md").read_text()
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- bench:begin -->\n")
+    assert text.endswith("<!-- bench:end -->\nafter\n")
+    assert "stale" not in text
+
+
+def test_bench_names_a_filter_that_leaves_nothing():
+    done = ferroconv("bench", "no-such-case")
+    assert done.returncode == 2
+    assert "no-such-case" in done.stdout
 
 
 def test_bench_lists_its_cases():

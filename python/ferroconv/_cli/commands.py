@@ -24,7 +24,7 @@ def command() -> None:
     """2-D convolution, correlation and pooling in Rust, with SciPy's exact semantics."""
 
 
-@command.command()
+@command.command(short_help="Filter a large photograph beside SciPy and OpenCV.")
 @click.option("--size", type=click.IntRange(16, 32768), default=4096, show_default=True, help="Side of the photograph.")
 @click.option(
     "--output",
@@ -45,7 +45,7 @@ def demo(size: int, output: Path, picture: Any, quick: bool) -> None:
     sys.exit(run(size, output, picture, quick))
 
 
-@command.command()
+@command.command(short_help="Say what is installed and what this machine can do.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def info(as_json: bool) -> None:
     """Say what is installed, what this machine has, and measure what one thread of it can do.
@@ -69,7 +69,7 @@ def info(as_json: bool) -> None:
         click.echo(f"{name:<17} {value}")
 
 
-@command.command()
+@command.command(short_help="Say what a call would run, and why.")
 @click.argument("operation", type=click.Choice(list(explaining.OPERATIONS)))
 @click.option("--image", default="2048x2048", show_default=True, help="HxW; for pooling also NxHxWxC.")
 @click.option("--dtype", default="float32", show_default=True, help="The image's dtype.")
@@ -102,7 +102,7 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
         raise click.ClickException(str(error)) from error
 
 
-@command.command()
+@command.command(short_help="Time ferroconv against SciPy and OpenCV.")
 @click.argument("filters", nargs=-1)
 @click.option("--quick", is_flag=True, help="A few samples each, no images above 1024x1024.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="ferroconv's. Default: those of `ferroconv info`.")

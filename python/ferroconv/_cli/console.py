@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 LOGGED_WIDTH = 172
 """Columns of output that goes to a file."""
@@ -53,22 +54,14 @@ def progress(total: int) -> Iterator[Step]:
         yield step
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Table:
-    """A table whose first `left` columns are text and the others numbers."""
-    made = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="dim",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-    )
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Group:
+    """A titled table whose first `left` columns are text and the others numbers."""
+    made = Table(header_style="dim", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for position, name in enumerate(columns):
         made.add_column(name, justify="left" if position < left else "right", no_wrap=position >= left)
     for row in rows:
         made.add_row(*row)
-    return made
+    return Group(Text(title, "bold"), made) if title else Group(made)
 
 
 def duration(seconds: float) -> str:

@@ -133,8 +133,8 @@ def measure(image: npt.NDArray[np.uint8], effort: Effort) -> tuple[list[Group], 
             saturated.rows.append(_filter(name, image, weights, "native", effort, step)[0])
         for name, weights in filters.items():
             mirrored.rows.append(_filter(name, image, weights, "ndimage", effort, step)[0])
-        edge = next(iter(filters))
-        whole.rows.append(_filter(edge, image, filters[edge].astype(np.int16), "signal", effort, step)[0])
+        name = "sharpen 3x3"  # of whole numbers
+        whole.rows.append(_filter(name, image, filters[name].astype(np.int16), "signal", effort, step)[0])
         for kind in ("max", "average"):
             for pixels in (floats, image):
                 row, result = _pool(kind, pixels, effort, step)

@@ -43,17 +43,28 @@ def gabor(radius: int, degrees: float, wavelength: float) -> npt.NDArray[np.floa
     return weights / np.abs(weights).sum() * 4
 
 
+def laplacian_of_gaussian(radius: int, sigma: float) -> npt.NDArray[np.float64]:
+    """The second derivative of a blur, of sum 0 and gain 4: it answers to edges in every direction."""
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    square = (x**2 + y**2) / sigma**2
+    curve = np.exp(-0.5 * square)
+    weights = (2 - square) * curve
+    weights -= curve * (weights.sum() / curve.sum())
+    result: npt.NDArray[np.float64] = weights / np.abs(weights).sum() * 8
+    return result
+
+
 def windows() -> dict[str, npt.NDArray[Any]]:
-    """The demo's windows, by name. Those of whole numbers are what a textbook prints."""
-    sharpen = -gaussian(3, 1.6) * 2
-    sharpen[3, 3] += 3
+    """The demo's windows, by name."""
+    emboss = np.add.outer(np.arange(-2, 3), np.arange(-2, 3)) / 8
+    emboss[2, 2] = 1
     return {
-        "edge 3x3": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]),
-        "emboss 3x3": np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]),
-        "sharpen 7x7": sharpen,
+        "sharpen 3x3": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
+        "emboss 5x5": emboss,
+        "edge 7x7": laplacian_of_gaussian(3, 1.4),
         "blur 7x7": gaussian(3, 1.6),
-        "oriented 11x11 0": gabor(5, 0, 8),
-        "oriented 11x11 60": gabor(5, 60, 8),
+        "oriented 11x11, 0°": gabor(5, 0, 8),
+        "oriented 11x11, 60°": gabor(5, 60, 8),
     }
 
 
