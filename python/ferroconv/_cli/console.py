@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-LOGGED_WIDTH = 172
-"""Columns of output that goes to a file."""
+LEAST_WIDTH = 172
+"""Columns that tables may take: a narrow terminal wraps their lines, and no cell is cut short."""
 
 
 class Step(Protocol):
@@ -25,8 +25,10 @@ class Step(Protocol):
 
 def console() -> Console:
     """The console of this moment's standard output."""
-    out = Console(highlight=False, soft_wrap=False)
-    return out if out.is_terminal else Console(highlight=False, width=LOGGED_WIDTH, color_system=None)
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        return Console(highlight=False, width=LEAST_WIDTH, color_system=None)
+    return out if out.width >= LEAST_WIDTH else Console(highlight=False, width=LEAST_WIDTH)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def laplacian_of_gaussian(radius: int, sigma: float) -> npt.NDArray[np.float64]:
 
 def windows() -> dict[str, npt.NDArray[Any]]:
     """The demo's windows, by name."""
-    emboss = np.add.outer(np.arange(-2, 3), np.arange(-2, 3)) / 8
+    emboss = np.add.outer(np.arange(-2, 3), np.arange(-2, 3)) / 3
     emboss[2, 2] = 1
     return {
         "sharpen 3x3": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
