@@ -109,10 +109,15 @@ def summary(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
         cells = [case.dtype, f"{case.taps}x{case.taps}", duration(outcome.fresh.median)]
         for peer in peers.PEERS:
             against = outcome.peers.get(peer)
-            cells.append(f"{duration(against.fresh.median)} ({ratio(against.ratio)})" if against else "")
+            cells.append(_cell(against) if against else "")
         rows.append(cells)
     body = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return (
         f"{LARGE} x {LARGE} images. In brackets: how many times as quick ferroconv is.\n\n{body}\n"
         f"{heading(machine)}\nMade by `ferroconv bench native --readme README.md`.\n"
     )
+
+
+def _cell(against: Against) -> str:
+    text = f"{duration(against.fresh.median)} ({ratio(against.ratio)})"
+    return f"**{text}**" if against.ratio < 1 else text
