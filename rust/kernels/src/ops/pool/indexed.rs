@@ -141,16 +141,23 @@ fn block<S: Simd, T: Sample>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Blo
     let room = sliding.as_ref().map_or(0, |(_, phases)| phases.room());
     let image_width = across.src();
     alloc::scratch([width, line.len * deep, room], |[best, row, phases]: [&mut [T]; 3]| {
-        alloc::scratch([width], |[places]: [&mut [u32]; 1]| {
-            alloc::scratch([width], |[found]: [&mut [i64]; 1]| {
+        alloc::scratch([width; 2], |[places, early]: [&mut [u32]; 2]| {
+            alloc::scratch([width; 2], |[found, starts]: [&mut [i64]; 2]| {
+                // What each window begins with: its first position in the image, and where it would
+                // have begun without the image's edge.
+                let begins = early.chunks_exact_mut(deep).zip(starts.chunks_exact_mut(deep));
+                for (x, (early, starts)) in cols.clone().zip(begins) {
+                    let window = across.window(x);
+                    let skipped = window.skipped * across.dilation();
+                    early.fill(skipped as u32);
+                    starts.fill(window.first as i64 - skipped as i64);
+                }
                 row.fill(T::LEAST);
                 for y in rows {
                     let window = above.window(y);
                     best.fill(T::LEAST);
                     // A window of nothing but the least value has its first position in the image.
-                    for (x, places) in cols.clone().zip(places.chunks_exact_mut(deep)) {
-                        places.fill((across.window(x).skipped * across.dilation()) as u32);
-                    }
+                    places.copy_from_slice(early);
                     for i in 0..window.taps {
                         let from = window.first + i * above.dilation();
                         let into = &mut row[held.clone()];
@@ -179,17 +186,15 @@ fn block<S: Simd, T: Sample>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Blo
                             }
                         }
                     }
-                    for (x, (found, places)) in
-                        cols.clone().zip(found.chunks_exact_mut(deep).zip(places.chunks_exact(deep)))
-                    {
-                        let window = across.window(x);
-                        let start = window.first as i64 - (window.skipped * across.dilation()) as i64;
-                        let base = (pool.windows[0].window(y).first * image_width) as i64 + start;
-                        found
-                            .iter_mut()
-                            .zip(places)
-                            .for_each(|(found, &place)| *found = base + i64::from(place));
-                    }
+                    let above = (window.first * image_width) as i64;
+                    simd.vectorize(
+                        #[inline(always)]
+                        || {
+                            for ((found, &start), &place) in found.iter_mut().zip(&*starts).zip(&*places) {
+                                *found = above + start + i64::from(place);
+                            }
+                        },
+                    );
                     simd.vectorize(
                         #[inline(always)]
                         || to.copy(y, best),

@@ -30,6 +30,10 @@ pub struct Separable;
 /// Bytes of a scratch row: a third of the smallest first-level cache.
 const WARM: usize = 10 << 10;
 
+/// Bytes of a scratch row above which it holds a part of the channels: half of the smallest
+/// second-level cache.
+const WIDE: usize = 256 << 10;
+
 impl Implementation<Pool> for Separable {
     fn name(&self) -> &'static str {
         "separable"
@@ -70,7 +74,10 @@ impl Implementation<Pool> for Separable {
 /// Result columns and channels whose scratch rows stay warm.
 pub(super) fn row_blocking(pool: &Pool) -> [usize; 2] {
     let cols = &pool.windows[1];
-    let deep = pool.channels.min((WARM / pool.size() / cols.taps()).max(16)).max(1);
+    // Channels are parted only where one window fills the second-level cache: a part is no run.
+    let most =
+        if pool.channels.saturating_mul(cols.taps()) > WIDE / pool.size() { 16 } else { pool.channels };
+    let deep = pool.channels.min((WARM / pool.size() / cols.taps()).max(most)).max(1);
     let width = WARM / pool.size() / deep / cols.stride();
     [width.max(1), deep]
 }
