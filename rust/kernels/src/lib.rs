@@ -17,8 +17,8 @@
 //! let schedule = Schedule { isa: Isa::best()?, workers: Workers::new(None)?, tile: None };
 //! problem.select()?.run(
 //!     &problem,
-//!     &Src::from_slice(&image, &[2, 3]),
-//!     &mut Dst::from_slice(&mut smooth, &[2, 3]),
+//!     &[Src::from_slice(&image, &[2, 3])],
+//!     &mut [Dst::from_slice(&mut smooth, &[2, 3])],
 //!     &schedule,
 //! )?;
 //! assert_eq!(smooth, [1.25, 2.0, 2.75, 4.25, 5.0, 5.75]);

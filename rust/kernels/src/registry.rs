@@ -31,31 +31,34 @@ pub trait Implementation<P>: Sync {
     /// # Errors
     /// The reason why it can't take the problem.
     fn cost(&self, problem: &P) -> Result<f64, Reject>;
-    /// Solves the problem.
+    /// Solves the problem: from the arrays that it reads to those that it writes, in the order that
+    /// the problem's documentation gives.
     ///
     /// # Errors
     /// [`Error::Interrupted`] if the caller asked to give up.
+    ///
+    /// # Panics
+    /// If there are more or fewer arrays.
     fn run(
         &self,
         problem: &P,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error>;
-    /// Solves a problem of several results: the first goes to `dst`, the others to `more`.
-    ///
-    /// # Errors
-    /// As [`Implementation::run`].
-    fn run_all(
-        &self,
-        problem: &P,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
-        more: &mut [Dst<'_>],
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        assert!(more.is_empty(), "this operation has one result");
-        self.run(problem, src, dst, schedule)
+}
+
+/// The array that is read and the one that is written.
+///
+/// # Panics
+/// If there are more or fewer.
+pub fn single<'s, 'd, 'a, 'b>(
+    srcs: &'s [Src<'a>],
+    dsts: &'d mut [Dst<'b>],
+) -> (&'s Src<'a>, &'d mut Dst<'b>) {
+    match (srcs, dsts) {
+        ([src], [dst]) => (src, dst),
+        _ => panic!("one array is read and one is written"),
     }
 }
 

@@ -129,8 +129,8 @@ fn run(
     let mut result = vec![0xAA_u8; PLANES * oh * ow * dst.size()];
     {
         let src = view(&bytes, src, [PLANES, shape[0], shape[1]]);
-        let mut dst = view_mut(&mut result, dst, [PLANES, oh, ow]);
-        Correlate::IMPLEMENTATIONS[implementation].run(problem, &src, &mut dst, schedule).unwrap();
+        let dst = view_mut(&mut result, dst, [PLANES, oh, ow]);
+        Correlate::IMPLEMENTATIONS[implementation].run(problem, &[src], &mut [dst], schedule).unwrap();
     }
     result
 }

@@ -231,18 +231,10 @@ fn solve<T: Number>(
             for (threads, tile) in [(1, None), (3, None), (1, Some([1, 1])), (2, Some([3, 5]))] {
                 let (mut dst, mut positions) = (vec![T::UNSET; results], vec![-1_i64; results]);
                 let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
-                let mut more = vec![Dst::from_slice(&mut positions, to)];
-                more.truncate(usize::from(pool.indices()));
-                implementation
-                    .run_all(
-                        pool,
-                        &Src::from_slice(image, from),
-                        &mut Dst::from_slice(&mut dst, to),
-                        &mut more,
-                        &schedule,
-                    )
-                    .unwrap();
-                drop(more);
+                let mut dsts = vec![Dst::from_slice(&mut dst, to), Dst::from_slice(&mut positions, to)];
+                dsts.truncate(1 + usize::from(pool.indices()));
+                implementation.run(pool, &[Src::from_slice(image, from)], &mut dsts, &schedule).unwrap();
+                drop(dsts);
                 let id = format!("{name}: {} {} threads {tile:?}", pool.id(implementation, isa), threads);
                 check(&id, &dst, &positions);
                 let bits: Vec<u64> = dst.iter().map(|x| x.value().to_bits()).collect();

@@ -84,20 +84,8 @@ pub(crate) fn workers(count: Option<Integer>) -> PyResult<Workers<'static>> {
 pub(crate) fn run<P: Operation + Sync>(
     py: Python<'_>,
     problem: &P,
-    src: &Src<'_>,
-    dst: &mut Dst<'_>,
-    workers: Workers<'_>,
-) -> PyResult<()> {
-    run_all(py, problem, src, dst, &mut [], workers)
-}
-
-/// The same for a problem of several results.
-pub(crate) fn run_all<P: Operation + Sync>(
-    py: Python<'_>,
-    problem: &P,
-    src: &Src<'_>,
-    dst: &mut Dst<'_>,
-    more: &mut [Dst<'_>],
+    srcs: &[Src<'_>],
+    dsts: &mut [Dst<'_>],
     workers: Workers<'_>,
 ) -> PyResult<()> {
     let schedule = Schedule { isa: Isa::best().map_err(exception)?, workers, tile: None };
@@ -117,7 +105,7 @@ pub(crate) fn run_all<P: Operation + Sync>(
     let outcome = py.detach(|| {
         let workers = schedule.workers.with_interrupt(&interrupted);
         let schedule = Schedule { workers, ..schedule };
-        catch_unwind(AssertUnwindSafe(|| chosen.run_all(problem, src, dst, more, &schedule)))
+        catch_unwind(AssertUnwindSafe(|| chosen.run(problem, srcs, dsts, &schedule)))
     });
     match outcome {
         Ok(result) => result.map_err(|error| {

@@ -172,7 +172,7 @@ pub(crate) fn correlate<'py>(
         Some(out) => Output::given(out, &shape, Some(dst), &[&image, &weights])?,
         None => Output::new(py, &shape, dst, descr)?,
     };
-    door::run(py, &problem, &image.view(axes)?, &mut result.view(axes)?, workers)?;
+    door::run(py, &problem, &[image.view(axes)?], &mut [result.view(axes)?], workers)?;
     Ok(result.into_any())
 }
 

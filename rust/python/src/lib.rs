@@ -3,7 +3,7 @@
 mod convert;
 mod door;
 mod filters;
-mod nn;
+mod pool;
 mod runtime;
 
 /// The compiled half of ferroconv. Its functions take every argument by position and do no more
@@ -15,7 +15,7 @@ mod _core {
     #[pymodule_export]
     use crate::filters::{border_modes, correlate};
     #[pymodule_export]
-    use crate::nn::{adaptive_pool2d, pool2d};
+    use crate::pool::{adaptive_pool2d, pool2d};
     #[pymodule_export]
     use crate::runtime::{
         begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads,

@@ -32,11 +32,11 @@ impl Implementation<Correlate> for Direct {
     fn run(
         &self,
         problem: &Correlate,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run::<RegisterTile>(problem, src, dst, schedule)
+        strip::run::<RegisterTile>(problem, srcs, dsts, schedule)
     }
 }
 

@@ -43,11 +43,11 @@ impl Implementation<Correlate> for Folded {
     fn run(
         &self,
         problem: &Correlate,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run::<Pairs>(problem, src, dst, schedule)
+        strip::run::<Pairs>(problem, srcs, dsts, schedule)
     }
 }
 

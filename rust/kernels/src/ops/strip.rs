@@ -21,7 +21,7 @@ use super::correlate::{Correlate, Source};
 use crate::border::Border;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
-use crate::registry::Schedule;
+use crate::registry::{Schedule, single};
 use crate::simd::{Lane, MAX_LANES, MAX_ROWS, Simd, Vector};
 use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
 use crate::{Error, alloc, dispatch_arithmetic};
@@ -132,10 +132,11 @@ struct Job<'p, A: Accumulator, I: Inner> {
 /// Runs a problem tile by tile with the arithmetic of `I` between rows in and rows out.
 pub(super) fn run<I: Inner>(
     problem: &Correlate,
-    src: &Src<'_>,
-    dst: &mut Dst<'_>,
+    srcs: &[Src<'_>],
+    dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
+    let (src, dst) = single(srcs, dsts);
     let planes = src.planes();
     let workers = schedule.workers.at_most((problem.nanoseconds() * planes as f64 / GRAIN) as usize);
     let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));

@@ -233,13 +233,12 @@ pub struct Blocks<'d> {
 unsafe impl Sync for Blocks<'_> {}
 
 impl<'d> Blocks<'d> {
-    /// Cuts every picture of `dst` and of `more` into blocks of at most `size`.
+    /// Cuts every picture of every array into blocks of at most `size`.
     ///
     /// # Panics
-    /// If the arrays' shapes differ or have fewer than three axes.
-    pub fn new(dst: &'d mut Dst<'_>, more: &'d mut [Dst<'_>], size: [usize; 3]) -> Self {
-        let mut arrays = vec![(dst.data, &dst.layout)];
-        arrays.extend(more.iter_mut().map(|dst| (dst.data, &dst.layout)));
+    /// If there is no array, the arrays' shapes differ or have fewer than three axes.
+    pub fn new(dsts: &'d mut [Dst<'_>], size: [usize; 3]) -> Self {
+        let arrays: Vec<_> = dsts.iter_mut().map(|dst| (dst.data, &dst.layout)).collect();
         let shape = &arrays[0].1.shape;
         assert!(shape.len() >= 3 && arrays.iter().all(|(_, l)| l.shape == *shape), "arrays of one shape");
         let (outer, picture) = shape.split_at(shape.len() - 3);

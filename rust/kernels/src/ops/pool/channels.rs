@@ -5,7 +5,7 @@ use super::fold::{Divisors, Fold, Greatest, Mean, dispatch_fold, divides, in_pla
 use super::{F32_SUMS, Pool, Reduction};
 use crate::dtype::Arithmetic;
 use crate::isa::Kernel;
-use crate::registry::{Implementation, Reject, Schedule};
+use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::Simd;
 use crate::view::{Block, Blocks, Dst, Src};
 use crate::{Error, alloc, dispatch_dtype};
@@ -48,15 +48,16 @@ impl Implementation<Pool> for Channels {
     fn run(
         &self,
         pool: &Pool,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
+        let (src, dst) = single(srcs, dsts);
         pool.solve(src, dst, |pool, src, dst| {
             let workers = pool.threads(schedule.workers, self.cost(pool).unwrap_or(0.0));
             let size = pool.blocking(workers.threads(), [(1 << 14) / pool.channels.clamp(1, DEEP), DEEP]);
             let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
-            let blocks = Blocks::new(dst, &mut [], size);
+            let blocks = Blocks::new(std::slice::from_mut(dst), size);
             let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
             dispatch_fold!(pool, |F| {
                 workers.drain(

@@ -40,26 +40,16 @@ impl Implementation<Pool> for Indexed {
     fn run(
         &self,
         pool: &Pool,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        self.run_all(pool, src, dst, &mut [], schedule)
-    }
-
-    fn run_all(
-        &self,
-        pool: &Pool,
-        src: &Src<'_>,
-        dst: &mut Dst<'_>,
-        more: &mut [Dst<'_>],
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        assert!(more.len() == 1, "max pooling with indices has a second result");
+        let [src] = srcs else { panic!("pooling reads one array") };
+        assert!(dsts.len() == 2, "max pooling with indices has two results");
         let workers = pool.threads(schedule.workers, self.cost(pool).unwrap_or(0.0));
         let size = pool.blocking(workers.threads(), row_blocking(pool));
         let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
-        let blocks = Blocks::new(dst, more, size);
+        let blocks = Blocks::new(dsts, size);
         let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
         dispatch_dtype!(pool.dtype, |T| {
             workers.drain(

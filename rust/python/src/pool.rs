@@ -79,12 +79,12 @@ fn pool<'py>(
     };
     let src = x.pictures(channels_first)?;
     if !problem.indices() {
-        door::run(py, &problem, &src, &mut result.pictures(channels_first)?, workers)?;
+        door::run(py, &problem, &[src], &mut [result.pictures(channels_first)?], workers)?;
         return Ok(result.into_any());
     }
     let mut positions = Output::new(py, &result_shape, DType::I64, None)?;
-    let more = &mut [positions.pictures(channels_first)?];
-    door::run_all(py, &problem, &src, &mut result.pictures(channels_first)?, more, workers)?;
+    let dsts = &mut [result.pictures(channels_first)?, positions.pictures(channels_first)?];
+    door::run(py, &problem, &[src], dsts, workers)?;
     Ok((result.into_any(), positions.into_any()).into_pyobject(py)?.into_any())
 }
 
