@@ -460,8 +460,16 @@ macro_rules! rows {
             unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], finish: Finish) {
                 if matches!(dtype.kind(), Kind::Integer(..)) {
                     match finish.rounding {
-                        Rounding::HalfEven => from.iter_mut().for_each(|a| *a = a.round_half_even()),
-                        Rounding::Truncate => from.iter_mut().for_each(|a| *a = a.truncate()),
+                        Rounding::HalfEven => {
+                            for a in from.iter_mut() {
+                                *a = a.round_half_even();
+                            }
+                        }
+                        Rounding::Truncate => {
+                            for a in from.iter_mut() {
+                                *a = a.truncate();
+                            }
+                        }
                     }
                 }
                 dispatch_dtype!(dtype, |T| {
@@ -484,24 +492,33 @@ rows!(f32, f64, i32, i64, i128);
 #[inline(always)]
 unsafe fn read_row<T: Convert<A>, A>(from: *const u8, step: isize, into: &mut [A]) {
     // Two loops of one body: a unit step is what the compiler can vectorise.
-    let mut copy = |step: isize| {
+    if step == size_of::<T>() as isize {
         for (i, a) in into.iter_mut().enumerate() {
             // SAFETY: the caller's promise; any alignment.
-            *a = unsafe { from.wrapping_offset(i as isize * step).cast::<T>().read_unaligned() }.widen();
+            *a = unsafe { from.cast::<T>().wrapping_add(i).read_unaligned() }.widen();
         }
-    };
-    if step == size_of::<T>() as isize { copy(size_of::<T>() as isize) } else { copy(step) }
+        return;
+    }
+    for (i, a) in into.iter_mut().enumerate() {
+        // SAFETY: the caller's promise; any alignment.
+        *a = unsafe { from.wrapping_offset(i as isize * step).cast::<T>().read_unaligned() }.widen();
+    }
 }
 
 /// # Safety
 /// `from.len()` elements, `step` bytes apart, are writable.
 #[inline(always)]
 unsafe fn write_row<T: Convert<A>, A: Copy>(to: *mut u8, step: isize, from: &[A], narrow: impl Fn(A) -> T) {
-    let copy = |step: isize| {
+    // As in `read_row`.
+    if step == size_of::<T>() as isize {
         for (i, &a) in from.iter().enumerate() {
             // SAFETY: the caller's promise; any alignment.
-            unsafe { to.wrapping_offset(i as isize * step).cast::<T>().write_unaligned(narrow(a)) }
+            unsafe { to.cast::<T>().wrapping_add(i).write_unaligned(narrow(a)) }
         }
-    };
-    if step == size_of::<T>() as isize { copy(size_of::<T>() as isize) } else { copy(step) }
+        return;
+    }
+    for (i, &a) in from.iter().enumerate() {
+        // SAFETY: the caller's promise; any alignment.
+        unsafe { to.wrapping_offset(i as isize * step).cast::<T>().write_unaligned(narrow(a)) }
+    }
 }

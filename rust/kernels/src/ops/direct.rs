@@ -49,7 +49,7 @@ impl Inner for RegisterTile {
 
     fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> Self::Prepared<A> {
         let weights: Vec<&[A]> = sources.iter().map(|s| s.weights.as_slice()).collect();
-        (1..=geometry.height)
+        (1..=geometry.height.min(geometry.taps))
             .map(|height| Program::new(height, geometry.taps, &geometry.offsets, &weights))
             .collect()
     }
@@ -60,6 +60,15 @@ impl Inner for RegisterTile {
         window: &Window<'_, V::Elem>,
         out: [&mut [V::Elem]; R],
     ) {
-        programs[R - 1].run::<V, R>(window.rows, window.width, out);
+        if R <= programs.len() {
+            programs[R - 1].run::<V, R>(window.rows, window.width, out);
+            return;
+        }
+        // A window of one row: the rows of a block share nothing.
+        let sources = window.rows.len() / R;
+        for (r, out) in out.into_iter().enumerate() {
+            let rows = [window.rows[r], window.rows[(sources - 1) * R + r]];
+            programs[0].run::<V, 1>(&rows[..sources], window.width, [out]);
+        }
     }
 }

@@ -106,38 +106,71 @@ impl Inner for Pairs {
         out: [&mut [V::Elem]; R],
     ) {
         for (r, row) in out.into_iter().enumerate() {
-            for x in (0..window.width).step_by(V::LANES) {
-                store_tile(&[taps.sum::<V>(&window.rows[r..], x)], row, x);
+            let rows = &window.rows[r..];
+            match taps.symmetry {
+                Symmetry::Even => taps.row::<V, EVEN>(rows, window.width, row),
+                Symmetry::Odd => taps.row::<V, ODD>(rows, window.width, row),
+                Symmetry::None => taps.row::<V, NONE>(rows, window.width, row),
             }
         }
     }
 }
 
+const EVEN: u8 = 0;
+const ODD: u8 = 1;
+const NONE: u8 = 2;
+
 impl<A: Accumulator> PairedTaps<A> {
+    /// A row of sums: four vectors at a time, whose additions wait for each other, then one.
+    #[inline(always)]
+    fn row<V: Vector<Elem = A>, const SYMMETRY: u8>(&self, rows: &[&[A]], width: usize, out: &mut [A]) {
+        let mut x = 0;
+        while x + 4 * V::LANES <= width {
+            store_tile(&self.sums::<V, SYMMETRY, 4>(rows, x), out, x);
+            x += 4 * V::LANES;
+        }
+        while x < width {
+            store_tile(&self.sums::<V, SYMMETRY, 1>(rows, x), out, x);
+            x += V::LANES;
+        }
+    }
+
     /// The samples under tap `j` for the results at `x` of the row that reads `rows`.
     #[inline(always)]
-    fn samples<V: Vector<Elem = A>>(&self, rows: &[&[A]], x: usize, j: usize) -> V {
+    fn samples<V: Vector<Elem = A>, const NV: usize>(&self, rows: &[&[A]], x: usize, j: usize) -> [V; NV] {
         let (line, offset) = self.places[j];
-        load_tile::<V, 1>(rows[line], x + offset)[0]
+        load_tile::<V, NV>(rows[line], x + offset)
     }
 
     #[inline(always)]
-    fn sum<V: Vector<Elem = A>>(&self, rows: &[&[A]], x: usize) -> V {
+    fn sums<V: Vector<Elem = A>, const SYMMETRY: u8, const NV: usize>(
+        &self,
+        rows: &[&[A]],
+        x: usize,
+    ) -> [V; NV] {
         let last = self.weights.len() - 1;
-        let start = if self.symmetry == Symmetry::None { last } else { last / 2 };
+        let start = if SYMMETRY == NONE { last } else { last / 2 };
         // 0 + w x is w x, rounded once.
-        let zero = V::splat(A::default());
-        let mut sum = zero.mul_add(self.samples(rows, x, start), V::splat(self.weights[start]));
-        for j in 0..start {
-            let near: V = self.samples(rows, x, j);
-            let samples = match self.symmetry {
-                Symmetry::Even => near.add(self.samples(rows, x, last - j)),
-                Symmetry::Odd => near.sub(self.samples(rows, x, last - j)),
-                Symmetry::None => near,
-            };
-            sum = sum.mul_add(samples, V::splat(self.weights[j]));
+        let mut sums = [V::splat(A::default()); NV];
+        let (samples, weight) = (self.samples::<V, NV>(rows, x, start), V::splat(self.weights[start]));
+        for v in 0..NV {
+            sums[v] = sums[v].mul_add(samples[v], weight);
         }
-        sum
+        for j in 0..start {
+            let mut samples = self.samples::<V, NV>(rows, x, j);
+            if SYMMETRY != NONE {
+                let far = self.samples::<V, NV>(rows, x, last - j);
+                for v in 0..NV {
+                    samples[v] =
+                        if SYMMETRY == EVEN { samples[v].add(far[v]) } else { samples[v].sub(far[v]) };
+                }
+            }
+            let weight = V::splat(self.weights[j]);
+            for v in 0..NV {
+                sums[v] = sums[v].mul_add(samples[v], weight);
+            }
+        }
+        sums
     }
 }
 

@@ -70,7 +70,8 @@ pub(super) struct Geometry {
     /// Source rows, `dilation` apart, from one result row to the next.
     advance: usize,
     /// Result rows of a block: no more than the window has, so that the rows of a block share
-    /// most of what they read; 1 where a stride makes them share less.
+    /// most of what they read; 1 where a stride makes them share less. Under a window of one row they
+    /// share nothing but the block's overhead.
     pub(super) height: usize,
     /// Where each horizontal tap reads.
     pub(super) offsets: Vec<usize>,
@@ -95,7 +96,11 @@ impl Geometry {
             step: rows.dilation / common,
             taps: rows.taps,
             advance,
-            height: if advance == 1 { rows.taps.min(MAX_ROWS) } else { 1 },
+            height: match (advance, rows.taps) {
+                (1, 1) => MAX_ROWS,
+                (1, taps) => taps.min(MAX_ROWS),
+                _ => 1,
+            },
             offsets: (0..cols.taps).map(offset).collect(),
             phases: cols.stride.min(cols.span()),
             phase_len,
@@ -276,19 +281,21 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
                             self.problem.border[0].index(base + (unit * axis.dilation) as isize, axis.src)
                         };
                         if !lent {
-                            for unit in filled.max(from)..from + per_source {
-                                for (s, plane) in planes.iter().enumerate() {
-                                    let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
-                                    let value = self.problem.outside(sources[s].component);
-                                    let y = source_row(unit);
-                                    // The two vectorize() here and in `block` are where the code
-                                    // of an instruction set begins: all below them is inlined.
-                                    simd.vectorize(
-                                        #[inline(always)]
-                                        || self.bring(plane, y, cols.clone(), value, slot),
-                                    );
-                                }
-                            }
+                            // The two vectorize() here and in `block` are where the code of an
+                            // instruction set begins: all below them is inlined.
+                            simd.vectorize(
+                                #[inline(always)]
+                                || {
+                                    for unit in filled.max(from)..from + per_source {
+                                        for (s, plane) in planes.iter().enumerate() {
+                                            let slot =
+                                                &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
+                                            let value = self.problem.outside(sources[s].component);
+                                            self.bring(plane, source_row(unit), cols.clone(), value, slot);
+                                        }
+                                    }
+                                },
+                            );
                             filled = from + per_source;
                         }
                         let ring = &*ring;
@@ -352,13 +359,15 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
             #[inline(always)]
             || I::block::<V, R>(prepared, window, rows),
         );
-        for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
-            let row = &mut row[..cols.len()];
-            simd.vectorize(
-                #[inline(always)]
-                || tile.write(component, y + r * step, cols.start, row, self.problem.finish),
-            );
-        }
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
+                    let row = &mut row[..cols.len()];
+                    tile.write(component, y + r * step, cols.start, row, self.problem.finish);
+                }
+            },
+        );
     }
 
     /// Brings the samples that result columns `cols` read from source row `y` into `slot`.

@@ -306,20 +306,27 @@ fn square_lanes<T: Smooth, const L: usize, const D: usize>(
     let a: [T; D] = a[2 * at..][..D].try_into().expect("2 L samples");
     let b: [T; D] = b[2 * at..][..D].try_into().expect("2 L samples");
     let grads: [T; L] = grads[at..][..L].try_into().expect("L lanes");
-    let zero = T::default();
-    let (mut upper, mut lower) = ([zero; D], [zero; D]);
+    let mut taps = [[T::default(); L]; 4];
     for l in 0..L {
-        let (grad, [a0, a1, b0, b1]) = (grads[l], [a[2 * l], a[2 * l + 1], b[2 * l], b[2 * l + 1]]);
-        let first = wins(a1, a0);
-        let above = if first { a1 } else { a0 };
-        let second = wins(b0, above);
-        let third = wins(b1, if second { b0 } else { above });
-        let of_above = if second | third { zero } else { grad };
-        let of_second = if third { zero } else { grad };
-        upper[2 * l] = if first { zero } else { of_above };
-        upper[2 * l + 1] = if first { of_above } else { zero };
-        lower[2 * l] = if second { of_second } else { zero };
-        lower[2 * l + 1] = if third { grad } else { zero };
+        (taps[0][l], taps[1][l], taps[2][l], taps[3][l]) = (a[2 * l], a[2 * l + 1], b[2 * l], b[2 * l + 1]);
+    }
+    let (mut greatest, mut places) = (taps[0], [0_u32; L]);
+    for tap in 1..4 {
+        for l in 0..L {
+            let won = wins(taps[tap][l], greatest[l]);
+            greatest[l] = if won { taps[tap][l] } else { greatest[l] };
+            places[l] = if won { tap as u32 } else { places[l] };
+        }
+    }
+    for tap in 0..4 {
+        for l in 0..L {
+            taps[tap][l] = if places[l] == tap as u32 { grads[l] } else { T::default() };
+        }
+    }
+    let (mut upper, mut lower) = ([T::default(); D], [T::default(); D]);
+    for l in 0..L {
+        (upper[2 * l], upper[2 * l + 1]) = (taps[0][l], taps[1][l]);
+        (lower[2 * l], lower[2 * l + 1]) = (taps[2][l], taps[3][l]);
     }
     top[2 * at..][..D].copy_from_slice(&upper);
     bottom[2 * at..][..D].copy_from_slice(&lower);

@@ -21,10 +21,11 @@ pub(super) trait Sample: Element {
     fn is_nan(self) -> bool;
 }
 
-/// The later of two elements if it is greater or a NaN.
+/// Whether the later of two elements is greater, or a NaN.
 #[inline(always)]
 pub(super) fn wins<T: Sample>(later: T, earlier: T) -> bool {
-    later.key() > earlier.key() || later.is_nan()
+    // Not `||`: the compiler made branches of it where lanes of a vector were meant.
+    (later.key() > earlier.key()) | later.is_nan()
 }
 
 macro_rules! samples {
