@@ -150,7 +150,13 @@ impl Op for MaxPoolGrad {
         inputs: &[X, GRAD, Input { spec: "indices: positions * int64", rank: None }],
         outputs: &[DX],
         attributes: &[
-            WINDOW[0], WINDOW[1], WINDOW[2], WINDOW[3], WINDOW[4], WINDOW[5], WINDOW[6],
+            WINDOW[0],
+            WINDOW[1],
+            WINDOW[2],
+            WINDOW[3],
+            WINDOW[4],
+            WINDOW[5],
+            WINDOW[6],
             "positions: int >= 0",
         ],
     };
@@ -216,12 +222,8 @@ impl Op for AvgPool {
 struct AvgPoolGrad(AvgPool);
 
 impl Op for AvgPoolGrad {
-    const SIGNATURE: Signature = Signature {
-        name: "FerroconvAvgPool2DGrad",
-        inputs: &[X, GRAD],
-        outputs: &[DX],
-        attributes: &MEAN,
-    };
+    const SIGNATURE: Signature =
+        Signature { name: "FerroconvAvgPool2DGrad", inputs: &[X, GRAD], outputs: &[DX], attributes: &MEAN };
 
     fn plan(attributes: &Attributes<'_>) -> Result<Self, Failure> {
         AvgPool::plan(attributes).map(Self)
