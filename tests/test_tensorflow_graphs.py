@@ -183,7 +183,9 @@ print("alive")
 
 
 def test_importing_ferroconv_does_not_import_tensorflow():
-    code = "import sys, ferroconv, ferroconv.nn; print('tensorflow' in sys.modules, 'ferroconv.tensorflow' in sys.modules)"
+    code = (
+        "import sys, ferroconv, ferroconv.nn; print('tensorflow' in sys.modules, 'ferroconv.tensorflow' in sys.modules)"
+    )
     assert python(code).split() == ["False", "False"]
 
 
@@ -263,9 +265,7 @@ def test_tensors_of_no_elements(shape, data_format):
         tape.watch([x, filters, bias])
         results = {
             "conv": ft.conv2d(x, filters, bias, padding="same", data_format=data_format, activation="relu"),
-            "transposed": ft.conv2d_transpose(
-                x, tf.ones((3, 3, 5, c)), bias, padding="same", data_format=data_format
-            ),
+            "transposed": ft.conv2d_transpose(x, tf.ones((3, 3, 5, c)), bias, padding="same", data_format=data_format),
             "max": ft.max_pool2d(x, 2, padding="same", data_format=data_format),
             "avg": ft.avg_pool2d(x, 2, padding="same", data_format=data_format),
         }

@@ -124,7 +124,9 @@ def test_other_dtypes(dtype, tolerance):
         agree([tf.cast(y, "float64"), tf.cast(got, "float64")], [wide, tf.cast(want, "float64")], tolerance)
 
 
-@pytest.mark.parametrize("pool, theirs", [(ft.global_max_pool2d, tf.reduce_max), (ft.global_avg_pool2d, tf.reduce_mean)])
+@pytest.mark.parametrize(
+    "pool, theirs", [(ft.global_max_pool2d, tf.reduce_max), (ft.global_avg_pool2d, tf.reduce_mean)]
+)
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("data_format, axes", [("channels_last", (1, 2)), ("channels_first", (2, 3))])
 def test_global_pools(pool, theirs, keepdims, data_format, axes):
