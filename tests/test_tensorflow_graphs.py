@@ -58,7 +58,7 @@ def test_gradients_in_graphs_are_those_of_eager_calls(name):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("known", itertools.product((True, False), repeat=3))
+@pytest.mark.parametrize("known", list(itertools.product((True, False), repeat=3)))
 def test_static_shapes(known, data_format):
     """What is known of a result before it is computed: all that follows from what is known of x."""
 
@@ -227,6 +227,8 @@ def test_the_registry_holds_what_was_described():
         assert [f"{a.name}" for a in definition.output_arg] == [spec.partition(":")[0] for spec in op.outputs]
         assert {a.name for a in definition.attr} == {"T", *(spec.partition(":")[0] for spec in op.attributes)}
         assert not definition.is_stateful
+        defaults = ["=" in spec for spec in op.settings()]
+        assert defaults == sorted(defaults), f"{name}: the generator puts attributes with defaults last"
     assert [row[0] for row in _core.register_tensorflow_ops()] == list(_ops.REGISTERED)
 
 
