@@ -32,14 +32,15 @@ def back(x, data_format):
     return x if data_format == "channels_last" else tf.transpose(x, (0, 3, 1, 2))
 
 
-def windows(x, taps, strides, dilation, pads, value, ceil=False):
+def windows(x, taps, strides, dilation, pads, value, ceil=False, after=None):
     """A list, tap by tap, of the samples that every window has there."""
     x = tf.pad(x, [(0, 0), *pads, (0, 0)], constant_values=tf.cast(value, x.dtype))
     spans = [(k - 1) * d + 1 for k, d in zip(taps, dilation, strict=True)]
     sizes = [(n - span) // s + 1 for n, span, s in zip(x.shape[1:3], spans, strides, strict=True)]
     if ceil:
         sizes = [math.ceil((n - span) / s) + 1 for n, span, s in zip(x.shape[1:3], spans, strides, strict=True)]
-        limits = [n - pad[1] for n, pad in zip(x.shape[1:3], pads, strict=True)]
+        after = after or [pad[1] for pad in pads]  # a window that begins there holds nothing
+        limits = [n - width for n, width in zip(x.shape[1:3], after, strict=True)]
         sizes = [m - 1 if (m - 1) * s >= limit else m for m, s, limit in zip(sizes, strides, limits, strict=True)]
         hang = [
             max((m - 1) * s + span - n, 0) for m, s, span, n in zip(sizes, strides, spans, x.shape[1:3], strict=True)
@@ -87,8 +88,8 @@ def avg_pool2d(x, taps, *, strides, padding, dilation, ceil=False, count=False, 
     x = swap(x, data_format)
     pads = widths(padding, x.shape[1:3], taps, strides, dilation)
     total = sum(s for _, s in windows(x, taps, strides, dilation, pads, 0, ceil))
-    ones = tf.ones_like(x)
+    ones, after = tf.ones_like(x), [pad[1] for pad in pads]
     if count:
         ones, pads = tf.pad(ones, [(0, 0), *pads, (0, 0)], constant_values=1), ((0, 0), (0, 0))
-    number = sum(s for _, s in windows(ones, taps, strides, dilation, pads, 0, ceil))
+    number = sum(s for _, s in windows(ones, taps, strides, dilation, pads, 0, ceil, after))
     return back(total / number, data_format)

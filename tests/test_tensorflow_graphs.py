@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import doctest
 import itertools
 
 import numpy as np
@@ -137,7 +138,7 @@ import numpy as np, tensorflow as tf
 try:
     tf.saved_model.load({str(tmp_path / "model")!r})
 except Exception as error:
-    print("without:", "FerroconvConv2D" in str(error))
+    print("without:", "Ferroconv" in str(error))
 import ferroconv.tensorflow
 model, want = tf.saved_model.load({str(tmp_path / "model")!r}), np.load({str(tmp_path / "want.npz")!r})
 np.testing.assert_array_equal(model(want["x"]), want["y"])
@@ -227,7 +228,7 @@ def test_the_registry_holds_what_was_described():
         assert [f"{a.name}" for a in definition.output_arg] == [spec.partition(":")[0] for spec in op.outputs]
         assert {a.name for a in definition.attr} == {"T", *(spec.partition(":")[0] for spec in op.attributes)}
         assert not definition.is_stateful
-        defaults = ["=" in spec for spec in op.settings()]
+        defaults = [" = " in spec for spec in op.settings()]
         assert defaults == sorted(defaults), f"{name}: the generator puts attributes with defaults last"
     assert [row[0] for row in _core.register_tensorflow_ops()] == list(_ops.REGISTERED)
 
@@ -340,6 +341,17 @@ def test_wrong_arguments_are_refused(name):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             unknown(X)
     assert ft.max_pool2d(X).shape == (3, 4, 3, 4)
+
+
+@pytest.mark.parametrize("name", ft.__all__)
+def test_every_docstring_is_filled_in_and_runs(name):
+    function = getattr(ft, name)
+    assert "%(" not in function.__doc__
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder(recurse=False).find(function, name, globs={}):
+        runner.run(test)
+        assert test.examples
+    assert runner.summarize(verbose=False).failed == 0
 
 
 def test_words_that_are_none():
