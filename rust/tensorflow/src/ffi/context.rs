@@ -93,6 +93,9 @@ impl Attributes<'_> {
 /// One call of an op.
 pub struct Call<'a> {
     raw: *mut RawContext,
+    /// How the last call into TensorFlow went. One for all: a new one each time would show on tiny
+    /// inputs.
+    status: Status,
     lifetime: PhantomData<&'a mut RawContext>,
 }
 
@@ -100,7 +103,7 @@ impl Call<'_> {
     /// # Safety
     /// `raw` is what TensorFlow handed to the compute function, and it has not returned yet.
     pub(super) unsafe fn from_raw(raw: *mut RawContext) -> Self {
-        Self { raw, lifetime: PhantomData }
+        Self { raw, status: Status::new(), lifetime: PhantomData }
     }
 
     /// An input that may not be there: one of a list at the end.
@@ -112,10 +115,10 @@ impl Call<'_> {
 
     /// An input.
     pub(crate) fn input(&self, index: usize) -> Result<Tensor, Failure> {
-        let (status, mut tensor) = (Status::new(), std::ptr::null_mut());
+        let mut tensor = std::ptr::null_mut();
         // SAFETY: a live context, a place; TensorFlow checks the index.
-        unsafe { (api().get_input)(self.raw, index as i32, &mut tensor, status.raw()) };
-        status.check()?;
+        unsafe { (api().get_input)(self.raw, index as i32, &mut tensor, self.status.raw()) };
+        self.status.check()?;
         // SAFETY: a tensor of the signature's dtype, whose handle we now own.
         Ok(unsafe { Tensor::from_raw(tensor) })
     }
@@ -131,13 +134,13 @@ impl Call<'_> {
                 "the result would be larger than memory can be. Received: shape {shape:?}."
             )));
         };
-        let (status, dims) = (Status::new(), shape.iter().map(|&n| n as i64).collect::<Vec<_>>());
+        let dims: Vec<_> = shape.iter().map(|&n| n as i64).collect();
         // SAFETY: a live context, as many sizes as said; TensorFlow checks index and dtype.
         let tensor = unsafe {
             let (index, rank) = (index as i32, dims.len() as i32);
-            (api().allocate_output)(self.raw, index, number(dtype), dims.as_ptr(), rank, bytes, status.raw())
+            (api().allocate_output)(self.raw, index, number(dtype), dims.as_ptr(), rank, bytes, self.status.raw())
         };
-        status.check()?;
+        self.status.check()?;
         // SAFETY: a new tensor of one of our dtypes, whose handle we own.
         Ok(unsafe { Tensor::from_raw(tensor) })
     }
