@@ -12,6 +12,10 @@ __all__ = [
     "adaptive_pool2d",
     "begin_explaining",
     "border_modes",
+    "conv2d",
+    "conv2d_grad_filters",
+    "conv2d_grad_input",
+    "conv2d_transpose",
     "correlate",
     "dtypes",
     "end_explaining",
@@ -26,6 +30,48 @@ __version__: str
 
 class InvalidArgument(ValueError): ...
 
+def conv2d(
+    x: npt.ArrayLike,
+    filters: npt.ArrayLike,
+    bias: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    relu: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_transpose(
+    x: npt.ArrayLike,
+    filters: npt.ArrayLike,
+    bias: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    output_padding: Sequence[int] | None,
+    relu: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_grad_input(
+    input_shape: Sequence[int],
+    filters: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    result: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_grad_filters(
+    x: npt.ArrayLike,
+    filters_shape: Sequence[int],
+    grad: npt.ArrayLike,
+    result: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    with_bias: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> Any: ...
 def correlate(
     image: npt.ArrayLike,
     weights: npt.ArrayLike,
