@@ -24,14 +24,16 @@ pub trait Floats: Rows {
 macro_rules! floats {
     ($($a:ty),*) => {$(
         impl Floats for $a {
-            #[inline(always)]
+            // Once, not for every instruction set and caller: a copy is a call of `memcpy`, and the 16-bit
+            // floats' conversions look for their instructions themselves.
+            #[inline(never)]
             unsafe fn widen(dtype: DType, from: *const u8, step: isize, into: &mut [Self]) {
                 dispatch_float!(dtype, |T| {
                     // SAFETY: the caller's promise.
                     unsafe { read_row::<T, Self>(from, step, into) }
                 });
             }
-            #[inline(always)]
+            #[inline(never)]
             unsafe fn narrow(dtype: DType, to: *mut u8, step: isize, from: &[Self]) {
                 dispatch_float!(dtype, |T| {
                     // SAFETY: the caller's promise.
@@ -79,7 +81,7 @@ impl Picture<'_> {
                 |offset, start, c, n| {
                     // SAFETY: inside the array (`at`).
                     unsafe {
-                        A::widen(self.dtype, from.wrapping_offset(offset), size as isize, &mut piece[..n])
+                        A::widen(self.dtype, from.wrapping_offset(offset), size as isize, &mut piece[..n]);
                     }
                     scatter(&piece[..n], &mut into[start * deep + c..], deep);
                 },
