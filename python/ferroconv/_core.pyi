@@ -10,6 +10,7 @@ __all__ = [
     "InvalidArgument",
     "__version__",
     "adaptive_pool2d",
+    "adaptive_pool2d_gradient",
     "begin_explaining",
     "border_modes",
     "conv2d",
@@ -24,6 +25,7 @@ __all__ = [
     "measure",
     "override_num_threads",
     "pool2d",
+    "pool2d_gradient",
     "set_num_threads",
 ]
 __version__: str
@@ -114,6 +116,33 @@ def adaptive_pool2d(
     workers: int | None,
     /,
 ) -> Any: ...
+def pool2d_gradient(
+    image: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    indices: npt.ArrayLike | None,
+    kind: str,
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    ceil: bool,
+    channels_first: bool,
+    count_padding: bool,
+    divisor: int | None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def adaptive_pool2d_gradient(
+    image: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    indices: npt.ArrayLike | None,
+    kind: str,
+    channels_first: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
 def border_modes() -> list[tuple[str, str, list[str], list[str], str]]: ...
 def dtypes() -> list[str]: ...
 def info() -> dict[str, Any]: ...

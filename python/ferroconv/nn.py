@@ -21,11 +21,22 @@ from ferroconv._pooling import (
     global_max_pool2d,
     max_pool2d,
 )
+from ferroconv._pooling_gradients import (
+    adaptive_avg_pool2d_grad_input,
+    adaptive_max_pool2d_grad_input,
+    avg_pool2d_grad_input,
+    global_avg_pool2d_grad_input,
+    global_max_pool2d_grad_input,
+    max_pool2d_grad_input,
+)
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad_input",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_grad_input",
     "avg_pool2d",
+    "avg_pool2d_grad_input",
     "conv2d",
     "conv2d_grad_filters",
     "conv2d_grad_input",
@@ -36,8 +47,11 @@ __all__ = [
     "depthwise_conv2d_grad_filters",
     "depthwise_conv2d_grad_input",
     "global_avg_pool2d",
+    "global_avg_pool2d_grad_input",
     "global_max_pool2d",
+    "global_max_pool2d_grad_input",
     "max_pool2d",
+    "max_pool2d_grad_input",
     "separable_conv2d",
     "separable_conv2d_grad_filters",
     "separable_conv2d_grad_input",

@@ -372,6 +372,20 @@ impl BlockRows<'_> {
         self.lend_if(A::STORED_AS == Some(self.dtype), y)
     }
 
+    /// The rows from `first` on, if each is a run of `T`s.
+    ///
+    /// # Panics
+    /// If they are not rows of the block.
+    pub fn lend_rows<T: Element, const R: usize>(&mut self, first: usize) -> Option<[&mut [T]; R]> {
+        let mut rows = [(); R].map(|()| None);
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = Some(std::ptr::from_mut(self.lend::<T>(first + i)?));
+        }
+        // SAFETY: lent just now, each for as long as the block is borrowed; the rows are distinct and
+        // the array's elements don't share memory (`Dst::from_raw`).
+        Some(rows.map(|row| unsafe { &mut *row.expect("every row was lent") }))
+    }
+
     #[inline(always)]
     fn runs(&mut self, y: usize, mut each: impl FnMut(*mut u8, isize, Range<usize>)) {
         let (to, deep, cols) = (self.at(y), self.channels.len(), self.cols.len());

@@ -9,14 +9,23 @@
 //! pictures of one channel, so there is one layout here. Adaptive pooling only has another rule for
 //! where a window begins and ends ([`Windows`]).
 
+mod apart;
 mod channels;
 mod fold;
+mod gathered;
+mod gradient;
 mod indexed;
 mod separable;
+mod spread;
+mod winners;
 
+pub use apart::Apart;
 pub use channels::Channels;
+pub use gathered::Gathered;
+pub use gradient::{MaxGrad, MeanGrad};
 pub use indexed::Indexed;
 pub use separable::Separable;
+pub use spread::Spread;
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
