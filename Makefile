@@ -20,7 +20,7 @@ demo: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## filter a large photograph, besid
 bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## time ferroconv against SciPy and OpenCV; renew the README's table
 	$(BIN)/ferroconv bench --output out/bench --readme README.md
 
-test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test  ## every test
+test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test $(STAMPS)/tensorflow-test  ## every test
 	cargo test --release --workspace
 	$(BIN)/python -m pytest
 

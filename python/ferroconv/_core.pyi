@@ -16,6 +16,7 @@ __all__ = [
     "conv2d",
     "conv2d_grad_filters",
     "conv2d_grad_input",
+    "conv2d_size",
     "conv2d_transpose",
     "correlate",
     "dtypes",
@@ -26,6 +27,8 @@ __all__ = [
     "override_num_threads",
     "pool2d",
     "pool2d_gradient",
+    "pool2d_size",
+    "register_tensorflow_ops",
     "set_num_threads",
 ]
 __version__: str
@@ -143,6 +146,26 @@ def adaptive_pool2d_gradient(
     workers: int | None,
     /,
 ) -> npt.NDArray[Any]: ...
+def pool2d_size(
+    image: Sequence[int | None],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    ceil: bool,
+    /,
+) -> list[int | None]: ...
+def conv2d_size(
+    image: Sequence[int | None],
+    taps: Sequence[int | None],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    transposed: bool,
+    extra: Sequence[int] | None,
+    /,
+) -> list[int | None]: ...
+def register_tensorflow_ops() -> list[tuple[str, list[str], list[str], list[str]]]: ...
 def border_modes() -> list[tuple[str, str, list[str], list[str], str]]: ...
 def dtypes() -> list[str]: ...
 def info() -> dict[str, Any]: ...
