@@ -13,6 +13,8 @@ try:
     import keras
     import tensorflow
 except ModuleNotFoundError as error:
+    if error.name not in ("keras", "tensorflow"):
+        raise
     raise ModuleNotFoundError(
         "ferroconv.keras needs TensorFlow and Keras 3. Install them with: "
         f'pip install "ferroconv[tensorflow]". Missing: {error.name}.',
