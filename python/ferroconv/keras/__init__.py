@@ -27,7 +27,7 @@ if keras.backend.backend() != "tensorflow":
         f"before keras is first imported. Received: the backend {keras.backend.backend()!r}."
     )
 
-from ferroconv.keras import models
+from ferroconv.keras import distributed, models
 from ferroconv.keras.convert import Entry, Report, accelerate, to_stock
 from ferroconv.keras.layers import (
     AveragePooling2D,
@@ -56,6 +56,7 @@ __all__ = [
     "Report",
     "SeparableConv2D",
     "accelerate",
+    "distributed",
     "models",
     "to_stock",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 import keras
 
 from ferroconv.keras import layers
+from ferroconv.keras.distributed import guard
 
 PAIRS: dict[Any, Any] = {
     getattr(keras.layers, name): getattr(layers, name)
@@ -268,7 +269,7 @@ def _convert(
         _assign(old.variables, new.variables)
     _copy_freezing(model, copy)
     _copy_optimizer(model, copy, conversion.copies)
-    return copy, conversion.report
+    return guard(copy), conversion.report
 
 
 def _compiled_with(model: Any) -> dict[str, Any]:

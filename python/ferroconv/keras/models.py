@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from ferroconv.keras import layers
+from ferroconv.keras.distributed import guard
 
 __all__ = ["alexnet", "googlenet", "lenet", "lenet5"]
 
@@ -40,19 +41,21 @@ def lenet(input_shape: Shape = (28, 28, 1), classes: int = 10, *, stock: bool = 
         Not compiled. 44,426 weights by default.
     """
     house = _house(stock)
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            house.Conv2D(6, 5, activation="relu", name="C1"),
-            house.MaxPooling2D(2, name="S2"),
-            house.Conv2D(16, 5, activation="relu", name="C3"),
-            house.MaxPooling2D(2, name="S4"),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(120, activation="relu", name="F5"),
-            keras.layers.Dense(84, activation="relu", name="F6"),
-            keras.layers.Dense(classes, activation="softmax", name="output"),
-        ],
-        name="lenet",
+    return guard(
+        keras.Sequential(
+            [
+                keras.Input(input_shape),
+                house.Conv2D(6, 5, activation="relu", name="C1"),
+                house.MaxPooling2D(2, name="S2"),
+                house.Conv2D(16, 5, activation="relu", name="C3"),
+                house.MaxPooling2D(2, name="S4"),
+                keras.layers.Flatten(name="flatten"),
+                keras.layers.Dense(120, activation="relu", name="F5"),
+                keras.layers.Dense(84, activation="relu", name="F6"),
+                keras.layers.Dense(classes, activation="softmax", name="output"),
+            ],
+            name="lenet",
+        )
     )
 
 
@@ -77,19 +80,21 @@ def lenet5(input_shape: Shape = (32, 32, 1), classes: int = 10, *, stock: bool =
         Not compiled. 61,706 weights by default.
     """
     house = _house(stock)
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            house.Conv2D(6, 5, activation="tanh", name="C1"),
-            house.AveragePooling2D(2, name="S2"),
-            house.Conv2D(16, 5, activation="tanh", name="C3"),
-            house.AveragePooling2D(2, name="S4"),
-            house.Conv2D(120, 5, activation="tanh", name="C5"),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(84, activation="tanh", name="F6"),
-            keras.layers.Dense(classes, activation="softmax", name="output"),
-        ],
-        name="lenet5",
+    return guard(
+        keras.Sequential(
+            [
+                keras.Input(input_shape),
+                house.Conv2D(6, 5, activation="tanh", name="C1"),
+                house.AveragePooling2D(2, name="S2"),
+                house.Conv2D(16, 5, activation="tanh", name="C3"),
+                house.AveragePooling2D(2, name="S4"),
+                house.Conv2D(120, 5, activation="tanh", name="C5"),
+                keras.layers.Flatten(name="flatten"),
+                keras.layers.Dense(84, activation="tanh", name="F6"),
+                keras.layers.Dense(classes, activation="softmax", name="output"),
+            ],
+            name="lenet5",
+        )
     )
 
 
@@ -111,27 +116,29 @@ def alexnet(input_shape: Shape = (227, 227, 3), classes: int = 1000, *, stock: b
         Not compiled. 60,965,224 weights by default.
     """
     house = _house(stock)
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            house.Conv2D(96, 11, 4, activation="relu", name="conv1"),
-            layers.LocalResponseNormalization(name="norm1"),
-            house.MaxPooling2D(3, 2, name="pool1"),
-            house.Conv2D(256, 5, padding="same", groups=2, activation="relu", name="conv2"),
-            layers.LocalResponseNormalization(name="norm2"),
-            house.MaxPooling2D(3, 2, name="pool2"),
-            house.Conv2D(384, 3, padding="same", activation="relu", name="conv3"),
-            house.Conv2D(384, 3, padding="same", groups=2, activation="relu", name="conv4"),
-            house.Conv2D(256, 3, padding="same", groups=2, activation="relu", name="conv5"),
-            house.MaxPooling2D(3, 2, name="pool5"),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(4096, activation="relu", name="fc6"),
-            keras.layers.Dropout(0.5, name="drop6"),
-            keras.layers.Dense(4096, activation="relu", name="fc7"),
-            keras.layers.Dropout(0.5, name="drop7"),
-            keras.layers.Dense(classes, activation="softmax", name="fc8"),
-        ],
-        name="alexnet",
+    return guard(
+        keras.Sequential(
+            [
+                keras.Input(input_shape),
+                house.Conv2D(96, 11, 4, activation="relu", name="conv1"),
+                layers.LocalResponseNormalization(name="norm1"),
+                house.MaxPooling2D(3, 2, name="pool1"),
+                house.Conv2D(256, 5, padding="same", groups=2, activation="relu", name="conv2"),
+                layers.LocalResponseNormalization(name="norm2"),
+                house.MaxPooling2D(3, 2, name="pool2"),
+                house.Conv2D(384, 3, padding="same", activation="relu", name="conv3"),
+                house.Conv2D(384, 3, padding="same", groups=2, activation="relu", name="conv4"),
+                house.Conv2D(256, 3, padding="same", groups=2, activation="relu", name="conv5"),
+                house.MaxPooling2D(3, 2, name="pool5"),
+                keras.layers.Flatten(name="flatten"),
+                keras.layers.Dense(4096, activation="relu", name="fc6"),
+                keras.layers.Dropout(0.5, name="drop6"),
+                keras.layers.Dense(4096, activation="relu", name="fc7"),
+                keras.layers.Dropout(0.5, name="drop7"),
+                keras.layers.Dense(classes, activation="softmax", name="fc8"),
+            ],
+            name="alexnet",
+        )
     )
 
 
@@ -198,4 +205,4 @@ def googlenet(input_shape: Shape = (224, 224, 3), classes: int = 1000, *, stock:
     x = house.GlobalAveragePooling2D(name="pool5")(x)
     x = keras.layers.Dropout(0.4, name="dropout")(x)
     outputs = keras.layers.Dense(classes, activation="softmax", name="output")(x)
-    return keras.Model(inputs, outputs, name="googlenet")
+    return guard(keras.Model(inputs, outputs, name="googlenet"))
