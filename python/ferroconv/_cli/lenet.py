@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMPARED_STEPS = 50
 """Steps over which `--compare` holds one loss against the other."""
-STEP_EFFORT = Effort(2.0, 5, 60)
+STEP_EFFORT = Effort(1.0, 5, 60)
 
 HOUSES = {False: "ferroconv", True: "stock Keras"}
 
@@ -40,10 +40,13 @@ class Trained:
     """All epochs, their tests aside."""
 
 
+# Before Keras is first imported, which is later: in the functions below.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # without TensorFlow's greetings
+
+
 def _keras() -> Any:
-    """Keras on TensorFlow, and our layers known to it; TensorFlow's greetings are left out."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Keras, and our layers known to it."""
     import keras
 
     import ferroconv.keras  # noqa: F401
@@ -53,8 +56,8 @@ def _keras() -> Any:
 
 def train(source: str, console: Console, *, limit: int | None, output: Path, **options: Any) -> int:
     """Train a LeNet, say how good it is, and write the model and three pictures."""
-    keras = _keras()
     data = load(source).limited(limit)
+    keras = _keras()
     compare, stock = options.pop("compare"), options.pop("stock")
     console.print(f"{data.name}: {len(data.y_train):,} images train, {len(data.y_test):,} test")
     runs = {

@@ -13,7 +13,7 @@ try:
     import keras
     import tensorflow
 except ModuleNotFoundError as error:
-    if error.name not in ("keras", "tensorflow"):
+    if str(error.name).partition(".")[0] not in ("keras", "tensorflow"):
         raise
     raise ModuleNotFoundError(
         "ferroconv.keras needs TensorFlow and Keras 3. Install them with: "

@@ -173,7 +173,7 @@ def _refused(layer: Any, target: Any) -> str | None:
     if target is keras.layers.Conv2D and max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
         try:
             target.from_config(layer.get_config())
-        except ValueError:
+        except (TypeError, ValueError):  # Keras' from_config makes the one of the other
             return "this Keras refuses strides together with dilation"
     return None
 
