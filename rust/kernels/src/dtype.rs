@@ -186,6 +186,8 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn round_half_even(self) -> Self;
     /// Rounds to an integer towards zero.
     fn truncate(self) -> Self;
+    /// The sum (modulo an integer's width).
+    fn plus(self, other: Self) -> Self;
 }
 
 macro_rules! float_accumulator {
@@ -202,6 +204,8 @@ macro_rules! float_accumulator {
             fn round_half_even(self) -> Self { self.round_ties_even() }
             #[inline(always)]
             fn truncate(self) -> Self { self.trunc() }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self { self + other }
         }
     )*};
 }
@@ -221,6 +225,8 @@ macro_rules! integer_accumulator {
             fn round_half_even(self) -> Self { self }
             #[inline(always)]
             fn truncate(self) -> Self { self }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
         }
     )*};
 }

@@ -93,6 +93,20 @@ impl<'py> Input<'py> {
         unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
     }
 
+    /// Four axes in the order pictures, rows, columns, channels.
+    pub(crate) fn images(&self, channels_first: bool) -> PyResult<Src<'_>> {
+        let (shape, strides) = channels_last(&self.array, channels_first);
+        // SAFETY: as in `view`.
+        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
+    }
+
+    /// One axis, as the channels of one sample.
+    pub(crate) fn line(&self) -> PyResult<Src<'_>> {
+        let (shape, strides) = line(&self.array);
+        // SAFETY: as in `view`; the axes that are added have one position.
+        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
+    }
+
     /// The lowest and the highest address of the array's elements (end exclusive).
     fn extent(array: &Bound<'_, PyUntypedArray>) -> std::ops::Range<usize> {
         let start = data(array).addr();
@@ -176,6 +190,20 @@ impl<'py> Output<'py> {
         Ok(Self { array: array.clone(), dtype: found })
     }
 
+    /// `out=` if it is given, else a new array: of a shape, and of the dtype of `like`.
+    pub(crate) fn wanted(
+        py: Python<'py>,
+        out: Option<&Bound<'py, PyAny>>,
+        shape: &[usize],
+        like: &Input<'py>,
+        inputs: &[&Input<'py>],
+    ) -> PyResult<Self> {
+        match out {
+            Some(out) => Self::given(out, shape, Some(like.dtype), inputs),
+            None => Self::new(py, shape, like.dtype, Some(like.descr())),
+        }
+    }
+
     /// A new C-ordered array, its elements not yet set.
     pub(crate) fn new(
         py: Python<'py>,
@@ -223,6 +251,20 @@ impl<'py> Output<'py> {
         unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
     }
 
+    /// As [`Input::images`].
+    pub(crate) fn images(&mut self, channels_first: bool) -> PyResult<Dst<'_>> {
+        let (shape, strides) = channels_last(&self.array, channels_first);
+        // SAFETY: as in `view`.
+        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
+    }
+
+    /// As [`Input::line`].
+    pub(crate) fn line(&mut self) -> PyResult<Dst<'_>> {
+        let (shape, strides) = line(&self.array);
+        // SAFETY: as in `view`; the axes that are added have one position.
+        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
+    }
+
     /// The array itself.
     pub(crate) fn into_any(self) -> Bound<'py, PyAny> {
         self.array.into_any()
@@ -242,6 +284,18 @@ fn stacked(array: &Bound<'_, PyUntypedArray>, channels_first: bool) -> (Vec<usiz
         strides.push(array.dtype().itemsize() as isize);
     }
     (shape, strides)
+}
+
+/// Shape and strides of four axes, the channels last.
+fn channels_last(array: &Bound<'_, PyUntypedArray>, channels_first: bool) -> (Vec<usize>, Vec<isize>) {
+    let order = if channels_first { [0, 2, 3, 1] } else { [0, 1, 2, 3] };
+    (order.iter().map(|&a| array.shape()[a]).collect(), order.iter().map(|&a| array.strides()[a]).collect())
+}
+
+/// Shape and strides of an array of one axis, behind two axes of one position.
+fn line(array: &Bound<'_, PyUntypedArray>) -> (Vec<usize>, Vec<isize>) {
+    let size = array.dtype().itemsize() as isize;
+    ([&[1, 1], array.shape()].concat(), [&[size, size], array.strides()].concat())
 }
 
 /// Shape and strides with `axes` moved to the end, in that order.

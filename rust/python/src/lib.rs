@@ -1,5 +1,6 @@
 //! `ferroconv._core`: the kernels as Python functions. The export list, and nothing else.
 
+mod conv;
 mod convert;
 mod door;
 mod filters;
@@ -10,6 +11,8 @@ mod runtime;
 /// than convert; defaults and spellings are the Python modules' business.
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::conv::{conv2d, conv2d_grad_filters, conv2d_grad_input, conv2d_transpose};
     #[pymodule_export]
     use crate::door::InvalidArgument;
     #[pymodule_export]

@@ -9,12 +9,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 /// A size, step or width; what is negative or too large is refused by the kernels as 0.
-fn size(Integer(n): Integer) -> usize {
+pub(crate) fn size(Integer(n): Integer) -> usize {
     usize::try_from(n).unwrap_or(0)
 }
 
 /// `"valid"`, `"same"`, or ((top, bottom), (left, right)).
-fn padding(given: &Bound<'_, PyAny>) -> PyResult<[Padding; 2]> {
+pub(crate) fn padding(given: &Bound<'_, PyAny>) -> PyResult<[Padding; 2]> {
     let refuse = || {
         InvalidArgument::new_err(format!(
             "padding must be 'valid', 'same', or ((top, bottom), (left, right)) of numbers from 0 on. Received: {given:?}."

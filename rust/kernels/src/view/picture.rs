@@ -85,6 +85,11 @@ fn picture(shape: &[usize], strides: &[isize], mut index: usize) -> (isize, [usi
 }
 
 impl<'a> Picture<'a> {
+    /// Rows, columns and channels.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
     fn at(&self, y: usize, cols: &Range<usize>, channels: &Range<usize>) -> *const u8 {
         assert!(
             y < self.shape[0]
