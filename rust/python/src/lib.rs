@@ -6,6 +6,7 @@ mod door;
 mod filters;
 mod pool;
 mod runtime;
+mod tensorflow;
 
 /// The compiled half of ferroconv. Its functions take every argument by position and do no more
 /// than convert; defaults and spellings are the Python modules' business.
@@ -24,6 +25,8 @@ mod _core {
         begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads,
         set_num_threads,
     };
+    #[pymodule_export]
+    use crate::tensorflow::{pool2d_size, register_tensorflow_ops};
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
