@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from support_keras import fk, keras, tf
@@ -219,6 +221,18 @@ def test_a_lambda_is_refused_with_the_mend():
     model.compile("sgd", lambda truth, answer: tf.reduce_sum(answer))
     with pytest.raises(ValueError, match="functions with names"):
         fk.accelerate(model)
+
+
+def test_the_public_names_and_their_examples():
+    assert list(fk.__all__) == sorted(fk.__all__)
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
+    for name in fk.__all__:
+        value = getattr(fk, name)
+        assert value.__doc__, name
+        for test in finder.find(value, name, globs={}):
+            runner.run(test)
+    assert runner.summarize(verbose=False).attempted > 0
+    assert runner.summarize(verbose=False).failed == 0
 
 
 def test_a_subclassed_model_is_refused_with_the_mend():
