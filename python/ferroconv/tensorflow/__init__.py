@@ -16,11 +16,16 @@ except ImportError as error:
     ) from error
 
 from ferroconv.tensorflow import _gradients  # noqa: F401
+from ferroconv.tensorflow._convolution import conv2d, conv2d_transpose, depthwise_conv2d, separable_conv2d
 from ferroconv.tensorflow._pooling import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
 
 __all__ = [
     "avg_pool2d",
+    "conv2d",
+    "conv2d_transpose",
+    "depthwise_conv2d",
     "global_avg_pool2d",
     "global_max_pool2d",
     "max_pool2d",
+    "separable_conv2d",
 ]

@@ -91,3 +91,28 @@ def pool_size(image: Sequence[int | None], *window: Any) -> list[int | None]:
         return _core.pool2d_size(image, *window)
     except ValueError as error:
         refuse(str(error))
+
+
+def filter_axes(filters: Any) -> tuple[int | None, ...]:
+    """Give what is known of a layer's filters."""
+    if filters.shape.rank is None:
+        return None, None, None, None
+    if filters.shape.rank != 4:
+        refuse(f"filters must have 4 axes: rows, columns and two of channels. Received: shape {filters.shape}.")
+    return tuple(filters.shape.as_list())
+
+
+def conv_size(
+    image: Sequence[int | None],
+    taps: Sequence[int | None],
+    strides: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    transposed: bool = False,
+    extra: Sequence[int] | None = None,
+) -> list[int | None]:
+    """Give rows and columns of a layer's results as far as they are known, by the rule of the kernels."""
+    try:
+        return _core.conv2d_size(image, taps, strides, padding, dilation, transposed, extra)
+    except ValueError as error:
+        refuse(str(error))

@@ -20,9 +20,13 @@ class Op(NamedTuple):
     outputs: Sequence[str]
     attributes: Sequence[str]
 
-    def names(self) -> list[str]:
-        """Give the names of the attributes."""
-        return [spec.partition(":")[0] for spec in self.attributes]
+    def lengths(self) -> list[str]:
+        """Give for each input the attribute that is its length, if it is a list."""
+        return [spec.partition(":")[2].split("*")[0].strip() if "*" in spec else "" for spec in self.inputs]
+
+    def settings(self) -> list[str]:
+        """Give the attributes that are set; lengths follow from the inputs."""
+        return [spec for spec in self.attributes if spec.partition(":")[0] not in self.lengths()]
 
 
 def _generated(ops: Sequence[Op]) -> dict[str, Callable[..., Any]]:
@@ -63,8 +67,7 @@ def _value(spec: str, value: Any) -> Any:
 
 def _by_graph(op: Op) -> Callable[..., Any]:
     """Make a function by public means alone: it adds a node to a graph; eager calls go by a `tf.function`."""
-    lists = [spec.partition(":")[2].split("*")[0].strip() if "*" in spec else "" for spec in op.inputs]
-    attributes = [spec for spec in op.attributes if spec.partition(":")[0] not in lists]
+    lists, attributes = op.lengths(), op.settings()
 
     def node(tensors: Sequence[Any], values: tuple[Any, ...], name: str | None) -> Any:
         flat, attrs, dtype = [], {}, None
@@ -108,5 +111,7 @@ REGISTERED: Mapping[str, Op] = {row[0]: Op(*row) for row in _core.register_tenso
 OPS: Mapping[str, Callable[..., Any]] = _functions(list(REGISTERED.values()))
 """A function for each: inputs, then attributes, by position; ``name=`` is the node's."""
 
-ATTRIBUTES: Mapping[str, list[str]] = {name: op.names() for name, op in REGISTERED.items()}
+ATTRIBUTES: Mapping[str, list[str]] = {
+    name: [spec.partition(":")[0] for spec in op.settings()] for name, op in REGISTERED.items()
+}
 """The names of each op's attributes, in the order in which the functions take them."""

@@ -191,6 +191,33 @@ pub fn greatest(samples: &[f64]) -> usize {
     place
 }
 
+/// The gradient of a picture's maxima: each window's goes to its greatest sample.
+pub fn greatest_gradient(picture: &[f64], windows: &[(Vec<usize>, usize)], grads: &[f64]) -> Vec<f64> {
+    let mut gradient = vec![0.0; picture.len()];
+    for ((positions, _), grad) in windows.iter().zip(grads) {
+        let samples: Vec<f64> = positions.iter().map(|&p| picture[p]).collect();
+        gradient[positions[greatest(&samples)]] += grad;
+    }
+    gradient
+}
+
+/// The gradient of a picture's means: each window's part of it goes to all its samples. `divisors`
+/// has one number for each window.
+pub fn mean_gradient(
+    samples: usize,
+    windows: &[(Vec<usize>, usize)],
+    divisors: &[f64],
+    grads: &[f64],
+) -> Vec<f64> {
+    let mut gradient = vec![0.0; samples];
+    for (((positions, _), divisor), grad) in windows.iter().zip(divisors).zip(grads) {
+        for &position in positions {
+            gradient[position] += grad / divisor;
+        }
+    }
+    gradient
+}
+
 /// The whole number nearest to `sum / divisor`, the even one of two.
 pub fn mean_half_even(sum: i128, divisor: i128) -> i128 {
     let near = sum / divisor;

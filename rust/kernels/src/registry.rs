@@ -191,6 +191,46 @@ impl Operation for ops::pool::Pool {
     }
 }
 
+impl Operation for ops::pool::MaxGrad {
+    const NAME: &'static str = "max-gradient";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::pool::Gathered];
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+
+    fn bound(&self) -> String {
+        match self.error_bound() {
+            0.0 => "exact".into(),
+            bound => {
+                format!("within {bound:.2e} x sum |grad| of the exact sum, before rounding to the dtype")
+            }
+        }
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        self.arithmetic().name()
+    }
+}
+
+impl Operation for ops::pool::MeanGrad {
+    const NAME: &'static str = "mean-gradient";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::pool::Spread];
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+
+    fn bound(&self) -> String {
+        let bound = self.error_bound();
+        format!("within {bound:.2e} x sum |grad / divisor| of the exact sum, before rounding to the dtype")
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        self.pool.arithmetic.name()
+    }
+}
+
 /// The three problems of a convolution layer.
 macro_rules! convolution {
     ($($problem:ident, $name:literal, $terms:literal, [$($implementation:ident),*];)*) => {$(

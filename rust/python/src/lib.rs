@@ -26,7 +26,7 @@ mod _core {
         set_num_threads,
     };
     #[pymodule_export]
-    use crate::tensorflow::{pool2d_size, register_tensorflow_ops};
+    use crate::tensorflow::{conv2d_size, pool2d_size, register_tensorflow_ops};
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");

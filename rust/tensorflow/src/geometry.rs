@@ -1,12 +1,25 @@
 //! The attributes that many ops share: the order of the axes, the padding, the run itself.
 
 use crate::ffi::{Attributes, Tensor};
-use crate::op::Failure;
+use crate::op::{Failure, Input};
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::registry::{Operation, Schedule};
 use ferroconv_kernels::shape::Padding;
 use ferroconv_kernels::view::{Dst, Src};
+
+/// The pictures that an op takes.
+pub(crate) const X: Input = Input { spec: "x: T", rank: Some(4) };
+/// The gradient with respect to its results.
+pub(crate) const GRAD: Input = Input { spec: "grad: T", rank: Some(4) };
+
+/// Refuses a tensor of another shape.
+pub(crate) fn fits(tensor: &Tensor, name: &str, shape: &[usize]) -> Result<(), Failure> {
+    if tensor.shape() == shape {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!("{name} must have the shape {shape:?}. Received: {:?}.", tensor.shape())))
+}
 
 /// Where the channels stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +45,14 @@ impl Format {
                 let [n, c, h, w] = tensor.axes(name, "batch, channels, rows, columns")?;
                 Ok([n, h, w, c])
             }
+        }
+    }
+
+    /// Where pictures, rows, columns and channels stand in a tensor.
+    pub(crate) fn order(self) -> [usize; 4] {
+        match self {
+            Self::ChannelsLast => [0, 1, 2, 3],
+            Self::ChannelsFirst => [0, 2, 3, 1],
         }
     }
 

@@ -7,8 +7,10 @@
 mod convolution;
 mod ffi;
 mod geometry;
+mod layer;
 pub mod op;
 mod pooling;
+mod transposed;
 
 use op::Failure;
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +28,8 @@ pub fn register() -> Result<Vec<Listed>, Failure> {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut registry = ffi::Registry::open()?;
     let mut listed = Vec::new();
+    convolution::register(&mut registry, &mut listed)?;
+    transposed::register(&mut registry, &mut listed)?;
     pooling::register(&mut registry, &mut listed)?;
     Ok(listed)
 }

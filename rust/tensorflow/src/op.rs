@@ -45,8 +45,8 @@ pub enum Shape {
     Like(i32),
     /// As many pictures as an input has, four axes.
     Pictures(i32),
-    /// One axis: an axis of an input.
-    Axis(i32, i64),
+    /// One axis.
+    Line,
 }
 
 /// An op: its signature, and a value that holds its attributes, checked.

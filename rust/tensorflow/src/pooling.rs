@@ -2,10 +2,10 @@
 
 use crate::Listed;
 use crate::ffi::{Attributes, Call, Registry, Tensor};
-use crate::geometry::{Format, PADDING, padding, run};
+use crate::geometry::{Format, GRAD, PADDING, X, fits, padding, run};
 use crate::op::{Failure, Input, Op, Output, Shape, Signature};
 use ferroconv_kernels::dtype::DType;
-use ferroconv_kernels::ops::pool::{Pool, Reduction, Windows};
+use ferroconv_kernels::ops::pool::{MaxGrad, MeanGrad, Pool, Reduction, Windows};
 use ferroconv_kernels::shape::{Axis, Padding};
 use ferroconv_kernels::view::{Dst, Src};
 
@@ -14,13 +14,14 @@ pub(crate) fn register(registry: &mut Registry, listed: &mut Vec<Listed>) -> Res
     listed.extend([
         registry.register::<MaxPool>()?,
         registry.register::<MaxPoolWithIndices>()?,
+        registry.register::<MaxPoolGrad>()?,
         registry.register::<AvgPool>()?,
+        registry.register::<AvgPoolGrad>()?,
     ]);
     Ok(())
 }
 
-/// The pictures that are pooled.
-const X: Input = Input { spec: "x: T", rank: Some(4) };
+const DX: Output = Output { spec: "dx: T", shape: Shape::Like(0) };
 const Y: Output = Output { spec: "y: T", shape: Shape::Pictures(0) };
 const WINDOW: [&str; 7] = [
     "window: list(int) >= 2",
@@ -139,6 +140,48 @@ impl Op for MaxPoolWithIndices {
     }
 }
 
+/// The gradient with respect to `x`, from `x` or from the positions of the maxima (then of `x` only
+/// the shape is read).
+struct MaxPoolGrad(Window);
+
+impl Op for MaxPoolGrad {
+    const SIGNATURE: Signature = Signature {
+        name: "FerroconvMaxPool2DGrad",
+        inputs: &[X, GRAD, Input { spec: "indices: positions * int64", rank: None }],
+        outputs: &[DX],
+        attributes: &[
+            WINDOW[0],
+            WINDOW[1],
+            WINDOW[2],
+            WINDOW[3],
+            WINDOW[4],
+            WINDOW[5],
+            WINDOW[6],
+            "positions: int >= 0",
+        ],
+    };
+
+    fn plan(attributes: &Attributes<'_>) -> Result<Self, Failure> {
+        Window::read(attributes).map(Self)
+    }
+
+    fn compute(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        let (x, grad, indices) = (call.input(0)?, call.input(1)?, call.optional(2)?);
+        let (pool, shape) = self.0.problem(&x, Reduction::Max { indices: false })?;
+        let (image, output) = (pool.windows.map(|w| w.src()), pool.output());
+        fits(&grad, "grad", &shape)?;
+        let mut dx = call.output(0, x.dtype(), x.shape())?;
+        let dst = results(&pool, image, &mut dx)?;
+        let grad = pictures(&pool, output, &grad)?;
+        let problem = MaxGrad::new(pool.clone(), indices.is_some())?;
+        let Some(indices) = indices else {
+            return run(&problem, &[pictures(&pool, image, &x)?, grad], &mut [dst]);
+        };
+        fits(&indices, "indices", &shape)?;
+        run(&problem, &[grad, pictures(&pool, output, &indices)?], &mut [dst])
+    }
+}
+
 struct AvgPool {
     window: Window,
     count_padding: bool,
@@ -172,5 +215,27 @@ impl Op for AvgPool {
 
     fn compute(&self, call: &mut Call<'_>) -> Result<(), Failure> {
         pool(&self.window, self.reduction(), call)
+    }
+}
+
+/// The gradient with respect to `x`, of which only the shape is read.
+struct AvgPoolGrad(AvgPool);
+
+impl Op for AvgPoolGrad {
+    const SIGNATURE: Signature =
+        Signature { name: "FerroconvAvgPool2DGrad", inputs: &[X, GRAD], outputs: &[DX], attributes: &MEAN };
+
+    fn plan(attributes: &Attributes<'_>) -> Result<Self, Failure> {
+        AvgPool::plan(attributes).map(Self)
+    }
+
+    fn compute(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        let (x, grad) = (call.input(0)?, call.input(1)?);
+        let (pool, shape) = self.0.window.problem(&x, self.0.reduction())?;
+        let (image, output) = (pool.windows.map(|w| w.src()), pool.output());
+        fits(&grad, "grad", &shape)?;
+        let mut dx = call.output(0, x.dtype(), x.shape())?;
+        let (src, dst) = (pictures(&pool, output, &grad)?, results(&pool, image, &mut dx)?);
+        run(&MeanGrad::new(pool)?, &[src], &mut [dst])
     }
 }

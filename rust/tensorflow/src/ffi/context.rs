@@ -103,10 +103,11 @@ impl Call<'_> {
         Self { raw, lifetime: PhantomData }
     }
 
-    /// How many inputs there are, those in lists counted singly.
-    pub(crate) fn inputs(&self) -> usize {
+    /// An input that may not be there: one of a list at the end.
+    pub(crate) fn optional(&self, index: usize) -> Result<Option<Tensor>, Failure> {
         // SAFETY: a live context.
-        unsafe { (api().num_inputs)(self.raw) as usize }
+        let inputs = unsafe { (api().num_inputs)(self.raw) };
+        (index < inputs as usize).then(|| self.input(index)).transpose()
     }
 
     /// An input.

@@ -11,12 +11,19 @@
 
 mod channels;
 mod fold;
+mod gathered;
+mod gradient;
 mod indexed;
 mod separable;
+mod spread;
+mod winners;
 
 pub use channels::Channels;
+pub use gathered::Gathered;
+pub use gradient::{MaxGrad, MeanGrad};
 pub use indexed::Indexed;
 pub use separable::Separable;
+pub use spread::Spread;
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
