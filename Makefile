@@ -21,7 +21,7 @@ demo: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/tensorflow-cpu  ## filter 
 bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## time ferroconv against SciPy and OpenCV; renew the README's table
 	$(BIN)/ferroconv bench --output out/bench --readme README.md
 
-test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/tensorflow-cpu $(STAMPS)/test  ## every test
+test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test $(STAMPS)/tensorflow-cpu  ## every test
 	cargo test --release --workspace
 	$(BIN)/python -m pytest
 

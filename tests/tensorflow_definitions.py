@@ -42,8 +42,7 @@ def windows(x, taps, strides, dilation, pads, value, ceil=False):
         limits = [n - pad[1] for n, pad in zip(x.shape[1:3], pads, strict=True)]
         sizes = [m - 1 if (m - 1) * s >= limit else m for m, s, limit in zip(sizes, strides, limits, strict=True)]
         hang = [
-            max((m - 1) * s + span - n, 0)
-            for m, s, span, n in zip(sizes, strides, spans, x.shape[1:3], strict=True)
+            max((m - 1) * s + span - n, 0) for m, s, span, n in zip(sizes, strides, spans, x.shape[1:3], strict=True)
         ]
         x = tf.pad(x, [(0, 0), (0, hang[0]), (0, hang[1]), (0, 0)], constant_values=tf.cast(value, x.dtype))
     for i in range(taps[0]):
@@ -78,7 +77,9 @@ def max_pool2d(x, taps, *, strides, padding, dilation, ceil=False, data_format="
     """Max pooling."""
     x = swap(x, data_format)
     pads = widths(padding, x.shape[1:3], taps, strides, dilation)
-    return back(tf.reduce_max([s for _, s in windows(x, taps, strides, dilation, pads, -math.inf, ceil)], 0), data_format)
+    return back(
+        tf.reduce_max([s for _, s in windows(x, taps, strides, dilation, pads, -math.inf, ceil)], 0), data_format
+    )
 
 
 def avg_pool2d(x, taps, *, strides, padding, dilation, ceil=False, count=False, data_format="channels_last"):

@@ -14,6 +14,7 @@ BREACHES = {
     "the pool outside parallel": ("rust/kernels/src/view.rs", "use rayon::prelude::*;", "thread pool"),
     "unsafe in an operation": ("rust/kernels/src/ops/x.rs", "unsafe { f() }", "unsafe"),
     "unsafe in the binding": ("rust/python/src/filters.rs", "unsafe impl Send for X {}", "unsafe"),
+    "unsafe in a TensorFlow op": ("rust/tensorflow/src/pooling.rs", "unsafe { f() }", "unsafe"),
     "a reference that shares": ("rust/kernels/src/reference.rs", "use crate::border::Border;", "reference"),
     "Python in the kernels": ("rust/kernels/src/lib.rs", "use pyo3::prelude::*;", "no Python"),
     "an unfinished line": ("rust/kernels/src/lib.rs", "let x = 1; /**/ fn TODO() {}", "issue"),

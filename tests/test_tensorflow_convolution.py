@@ -67,7 +67,9 @@ def ramp(y):
 
 def close(got, want, tolerance):
     scale = max(1.0, float(tf.reduce_max(tf.abs(want)))) if tf.size(want) else 1.0
-    np.testing.assert_allclose(np.asarray(got, np.float64), np.asarray(want, np.float64), atol=tolerance * scale, rtol=0)
+    np.testing.assert_allclose(
+        np.asarray(got, np.float64), np.asarray(want, np.float64), atol=tolerance * scale, rtol=0
+    )
 
 
 @pytest.mark.parametrize("data_format", FORMATS)
@@ -95,9 +97,7 @@ def test_other_dtypes(dtype, tolerance):
         arrays, options, wanted = case(name, "channels_last", dtype, **LAYERS[name])
         got = gradients(lambda *a, options=options: ft.conv2d(*a, activation="relu", **options), arrays, tf.ones_like)
         wide = [tf.cast(a, "float64") for a in arrays]
-        want = gradients(
-            lambda *a, wanted=wanted: definition.conv2d(*a, relu=True, **wanted), wide, tf.ones_like
-        )
+        want = gradients(lambda *a, wanted=wanted: definition.conv2d(*a, relu=True, **wanted), wide, tf.ones_like)
         for mine, theirs in zip(got, want, strict=True):
             assert mine.dtype.name == dtype
             close(tf.cast(mine, "float64"), theirs, tolerance)
@@ -136,7 +136,9 @@ def test_finite_differences():
         lambda x, w: ft.depthwise_conv2d(x, w),
     ):
         some = arrays if function.__code__.co_flags & 4 else arrays[:2]
-        theory, numbers = tf.test.compute_gradient(function, [a[:1] if a.shape.rank == 4 and i == 0 else a for i, a in enumerate(some)])
+        theory, numbers = tf.test.compute_gradient(
+            function, [a[:1] if a.shape.rank == 4 and i == 0 else a for i, a in enumerate(some)]
+        )
         for mine, measured in zip(theory, numbers, strict=True):
             np.testing.assert_allclose(mine, measured, atol=1e-7)
 
@@ -154,12 +156,12 @@ def test_against_tf_nn(padding, strides, dilation):
 
 
 @pytest.mark.parametrize("data_format", FORMATS)
-@pytest.mark.parametrize("strides, dilation, padding", [(1, 1, "valid"), (2, 1, "same"), (1, 2, "same"), (2, 3, "same")])
+@pytest.mark.parametrize(
+    "strides, dilation, padding", [(1, 1, "valid"), (2, 1, "same"), (1, 2, "same"), (2, 3, "same")]
+)
 def test_depthwise_and_separable(strides, dilation, padding, data_format):
     rng = np.random.default_rng(5)
-    x, w, p, b = (
-        tf.constant(rng.standard_normal(s)) for s in ((2, 9, 8, 3), (3, 2, 3, 2), (1, 1, 6, 4), (4,))
-    )
+    x, w, p, b = (tf.constant(rng.standard_normal(s)) for s in ((2, 9, 8, 3), (3, 2, 3, 2), (1, 1, 6, 4), (4,)))
     flat = tf.reshape(w, (3, 2, 1, 6))
     options = {"strides": strides, "dilation_rate": dilation, "padding": padding, "data_format": data_format}
     plan = {"strides": two(strides), "dilation": two(dilation), "padding": padding, "data_format": data_format}

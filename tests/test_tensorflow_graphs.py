@@ -58,7 +58,7 @@ def test_gradients_in_graphs_are_those_of_eager_calls(name):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("known", itertools.product((True, False), repeat=3))
+@pytest.mark.parametrize("known", list(itertools.product((True, False), repeat=3)))
 def test_static_shapes(known, data_format):
     """What is known of a result before it is computed: all that follows from what is known of x."""
 
@@ -183,7 +183,9 @@ print("alive")
 
 
 def test_importing_ferroconv_does_not_import_tensorflow():
-    code = "import sys, ferroconv, ferroconv.nn; print('tensorflow' in sys.modules, 'ferroconv.tensorflow' in sys.modules)"
+    code = (
+        "import sys, ferroconv, ferroconv.nn; print('tensorflow' in sys.modules, 'ferroconv.tensorflow' in sys.modules)"
+    )
     assert python(code).split() == ["False", "False"]
 
 
@@ -225,6 +227,8 @@ def test_the_registry_holds_what_was_described():
         assert [f"{a.name}" for a in definition.output_arg] == [spec.partition(":")[0] for spec in op.outputs]
         assert {a.name for a in definition.attr} == {"T", *(spec.partition(":")[0] for spec in op.attributes)}
         assert not definition.is_stateful
+        defaults = ["=" in spec for spec in op.settings()]
+        assert defaults == sorted(defaults), f"{name}: the generator puts attributes with defaults last"
     assert [row[0] for row in _core.register_tensorflow_ops()] == list(_ops.REGISTERED)
 
 
@@ -263,9 +267,7 @@ def test_tensors_of_no_elements(shape, data_format):
         tape.watch([x, filters, bias])
         results = {
             "conv": ft.conv2d(x, filters, bias, padding="same", data_format=data_format, activation="relu"),
-            "transposed": ft.conv2d_transpose(
-                x, tf.ones((3, 3, 5, c)), bias, padding="same", data_format=data_format
-            ),
+            "transposed": ft.conv2d_transpose(x, tf.ones((3, 3, 5, c)), bias, padding="same", data_format=data_format),
             "max": ft.max_pool2d(x, 2, padding="same", data_format=data_format),
             "avg": ft.avg_pool2d(x, 2, padding="same", data_format=data_format),
         }

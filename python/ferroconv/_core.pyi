@@ -12,6 +12,7 @@ __all__ = [
     "adaptive_pool2d",
     "begin_explaining",
     "border_modes",
+    "conv2d_size",
     "correlate",
     "dtypes",
     "end_explaining",
@@ -20,6 +21,8 @@ __all__ = [
     "measure",
     "override_num_threads",
     "pool2d",
+    "pool2d_size",
+    "register_tensorflow_ops",
     "set_num_threads",
 ]
 __version__: str
@@ -68,6 +71,26 @@ def adaptive_pool2d(
     workers: int | None,
     /,
 ) -> Any: ...
+def pool2d_size(
+    image: Sequence[int | None],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    ceil: bool,
+    /,
+) -> list[int | None]: ...
+def conv2d_size(
+    image: Sequence[int | None],
+    taps: Sequence[int | None],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    transposed: bool,
+    extra: Sequence[int] | None,
+    /,
+) -> list[int | None]: ...
+def register_tensorflow_ops() -> list[tuple[str, list[str], list[str], list[str]]]: ...
 def border_modes() -> list[tuple[str, str, list[str], list[str], str]]: ...
 def dtypes() -> list[str]: ...
 def info() -> dict[str, Any]: ...

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NoReturn, TypeVar
 
 import tensorflow as tf
 
 from ferroconv import _core
-from ferroconv._docs import PARAGRAPHS
+from ferroconv._docs import PARAGRAPHS, fill
 
 DataFormat = Literal["channels_last", "channels_first"]
 Padding = str | Sequence[Sequence[int]]
@@ -29,6 +29,15 @@ tf.errors.InvalidArgumentError
     For shapes, sizes and dtypes that can't be meant, eagerly and while a graph is traced.
 ValueError
     For an argument that is no size, padding or data format at all."""
+
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def public(function: _F) -> _F:
+    """Fill a docstring in, and mark the function for AutoGraph as one that it need not rewrite."""
+    vars(function)["autograph_info__"] = {}
+    return fill(function)
 
 
 def refuse(message: str) -> NoReturn:
@@ -73,7 +82,9 @@ def axes(x: Any, data_format: str, name: str = "x") -> tuple[int | None, ...]:
     if x.shape.rank is None:
         return None, None, None, None
     if x.shape.rank != 4:
-        order = "batch, channels, rows, columns" if data_format == "channels_first" else "batch, rows, columns, channels"
+        order = (
+            "batch, channels, rows, columns" if data_format == "channels_first" else "batch, rows, columns, channels"
+        )
         refuse(f"{name} must have 4 axes: {order}. Received: shape {x.shape}.")
     n, *rest = x.shape.as_list()
     h, w, c = rest if data_format == "channels_last" else (rest[1], rest[2], rest[0])
@@ -85,7 +96,7 @@ def shape(n: int | None, size: Sequence[int | None], c: int | None, data_format:
     return [n, *size, c] if data_format == "channels_last" else [n, c, *size]
 
 
-def pool_size(image: Sequence[int | None], *window: Any) -> list[int | None]:
+def pooled_size(image: Sequence[int | None], *window: Any) -> list[int | None]:
     """Give rows and columns of a pooled image as far as they are known, by the rule of the kernels."""
     try:
         return _core.pool2d_size(image, *window)
@@ -102,7 +113,7 @@ def filter_axes(filters: Any) -> tuple[int | None, ...]:
     return tuple(filters.shape.as_list())
 
 
-def conv_size(
+def convolved_size(
     image: Sequence[int | None],
     taps: Sequence[int | None],
     strides: Sequence[int],

@@ -8,15 +8,16 @@ from typing import Any
 import tensorflow as tf
 
 from ferroconv._args import pair
-from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._docs import PARAGRAPHS
 from ferroconv.tensorflow._arguments import (
     DataFormat,
     Padding,
     axes,
     checked_format,
-    conv_size,
+    convolved_size,
     filter_axes,
     padding_attributes,
+    public,
     refuse,
     shape,
     symbolic,
@@ -76,7 +77,7 @@ def _convolve(
     filters = _of_layer(filters, "filters", x.dtype)
     biases = [] if bias is None else [_of_layer(bias, "bias", x.dtype)]
     (n, h, w, c), (kh, kw, deep, wide) = axes(x, data_format), filter_axes(filters)
-    size = conv_size((h, w), (kh, kw), steps, padding, dilation)
+    size = convolved_size((h, w), (kh, kw), steps, padding, dilation)
     if groups == DEPTHWISE:
         _fits("the channels of depthwise filters", deep, c)
         wide = deep * wide if deep is not None and wide is not None else None
@@ -96,7 +97,7 @@ def _groups(groups: int) -> int:
     return int(groups)
 
 
-@fill
+@public
 def conv2d(
     x: Any,
     filters: Any,
@@ -143,7 +144,7 @@ def conv2d(
     return _convolve(x, filters, bias, strides, padding, dilation_rate, groups, data_format, activation, name)
 
 
-@fill
+@public
 def depthwise_conv2d(
     x: Any,
     filters: Any,
@@ -186,7 +187,7 @@ def depthwise_conv2d(
     return _convolve(x, filters, bias, strides, padding, dilation_rate, DEPTHWISE, data_format, activation, name)
 
 
-@fill
+@public
 def separable_conv2d(
     x: Any,
     depthwise_filters: Any,
@@ -236,7 +237,7 @@ def separable_conv2d(
     return conv2d(between, pointwise_filters, bias, data_format=data_format, activation=activation, name=name)
 
 
-@fill
+@public
 def conv2d_transpose(
     x: Any,
     filters: Any,
@@ -297,7 +298,7 @@ def conv2d_transpose(
     filters = _of_layer(filters, "filters", x.dtype)
     biases = [] if bias is None else [_of_layer(bias, "bias", x.dtype)]
     (n, h, w, c), (kh, kw, deep, wide) = axes(x, data_format), filter_axes(filters)
-    size = conv_size((h, w), (kh, kw), steps, padding, dilation, True, extra or None)
+    size = convolved_size((h, w), (kh, kw), steps, padding, dilation, True, extra or None)
     _fits("the channels of the filters, their last axis,", wide, c)
     outputs = deep and deep * groups
     for one in biases:

@@ -8,14 +8,15 @@ from typing import Any
 import tensorflow as tf
 
 from ferroconv._args import pair
-from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._docs import PARAGRAPHS
 from ferroconv.tensorflow._arguments import (
     DataFormat,
     Padding,
     axes,
     checked_format,
     padding_attributes,
-    pool_size as output_size,
+    pooled_size,
+    public,
     shape,
     symbolic,
 )
@@ -54,14 +55,14 @@ def _pool(
         return op(x, window, steps, dilation, word, widths, ceil, data_format, *more, name=name)
     x = symbolic(x)
     n, h, w, c = axes(x, data_format)
-    size = output_size((h, w), window, steps, padding, dilation, ceil)
+    size = pooled_size((h, w), window, steps, padding, dilation, ceil)
     results = op(x, window, steps, dilation, word, widths, ceil, data_format, *more, name=name)
     for result in results if isinstance(results, (tuple, list)) else [results]:
         result.set_shape(shape(n, size, c, data_format))
     return results
 
 
-@fill
+@public
 def max_pool2d(
     x: Any,
     pool_size: int | Sequence[int] = 2,
@@ -111,7 +112,7 @@ def max_pool2d(
     return tuple(results) if return_indices else results
 
 
-@fill
+@public
 def avg_pool2d(
     x: Any,
     pool_size: int | Sequence[int] = 2,
@@ -166,7 +167,7 @@ def _global(pool: Any, x: Any, data_format: str, keepdims: bool, name: str | Non
     return y if keepdims else tf.squeeze(y, axis=(rows, cols))
 
 
-@fill
+@public
 def global_max_pool2d(
     x: Any, *, data_format: DataFormat = "channels_last", keepdims: bool = False, name: str | None = None
 ) -> Any:
@@ -203,7 +204,7 @@ def global_max_pool2d(
     return _global(max_pool2d, x, data_format, keepdims, name)
 
 
-@fill
+@public
 def global_avg_pool2d(
     x: Any, *, data_format: DataFormat = "channels_last", keepdims: bool = False, name: str | None = None
 ) -> Any:

@@ -112,7 +112,7 @@ impl Op for Conv2DGradFilters {
             LAYER[3],
             LAYER[4],
             LAYER[5],
-            "bias: bool",
+            "bias: bool = false",
             "masks: int >= 0",
         ],
     };

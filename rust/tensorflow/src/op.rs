@@ -12,7 +12,7 @@ pub struct Signature {
     pub inputs: &'static [Input],
     /// The outputs, in order.
     pub outputs: &'static [Output],
-    /// The attributes besides [`TYPES`]: `"strides: list(int) >= 2"`.
+    /// The attributes besides [`TYPES`]: `"strides: list(int) >= 2"`. Those with defaults come last.
     pub attributes: &'static [&'static str],
 }
 
