@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar, cast
 
 import tensorflow as tf
 
@@ -38,6 +39,20 @@ def public(function: _F) -> _F:
     """Fill a docstring in, and mark the function for AutoGraph as one that it need not rewrite."""
     vars(function)["autograph_info__"] = {}
     return fill(function)
+
+
+def cached(function: _F) -> _F:
+    """Keep what a function of plain arguments gave; eager calls repeat themselves."""
+    kept = functools.lru_cache(maxsize=1024, typed=True)(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        try:
+            return kept(*arguments)
+        except TypeError:  # a list can't be looked up
+            return function(*arguments)
+
+    return cast(_F, call)
 
 
 def refuse(message: str) -> NoReturn:

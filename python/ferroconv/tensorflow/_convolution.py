@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow import executing_eagerly
 
 from ferroconv._args import pair
 from ferroconv._docs import PARAGRAPHS
@@ -13,6 +14,7 @@ from ferroconv.tensorflow._arguments import (
     DataFormat,
     Padding,
     axes,
+    cached,
     checked_format,
     convolved_size,
     filter_axes,
@@ -46,6 +48,13 @@ activation : {None, 'relu'}, optional
 %(tf_name)s"""
 
 
+@cached
+def _layer(strides: Any, padding: Padding, dilation_rate: Any, groups: int, data_format: str) -> tuple[Any, ...]:
+    """Give the attributes of a layer, in the order that the ops take them."""
+    steps, dilation = pair(strides, "strides"), pair(dilation_rate, "dilation_rate")
+    return (steps, dilation, *padding_attributes(padding), groups, checked_format(data_format))
+
+
 def _relu(activation: str | None) -> bool:
     if activation is None or activation == "relu":
         return activation is not None
@@ -69,15 +78,15 @@ def _convolve(
     x: Any, filters: Any, bias: Any, strides: Any, padding: Padding, dilation_rate: Any, groups: int, data_format: str,
     activation: str | None, name: str | None,
 ) -> Any:  # fmt: skip
-    steps, dilation = pair(strides, "strides"), pair(dilation_rate, "dilation_rate")
-    layer = (steps, dilation, *padding_attributes(padding), groups, checked_format(data_format), _relu(activation))
-    if tf.executing_eagerly():
-        return _CONV(x, filters, [] if bias is None else [bias], *layer, name=name)
+    layer = _layer(strides, padding, dilation_rate, groups, data_format)
+    relu = _relu(activation)
+    if executing_eagerly():
+        return _CONV(x, filters, [] if bias is None else [bias], *layer, relu, name=name)
     x = symbolic(x)
     filters = _of_layer(filters, "filters", x.dtype)
     biases = [] if bias is None else [_of_layer(bias, "bias", x.dtype)]
     (n, h, w, c), (kh, kw, deep, wide) = axes(x, data_format), filter_axes(filters)
-    size = convolved_size((h, w), (kh, kw), steps, padding, dilation)
+    size = convolved_size((h, w), (kh, kw), layer[0], padding, layer[1])
     if groups == DEPTHWISE:
         _fits("the channels of depthwise filters", deep, c)
         wide = deep * wide if deep is not None and wide is not None else None
@@ -86,7 +95,7 @@ def _convolve(
     for one in biases:
         one.shape.assert_has_rank(1)
         _fits("the length of bias", one.shape[0], wide)
-    y = _CONV(x, filters, biases, *layer, name=name)
+    y = _CONV(x, filters, biases, *layer, relu, name=name)
     y.set_shape(shape(n, size, wide, data_format))
     return y
 
@@ -288,22 +297,21 @@ def conv2d_transpose(
     array([1., 2., 1.])
     """
     groups = _groups(groups)
-    steps, dilation = pair(strides, "strides"), pair(dilation_rate, "dilation_rate")
+    layer = _layer(strides, padding, dilation_rate, groups, data_format)
     extra = () if output_padding is None else pair(output_padding, "output_padding")
-    layer = (steps, dilation, *padding_attributes(padding), groups, checked_format(data_format), extra)
     relu = _relu(activation)
-    if tf.executing_eagerly():
-        return _TRANSPOSE(x, filters, [] if bias is None else [bias], *layer, relu, name=name)
+    if executing_eagerly():
+        return _TRANSPOSE(x, filters, [] if bias is None else [bias], *layer, extra, relu, name=name)
     x = symbolic(x)
     filters = _of_layer(filters, "filters", x.dtype)
     biases = [] if bias is None else [_of_layer(bias, "bias", x.dtype)]
     (n, h, w, c), (kh, kw, deep, wide) = axes(x, data_format), filter_axes(filters)
-    size = convolved_size((h, w), (kh, kw), steps, padding, dilation, True, extra or None)
+    size = convolved_size((h, w), (kh, kw), layer[0], padding, layer[1], True, extra or None)
     _fits("the channels of the filters, their last axis,", wide, c)
     outputs = deep and deep * groups
     for one in biases:
         one.shape.assert_has_rank(1)
         _fits("the length of bias", one.shape[0], outputs)
-    y = _TRANSPOSE(x, filters, biases, *layer, relu, name=name)
+    y = _TRANSPOSE(x, filters, biases, *layer, extra, relu, name=name)
     y.set_shape(shape(n, size, outputs, data_format))
     return y

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow import executing_eagerly
 
 from ferroconv._args import pair
 from ferroconv._docs import PARAGRAPHS
@@ -13,6 +14,7 @@ from ferroconv.tensorflow._arguments import (
     DataFormat,
     Padding,
     axes,
+    cached,
     checked_format,
     padding_attributes,
     pooled_size,
@@ -41,24 +43,31 @@ data_format : {'channels_last', 'channels_first'}, optional
     Where the channels stand."""
 
 
+@cached
+def _window(
+    pool_size: Any, strides: Any, padding: Padding, dilation_rate: Any, ceil_mode: bool, data_format: str
+) -> tuple[Any, ...]:
+    """Give the attributes of a window, in the order that the ops take them."""
+    window = pair(pool_size, "pool_size")
+    steps = window if strides is None else pair(strides, "strides")
+    dilation = pair(dilation_rate, "dilation_rate")
+    return (window, steps, dilation, *padding_attributes(padding), bool(ceil_mode), checked_format(data_format))
+
+
 def _pool(
     op: Any, x: Any, pool_size: Any, strides: Any, padding: Padding, dilation_rate: Any, ceil_mode: bool,
     data_format: str, name: str | None, *more: Any,
 ) -> Any:  # fmt: skip
-    window = pair(pool_size, "pool_size")
-    steps = window if strides is None else pair(strides, "strides")
-    dilation = pair(dilation_rate, "dilation_rate")
-    word, widths = padding_attributes(padding)
-    ceil = bool(ceil_mode)
-    checked_format(data_format)
-    if tf.executing_eagerly():
-        return op(x, window, steps, dilation, word, widths, ceil, data_format, *more, name=name)
+    window = _window(pool_size, strides, padding, dilation_rate, ceil_mode, data_format)
+    if executing_eagerly():
+        return op(x, *window, *more, name=name)
     x = symbolic(x)
     n, h, w, c = axes(x, data_format)
-    size = pooled_size((h, w), window, steps, padding, dilation, ceil)
-    results = op(x, window, steps, dilation, word, widths, ceil, data_format, *more, name=name)
+    size, steps, dilation, *_, ceil, _ = window
+    rows_and_columns = pooled_size((h, w), size, steps, padding, dilation, ceil)
+    results = op(x, *window, *more, name=name)
     for result in results if isinstance(results, (tuple, list)) else [results]:
-        result.set_shape(shape(n, size, c, data_format))
+        result.set_shape(shape(n, rows_and_columns, c, data_format))
     return results
 
 

@@ -138,7 +138,15 @@ impl Call<'_> {
         // SAFETY: a live context, as many sizes as said; TensorFlow checks index and dtype.
         let tensor = unsafe {
             let (index, rank) = (index as i32, dims.len() as i32);
-            (api().allocate_output)(self.raw, index, number(dtype), dims.as_ptr(), rank, bytes, self.status.raw())
+            (api().allocate_output)(
+                self.raw,
+                index,
+                number(dtype),
+                dims.as_ptr(),
+                rank,
+                bytes,
+                self.status.raw(),
+            )
         };
         self.status.check()?;
         // SAFETY: a new tensor of one of our dtypes, whose handle we own.
