@@ -409,6 +409,7 @@ def test_signatures():
         bare[name] = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
     window = "(x, pool_size=2, strides=None, padding='valid', *, dilation_rate=1, ceil_mode=False, data_format='channels_last', "
     adaptive = "(x, output_size, *, data_format='channels_last', "
+    rest = "data_format='channels_last', out=None, workers=None)"
     assert bare == {
         "max_pool2d": window + "return_indices=False, out=None, workers=None)",
         "avg_pool2d": window + "count_include_pad=False, divisor_override=None, out=None, workers=None)",
@@ -416,6 +417,13 @@ def test_signatures():
         "adaptive_avg_pool2d": adaptive + "out=None, workers=None)",
         "global_max_pool2d": "(x, *, data_format='channels_last', keepdims=False, out=None, workers=None)",
         "global_avg_pool2d": "(x, *, data_format='channels_last', keepdims=False, out=None, workers=None)",
+        "max_pool2d_grad_input": window.replace("(x,", "(x, grad,") + "indices=None, out=None, workers=None)",
+        "avg_pool2d_grad_input": window.replace("(x,", "(input_shape, grad,")
+        + "count_include_pad=False, divisor_override=None, out=None, workers=None)",
+        "adaptive_max_pool2d_grad_input": "(x, grad, *, " + rest.replace("out", "indices=None, out"),
+        "adaptive_avg_pool2d_grad_input": "(input_shape, grad, *, " + rest,
+        "global_max_pool2d_grad_input": "(x, grad, *, " + rest,
+        "global_avg_pool2d_grad_input": "(input_shape, grad, *, " + rest,
     }
 
 

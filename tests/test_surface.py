@@ -48,7 +48,7 @@ def test_native_signatures():
     assert inspect.signature(ferroconv.convolve) == inspect.signature(ferroconv.correlate)
 
 
-@pytest.mark.parametrize("module", [ferroconv, ferroconv.signal, ferroconv.ndimage])
+@pytest.mark.parametrize("module", [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn])
 def test_all_is_complete(module):
     public = {
         name for name, value in vars(module).items()
@@ -66,7 +66,7 @@ def test_all_is_complete(module):
             assert inspect.isclass(value) or "return" in hints, f"{name} has no annotations"
 
 
-@pytest.mark.parametrize("module", ["ferroconv", "ferroconv.signal", "ferroconv.ndimage"])
+@pytest.mark.parametrize("module", ["ferroconv", "ferroconv.signal", "ferroconv.ndimage", "ferroconv.nn"])
 def test_every_docstring_runs(module):
     module = sys.modules[module]
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

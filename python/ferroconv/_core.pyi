@@ -10,9 +10,14 @@ __all__ = [
     "InvalidArgument",
     "__version__",
     "adaptive_pool2d",
+    "adaptive_pool2d_gradient",
     "begin_explaining",
     "border_modes",
+    "conv2d",
+    "conv2d_grad_filters",
+    "conv2d_grad_input",
     "conv2d_size",
+    "conv2d_transpose",
     "correlate",
     "dtypes",
     "end_explaining",
@@ -21,6 +26,7 @@ __all__ = [
     "measure",
     "override_num_threads",
     "pool2d",
+    "pool2d_gradient",
     "pool2d_size",
     "register_tensorflow_ops",
     "set_num_threads",
@@ -29,6 +35,48 @@ __version__: str
 
 class InvalidArgument(ValueError): ...
 
+def conv2d(
+    x: npt.ArrayLike,
+    filters: npt.ArrayLike,
+    bias: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    relu: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_transpose(
+    x: npt.ArrayLike,
+    filters: npt.ArrayLike,
+    bias: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    output_padding: Sequence[int] | None,
+    relu: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_grad_input(
+    input_shape: Sequence[int],
+    filters: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    result: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_grad_filters(
+    x: npt.ArrayLike,
+    filters_shape: Sequence[int],
+    grad: npt.ArrayLike,
+    result: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    with_bias: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> Any: ...
 def correlate(
     image: npt.ArrayLike,
     weights: npt.ArrayLike,
@@ -71,6 +119,33 @@ def adaptive_pool2d(
     workers: int | None,
     /,
 ) -> Any: ...
+def pool2d_gradient(
+    image: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    indices: npt.ArrayLike | None,
+    kind: str,
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    ceil: bool,
+    channels_first: bool,
+    count_padding: bool,
+    divisor: int | None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def adaptive_pool2d_gradient(
+    image: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    indices: npt.ArrayLike | None,
+    kind: str,
+    channels_first: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
 def pool2d_size(
     image: Sequence[int | None],
     window: Sequence[int],

@@ -93,6 +93,21 @@ macro_rules! dispatch_dtype {
     };
 }
 
+/// Runs `$body` with `$T` standing for the storage type of the real floating-point dtype `$dtype`: fewer
+/// copies of the body to compile where no other comes.
+#[macro_export]
+macro_rules! dispatch_float {
+    ($dtype:expr, |$T:ident| $body:block) => {
+        $crate::dispatch_float!(@ ($dtype) $T $body: F16 ::half::f16, Bf16 ::half::bf16, F32 f32, F64 f64)
+    };
+    (@ ($dtype:expr) $T:ident $body:block: $($variant:ident $storage:ty),*) => {
+        match $dtype {
+            $($crate::dtype::DType::$variant => { type $T = $storage; $body })*
+            _ => unreachable!("a floating-point dtype"),
+        }
+    };
+}
+
 /// The arms of [`dispatch_dtype!`].
 #[doc(hidden)]
 #[macro_export]

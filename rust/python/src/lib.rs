@@ -5,6 +5,7 @@ mod convert;
 mod door;
 mod filters;
 mod pool;
+mod pool_gradient;
 mod runtime;
 mod tensorflow;
 
@@ -20,6 +21,8 @@ mod _core {
     use crate::filters::{border_modes, correlate};
     #[pymodule_export]
     use crate::pool::{adaptive_pool2d, pool2d};
+    #[pymodule_export]
+    use crate::pool_gradient::{adaptive_pool2d_gradient, pool2d_gradient};
     #[pymodule_export]
     use crate::runtime::{
         begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads,

@@ -36,7 +36,7 @@ pub(crate) fn padding(given: &Bound<'_, PyAny>) -> PyResult<[Padding; 2]> {
     Ok(checked)
 }
 
-fn reduction(name: &str, count_padding: bool, divisor: Option<Integer>) -> Reduction {
+pub(crate) fn reduction(name: &str, count_padding: bool, divisor: Option<Integer>) -> Reduction {
     match name {
         "max" => Reduction::Max { indices: false },
         "max-indices" => Reduction::Max { indices: true },
@@ -44,16 +44,29 @@ fn reduction(name: &str, count_padding: bool, divisor: Option<Integer>) -> Reduc
     }
 }
 
-/// The image's axes in the order pictures, rows, columns, channels.
-fn shape(x: &Input<'_>, channels_first: bool) -> PyResult<[usize; 4]> {
+/// The axes of an image or a result in the order pictures, rows, columns, channels.
+pub(crate) fn shape(name: &str, x: &Input<'_>, channels_first: bool) -> PyResult<[usize; 4]> {
     match (x.shape(), channels_first) {
         (&[n, h, w, c], false) => Ok([n, h, w, c]),
         (&[n, c, h, w], true) => Ok([n, h, w, c]),
         (shape, _) => Err(InvalidArgument::new_err(format!(
-            "x must have four axes: {}; add an axis of one for what it lacks. Received: shape {shape:?}.",
+            "{name} must have four axes: {}; add an axis of one for what it lacks. Received: shape {shape:?}.",
             if channels_first { "batch, channels, rows, columns" } else { "batch, rows, columns, channels" }
         ))),
     }
+}
+
+/// Sliding windows over rows and over columns, from the sizes, the strides and the dilations.
+pub(crate) fn sliding(
+    sizes: [usize; 2],
+    [window, strides, dilation]: [[usize; 2]; 3],
+    padding: [Padding; 2],
+    ceil: bool,
+) -> PyResult<[Windows; 2]> {
+    let axis = |i: usize| {
+        Axis::pooling(sizes[i], window[i], strides[i], dilation[i], padding[i], ceil).map_err(exception)
+    };
+    Ok([Windows::Sliding(axis(0)?), Windows::Sliding(axis(1)?)])
 }
 
 /// Pools `x` and gives back the result, or the result and the positions.
@@ -67,7 +80,7 @@ fn pool<'py>(
     workers: Option<Integer>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let workers = door::workers(workers)?;
-    let [n, _, _, c] = shape(x, channels_first)?;
+    let [n, _, _, c] = shape("x", x, channels_first)?;
     // Channels that come first are so many pictures of one channel.
     let (pictures, channels) = if channels_first { (n.saturating_mul(c), 1) } else { (n, c) };
     let problem = Pool::new(x.dtype, pictures, windows, channels, reduction).map_err(exception)?;
@@ -108,13 +121,9 @@ pub(crate) fn pool2d<'py>(
     workers: Option<Integer>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let x = Input::new(x)?;
-    let [_, h, w, _] = shape(&x, channels_first)?;
-    let (window, strides, dilation) = (window.map(size), strides.map(size), dilation.map(size));
-    let padding = self::padding(padding)?;
-    let axis = |i: usize, n: usize| {
-        Axis::pooling(n, window[i], strides[i], dilation[i], padding[i], ceil).map_err(exception)
-    };
-    let windows = [Windows::Sliding(axis(0, h)?), Windows::Sliding(axis(1, w)?)];
+    let [_, h, w, _] = shape("x", &x, channels_first)?;
+    let rule = [window, strides, dilation].map(|pair| pair.map(size));
+    let windows = sliding([h, w], rule, self::padding(padding)?, ceil)?;
     pool(py, &x, windows, reduction(kind, count_padding, divisor), channels_first, out, workers)
 }
 
@@ -131,7 +140,7 @@ pub(crate) fn adaptive_pool2d<'py>(
     workers: Option<Integer>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let x = Input::new(x)?;
-    let [_, h, w, _] = shape(&x, channels_first)?;
+    let [_, h, w, _] = shape("x", &x, channels_first)?;
     let [oh, ow] = output_size.map(size);
     let windows =
         [Windows::adaptive(h, oh).map_err(exception)?, Windows::adaptive(w, ow).map_err(exception)?];

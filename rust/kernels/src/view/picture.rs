@@ -1,6 +1,10 @@
 //! Arrays whose last three axes are rows, columns and channels: pictures that are read, and blocks of
 //! them that are written. Runs of neighbours are lent as slices of the array's own dtype.
 
+mod floats;
+
+pub use floats::Floats;
+
 use super::{Dst, Layout, Rows, Src};
 use crate::alloc::Plain;
 use crate::dtype::{Accumulator, DType, Element, Finish};
@@ -366,6 +370,20 @@ impl BlockRows<'_> {
     /// If it is not a row of the block.
     pub fn lend_widened<A: Accumulator>(&mut self, y: usize) -> Option<&mut [A]> {
         self.lend_if(A::STORED_AS == Some(self.dtype), y)
+    }
+
+    /// The rows from `first` on, if each is a run of `T`s.
+    ///
+    /// # Panics
+    /// If they are not rows of the block.
+    pub fn lend_rows<T: Element, const R: usize>(&mut self, first: usize) -> Option<[&mut [T]; R]> {
+        let mut rows = [(); R].map(|()| None);
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = Some(std::ptr::from_mut(self.lend::<T>(first + i)?));
+        }
+        // SAFETY: lent just now, each for as long as the block is borrowed; the rows are distinct and
+        // the array's elements don't share memory (`Dst::from_raw`).
+        Some(rows.map(|row| unsafe { &mut *row.expect("every row was lent") }))
     }
 
     #[inline(always)]

@@ -10,11 +10,11 @@
 use super::pack::{Panel, Part, lanes, panels};
 use super::phase::Phase;
 use super::{Conv, GradFilters};
-use crate::dtype::{Accumulator, Finish, Overflow, Rounding};
+use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{Lane, Line, Simd, Vector, lane, with_tile};
-use crate::view::{Blocks, Dst, Rows, Src};
+use crate::view::{Blocks, Dst, Floats, Src};
 use crate::{Error, alloc, simd};
 use std::ops::Range;
 use std::sync::Mutex;
@@ -91,7 +91,7 @@ struct Plan<'p> {
     splits: usize,
 }
 
-fn solve<L: Lane<Elem: Rows>>(
+fn solve<L: Lane<Elem: Floats>>(
     problem: &GradFilters,
     srcs: &[Src<'_>],
     dsts: &mut [Dst<'_>],
@@ -197,8 +197,7 @@ impl<'p> Plan<'p> {
     }
 
     /// Adds the chunks and stores them.
-    fn store<A: Rows>(&self, sums: &mut [A], dsts: &mut [Dst<'_>]) {
-        const FINISH: Finish = Finish { rounding: Rounding::HalfEven, overflow: Overflow::Saturate };
+    fn store<A: Floats>(&self, sums: &mut [A], dsts: &mut [Dst<'_>]) {
         let conv = &self.problem.conv;
         let size = (self.places.len() + 1) * self.width();
         let (total, others) = sums.split_at_mut(conv.groups * size);
@@ -228,13 +227,13 @@ impl<'p> Plan<'p> {
             let at = (block.picture * kw + block.rows.start) * self.deep + block.cols.start;
             collect(at, &mut block_row);
             let y = block.rows.start;
-            block.parts::<1>()[0].write(y, &mut block_row, FINISH);
+            block.parts::<1>()[0].narrow(y, &block_row);
         }
         if let [bias] = bias {
             collect(self.places.len(), &mut row);
             let blocks = Blocks::new(std::slice::from_mut(bias), [1, 1, outputs]);
             while let Some(mut block) = blocks.take() {
-                block.parts::<1>()[0].write(0, &mut row, FINISH);
+                block.parts::<1>()[0].narrow(0, &row);
             }
         }
     }
@@ -250,7 +249,7 @@ struct Task<'t, L: Lane> {
     sums: &'t mut [L::Elem],
 }
 
-impl<L: Lane<Elem: Rows>> Kernel for Task<'_, L> {
+impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -283,7 +282,7 @@ struct Band {
 }
 
 impl Band {
-    fn add<S: Simd, L: Lane<Elem: Rows>>(
+    fn add<S: Simd, L: Lane<Elem: Floats>>(
         &self,
         simd: S,
         plan: &Plan<'_>,

@@ -12,11 +12,11 @@
 use super::pack::{Panel, Part, lanes, panels, widened};
 use super::phase::Phase;
 use super::{Conv, Forward, GradInput};
-use crate::dtype::{Accumulator, Finish, Overflow, Rounding};
+use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Runs, Simd, Vector, lane, store_tile, with_tile};
-use crate::view::{Block, Blocks, Dst, Rows, Src};
+use crate::view::{Block, Blocks, Dst, Floats, Src};
 use crate::{Error, alloc, simd};
 use std::ops::Range;
 
@@ -202,7 +202,7 @@ impl<'p> Pass<'p> {
         [height.min(rows.div_ceil(wanted)), width]
     }
 
-    fn job<L: Lane<Elem: Rows>>(
+    fn job<L: Lane<Elem: Floats>>(
         &'p self,
         src: &'p Src<'p>,
         mask: Option<&'p Src<'p>>,
@@ -286,7 +286,7 @@ struct Task<'t, L: Lane> {
     block: Block<'t>,
 }
 
-impl<L: Lane<Elem: Rows>> Kernel for Task<'_, L> {
+impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -295,10 +295,7 @@ impl<L: Lane<Elem: Rows>> Kernel for Task<'_, L> {
     }
 }
 
-/// What becomes of a sum that is stored: rounded to the nearest.
-const FINISH: Finish = Finish { rounding: Rounding::HalfEven, overflow: Overflow::Saturate };
-
-fn block<S: Simd, L: Lane<Elem: Rows>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
+fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
     let pass = job.pass;
     let (rows, cols, wide) = (block.rows.clone(), block.cols.clone(), pass.wide);
     let group = block.channels.start / wide;
@@ -337,7 +334,7 @@ fn block<S: Simd, L: Lane<Elem: Rows>>(simd: S, job: &Job<'_, L::Elem>, mut bloc
                             *value = if *value < L::Elem::default() { L::Elem::default() } else { *value };
                         }
                     }
-                    to.write(y, row, FINISH);
+                    to.narrow(y, row);
                 }
             },
         );
@@ -363,20 +360,22 @@ impl<A: Accumulator> Pair<'_, A> {
         }
         // Where a result's window begins in scratch, and where the result goes.
         let from = |phase: &Phase, q: usize, span: &Range<isize>| {
-            if phase.taps.is_empty() {
-                0
-            } else {
-                ((q * phase.stride) as isize + phase.least() - span.start) as usize
-            }
+            ((q * phase.stride) as isize + phase.least() - span.start) as usize
         };
-        let walk = Walk {
-            results: [ys.len(), xs.len()],
-            from: [
+        // Results that no sample reaches stand still.
+        let from = if self.runs.depth() == 0 {
+            [0; 3]
+        } else {
+            [
                 from(self.rows, ys.start, spans[0]) * job.pitch
                     + from(self.cols, xs.start, spans[1]) * pass.deep,
                 self.rows.stride * job.pitch,
                 self.cols.stride * pass.deep,
-            ],
+            ]
+        };
+        let walk = Walk {
+            results: [ys.len(), xs.len()],
+            from,
             to: [
                 ((self.rows.first + ys.start * self.rows.step - rows.start) * cols.len()
                     + (self.cols.first + xs.start * self.cols.step - cols.start))

@@ -4,7 +4,7 @@
 use crate::alloc::Plain;
 use crate::isa::{Isa, Kernel};
 use crate::simd::{Lane, MAX_VECTORS, Simd, Vector};
-use crate::view::{Picture, Rows, Src};
+use crate::view::{Floats, Picture, Src};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -42,12 +42,12 @@ pub(super) fn panels(vectors: usize) -> Vec<Panel> {
 }
 
 /// All numbers of an array of three axes or more, widened, in C order.
-pub(super) fn widened<A: Rows>(array: &Src<'_>) -> Vec<A> {
+pub(super) fn widened<A: Floats>(array: &Src<'_>) -> Vec<A> {
     let &[.., rows, cols, channels] = array.shape() else { panic!("an array of three axes at least") };
     let mut all = vec![A::default(); array.shape().iter().product()];
     if !all.is_empty() {
         for (i, into) in all.chunks_exact_mut(cols * channels).enumerate() {
-            array.picture(i / rows).read(i % rows, &(0..cols), &(0..channels), into);
+            array.picture(i / rows).widen(i % rows, &(0..cols), &(0..channels), into);
         }
     }
     all
@@ -71,7 +71,7 @@ impl Part {
     /// Brings it in. A `mask` of the picture's shape zeroes what it is not positive for; `spare` has
     /// room for a row.
     #[inline(always)]
-    pub(super) fn bring<A: Rows>(
+    pub(super) fn bring<A: Floats>(
         &self,
         picture: &Picture<'_>,
         mask: Option<&Picture<'_>>,
@@ -96,10 +96,10 @@ impl Part {
             zero(&mut row[..held.start]);
             zero(&mut row[held.end..]);
             let row = &mut row[held.clone()];
-            picture.read(y as usize, &cols, &self.channels, row);
+            picture.widen(y as usize, &cols, &self.channels, row);
             if let Some(mask) = mask {
                 let spare = &mut spare[..held.len()];
-                mask.read(y as usize, &cols, &self.channels, spare);
+                mask.widen(y as usize, &cols, &self.channels, spare);
                 for (value, &result) in row.iter_mut().zip(spare.iter()) {
                     let passes = result > A::default();
                     *value = if passes { *value } else { A::default() };

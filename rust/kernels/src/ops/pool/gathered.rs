@@ -4,8 +4,7 @@
 //! A narrow window adds tap by tap, many windows at once, where the tap is the window's greatest; a
 //! wide one adds window by window.
 
-use super::fold::Sample;
-use super::gradient::{Comb, MaxGrad, dispatch_float};
+use super::gradient::{Comb, MaxGrad, Smooth, dispatch_smooth};
 use super::winners::Winners;
 use super::{Pool, Windows};
 use crate::dtype::{Accumulator, DType, Finish, Overflow, Rounding};
@@ -13,7 +12,7 @@ use crate::isa::Kernel;
 use crate::parallel::Workers;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::Simd;
-use crate::view::{Block, Blocks, Dst, Rows, Src};
+use crate::view::{Block, Blocks, Dst, Src};
 use crate::{Error, alloc};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -56,10 +55,10 @@ impl Implementation<MaxGrad> for Gathered {
         let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
         let blocks = Blocks::new(dsts, size);
         let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
-        dispatch_float!(pool.dtype, |T, A| {
+        dispatch_smooth!(pool.dtype, |T| {
             workers.drain(
                 || blocks.take(),
-                |block| isa.dispatch(Task::<T, A> { problem, srcs, block, types: PhantomData }),
+                |block| isa.dispatch(Task::<T> { problem, srcs, block, sample: PhantomData }),
             )
         })
     }
@@ -124,19 +123,19 @@ fn misplaced(pool: &Pool, positions: &Src<'_>, row: usize) -> Option<(i64, [usiz
     })
 }
 
-struct Task<'t, T, A> {
+struct Task<'t, T> {
     problem: &'t MaxGrad,
     srcs: &'t [Src<'t>],
     block: Block<'t>,
-    types: PhantomData<(T, A)>,
+    sample: PhantomData<T>,
 }
 
-impl<T: Sample, A: Rows + std::ops::AddAssign> Kernel for Task<'_, T, A> {
+impl<T: Smooth> Kernel for Task<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        block::<S, T, A>(simd, self.problem, self.srcs, self.block);
+        block::<S, T>(simd, self.problem, self.srcs, self.block);
     }
 }
 
@@ -160,12 +159,7 @@ fn add_where<S: Simd, A: Accumulator + std::ops::AddAssign>(
     );
 }
 
-fn block<S: Simd, T: Sample, A: Rows + std::ops::AddAssign>(
-    simd: S,
-    problem: &MaxGrad,
-    srcs: &[Src<'_>],
-    mut block: Block<'_>,
-) {
+fn block<S: Simd, T: Smooth>(simd: S, problem: &MaxGrad, srcs: &[Src<'_>], mut block: Block<'_>) {
     let pool = &problem.pool;
     let [above, across] = &pool.windows;
     let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
@@ -191,82 +185,85 @@ fn block<S: Simd, T: Sample, A: Rows + std::ops::AddAssign>(
     alloc::scratch([best, len, room], |[best, line, phases]: [&mut [T]; 3]| {
         alloc::scratch([slots * width, width], |[places, early]: [&mut [u32]; 2]| {
             alloc::scratch([width; 2], |[found, starts]: [&mut [i64]; 2]| {
-                alloc::scratch([slots * width, comb.room(), woven], |[ring, sums, row]: [&mut [A]; 3]| {
-                    line.fill(T::LEAST);
-                    if let Some(winners) = &winners {
-                        winners.begin(early, starts);
-                    }
-                    let mut filled = 0;
-                    for y in rows {
-                        let over = if width == 0 { 0..0 } else { above.over(y) };
-                        for o in over.start.max(filled)..over.end {
-                            let slot = o % slots * width..(o % slots + 1) * width;
-                            let (places, ring) = (&mut places[slot.clone()], &mut ring[slot]);
-                            simd.vectorize(
-                                #[inline(always)]
-                                || gradient.read(o, &results, &channels, ring),
-                            );
-                            if problem.indices {
-                                let first = (above.window(o).first * across.src()) as i64;
+                alloc::scratch(
+                    [slots * width, comb.room(), woven],
+                    |[ring, sums, row]: [&mut [T::Sum]; 3]| {
+                        line.fill(T::LEAST);
+                        if let Some(winners) = &winners {
+                            winners.begin(early, starts);
+                        }
+                        let mut filled = 0;
+                        for y in rows {
+                            let over = if width == 0 { 0..0 } else { above.over(y) };
+                            for o in over.start.max(filled)..over.end {
+                                let slot = o % slots * width..(o % slots + 1) * width;
+                                let (places, ring) = (&mut places[slot.clone()], &mut ring[slot]);
                                 simd.vectorize(
                                     #[inline(always)]
-                                    || {
-                                        image.copy(o, &results, &channels, found);
-                                        for ((place, &found), &start) in
-                                            places.iter_mut().zip(&*found).zip(&*starts)
-                                        {
-                                            *place = (found - first - start) as u32;
-                                        }
-                                    },
+                                    || gradient.read(o, &results, &channels, ring),
                                 );
-                            } else if let Some(winners) = &winners {
-                                winners.find(simd, &image, o, [line, phases, best], early, places);
-                            }
-                        }
-                        filled = filled.max(over.end);
-                        sums.fill(A::default());
-                        for o in over {
-                            let Some(depth) = above.depth(&above.window(o), y) else { continue };
-                            let slot = o % slots * width..(o % slots + 1) * width;
-                            let (places, ring) = (&places[slot.clone()], &ring[slot]);
-                            let at = (depth * across.src()) as u32;
-                            if let Some(axis) = narrow {
-                                for j in 0..axis.taps {
-                                    let aside = j * axis.dilation;
-                                    let tooth = comb.tooth(aside, sums, width);
-                                    add_where(simd, places, at + aside as u32, ring, tooth);
+                                if problem.indices {
+                                    let first = (above.window(o).first * across.src()) as i64;
+                                    simd.vectorize(
+                                        #[inline(always)]
+                                        || {
+                                            image.copy(o, &results, &channels, found);
+                                            for ((place, &found), &start) in
+                                                places.iter_mut().zip(&*found).zip(&*starts)
+                                            {
+                                                *place = (found - first - start) as u32;
+                                            }
+                                        },
+                                    );
+                                } else if let Some(winners) = &winners {
+                                    winners.find(simd, &image, o, [line, phases, best], early, places);
                                 }
-                                continue;
                             }
-                            let each = places.chunks_exact(deep).zip(ring.chunks_exact(deep));
-                            for (x, (places, grads)) in results.clone().zip(each) {
-                                let window = across.window(x);
-                                let limit = (window.skipped + window.taps - 1) * across.dilation();
-                                let begin = comb.place(across, x) * deep;
-                                for (c, (&place, &grad)) in places.iter().zip(grads).enumerate() {
-                                    let aside = place.wrapping_sub(at) as usize;
-                                    if aside <= limit {
-                                        sums[begin + aside * deep + c] += grad;
+                            filled = filled.max(over.end);
+                            sums.fill(T::Sum::default());
+                            for o in over {
+                                let Some(depth) = above.depth(&above.window(o), y) else { continue };
+                                let slot = o % slots * width..(o % slots + 1) * width;
+                                let (places, ring) = (&places[slot.clone()], &ring[slot]);
+                                let at = (depth * across.src()) as u32;
+                                if let Some(axis) = narrow {
+                                    for j in 0..axis.taps {
+                                        let aside = j * axis.dilation;
+                                        let tooth = comb.tooth(aside, sums, width);
+                                        add_where(simd, places, at + aside as u32, ring, tooth);
+                                    }
+                                    continue;
+                                }
+                                let each = places.chunks_exact(deep).zip(ring.chunks_exact(deep));
+                                for (x, (places, grads)) in results.clone().zip(each) {
+                                    let window = across.window(x);
+                                    let limit = (window.skipped + window.taps - 1) * across.dilation();
+                                    let begin = comb.place(across, x) * deep;
+                                    for (c, (&place, &grad)) in places.iter().zip(grads).enumerate() {
+                                        let aside = place.wrapping_sub(at) as usize;
+                                        if aside <= limit {
+                                            sums[begin + aside * deep + c] += grad;
+                                        }
                                     }
                                 }
                             }
-                        }
-                        let whole = if comb.is_row() {
-                            &mut *sums
-                        } else {
+                            let whole = if comb.is_row() {
+                                &mut *sums
+                            } else {
+                                simd.vectorize(
+                                    #[inline(always)]
+                                    || comb.weave(sums, row),
+                                );
+                                &mut *row
+                            };
+                            let whole = &mut whole[comb.held.clone()];
                             simd.vectorize(
                                 #[inline(always)]
-                                || comb.weave(sums, row),
+                                || to.write(y, whole, finish),
                             );
-                            &mut *row
-                        };
-                        let whole = &mut whole[comb.held.clone()];
-                        simd.vectorize(
-                            #[inline(always)]
-                            || to.write(y, whole, finish),
-                        );
-                    }
-                });
+                        }
+                    },
+                );
             });
         });
     });

@@ -8,14 +8,15 @@
 //! Every element of `dx` is summed where it is written, window after window in their order, so the
 //! bits do not depend on threads or blocks.
 
+use super::fold::Sample;
 use super::{Inside, Pool, Reduction, Windows};
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
 use crate::parallel::Workers;
 use crate::shape::Axis;
-use crate::view::{Dst, Src};
+use crate::view::{Dst, Rows, Src};
 use std::fmt;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 /// The gradient of max pooling. Arrays that are read: the image and the gradient, or, with
 /// `indices`, the gradient and the positions (`int64`, `y * width + x`) that the forward pass gave.
@@ -344,33 +345,25 @@ fn woven<A: Copy, const N: usize>(phases: &[A], row: &mut [A]) {
     }
 }
 
-/// Runs `$body` with `$T` standing for a floating-point dtype's storage, and `$A` for what its
-/// gradients are summed in.
-macro_rules! dispatch_float {
-    ($dtype:expr, |$T:ident, $A:ident| $body:block) => {
-        match $dtype {
-            DType::F16 => {
-                type $T = half::f16;
-                type $A = f32;
-                $body
-            }
-            DType::Bf16 => {
-                type $T = half::bf16;
-                type $A = f32;
-                $body
-            }
-            DType::F32 => {
-                type $T = f32;
-                type $A = f32;
-                $body
-            }
-            DType::F64 => {
-                type $T = f64;
-                type $A = f64;
-                $body
-            }
-            _ => unreachable!("gradients are of floating-point images"),
+/// An element that has a gradient.
+pub(super) trait Smooth: Sample + Default {
+    /// What its gradients are summed in.
+    type Sum: Rows + AddAssign;
+}
+macro_rules! smooth {
+    ($($variant:ident, $t:ty, $sum:ty;)*) => {
+        $(impl Smooth for $t { type Sum = $sum; })*
+
+        /// Runs `$body` with `$T` standing for a floating-point dtype's storage.
+        macro_rules! dispatch_smooth {
+            ($dtype:expr, |$T:ident| $body:block) => {
+                match $dtype {
+                    $(DType::$variant => { type $T = $t; $body })*
+                    _ => unreachable!("gradients are of floating-point images"),
+                }
+            };
         }
     };
 }
-pub(super) use dispatch_float;
+smooth! { F16, half::f16, f32; Bf16, half::bf16, f32; F32, f32, f32; F64, f64, f64; }
+pub(super) use dispatch_smooth;

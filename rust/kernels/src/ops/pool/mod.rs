@@ -9,6 +9,7 @@
 //! pictures of one channel, so there is one layout here. Adaptive pooling only has another rule for
 //! where a window begins and ends ([`Windows`]).
 
+mod apart;
 mod channels;
 mod fold;
 mod gathered;
@@ -18,6 +19,7 @@ mod separable;
 mod spread;
 mod winners;
 
+pub use apart::Apart;
 pub use channels::Channels;
 pub use gathered::Gathered;
 pub use gradient::{MaxGrad, MeanGrad};
