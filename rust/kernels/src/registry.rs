@@ -256,7 +256,7 @@ macro_rules! convolution {
     )*};
 }
 convolution! {
-    Forward, "conv2d", "sum |x w|", [Gather];
-    GradInput, "conv2d-grad-input", "sum |grad w|", [Gather];
-    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Outer];
+    Forward, "conv2d", "sum |x w|", [Diagonal, Gather];
+    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Gather];
+    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Diagonal, Outer];
 }

@@ -3,7 +3,9 @@
 //!
 //! [`gather`] sums over taps, for a few pixels and a few vectors of channels at once; [`outer`] sums
 //! over pixels, for a few taps and a few vectors of channels. Both keep their sums in registers and
-//! load a vector of the right side for each sample of the left.
+//! load a vector of the right side for each sample of the left. `DIAGONAL` products are those of layers
+//! whose channels know nothing of each other: a lane's sample is then the one of its own channel, and
+//! there is a vector of samples where there was one sample for all lanes.
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a tile")]
 
 use super::Vector;
@@ -87,21 +89,24 @@ impl Runs {
 /// sum[r][lane] = start[lane] + sum over k of source[pixels[r] + place k] * weights[k][lane]
 /// ```
 ///
+/// If `DIAGONAL`, the sample is `source[pixels[r] + place k + lane]`.
+///
 /// # Panics
 /// If a window leaves `source`, or `weights` or `start` are too short.
 #[inline(always)]
-pub fn gather<V: Vector, const R: usize, const NV: usize>(
+pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     source: &[V::Elem],
     pixels: &[usize; R],
     runs: &Runs,
     weights: &[V::Elem],
     start: &[V::Elem],
 ) -> [[V; NV]; R] {
-    let room = source.len().checked_sub(runs.reach).expect("a window fits the source");
+    let width = NV * V::LANES;
+    let reach = if DIAGONAL { runs.reach + width - 1 } else { runs.reach };
+    let room = source.len().checked_sub(reach).expect("a window fits the source");
     for &pixel in pixels {
         assert!(pixel <= room, "a window inside the source");
     }
-    let width = NV * V::LANES;
     assert!(weights.len() >= runs.depth * width && start.len() >= width, "a weight for each sample and lane");
     // SAFETY: `start` holds NV vectors.
     let start: [V; NV] = std::array::from_fn(
@@ -128,8 +133,8 @@ pub fn gather<V: Vector, const R: usize, const NV: usize>(
                     right[v] = V::load(weights.add(v * V::LANES));
                 }
                 for r in 0..R {
-                    let sample = V::splat(*from[r].add(k));
                     for v in 0..NV {
+                        let sample = sample::<V, DIAGONAL>(from[r].add(k), v);
                         sums[r][v] = sums[r][v].mul_add(sample, right[v]);
                     }
                 }
@@ -138,6 +143,16 @@ pub fn gather<V: Vector, const R: usize, const NV: usize>(
         }
     }
     sums
+}
+
+/// What the lanes of vector `v` are multiplied by.
+///
+/// # Safety
+/// `from` has one element, if `DIAGONAL` as many as the lanes of the vectors up to `v`.
+#[inline(always)]
+unsafe fn sample<V: Vector, const DIAGONAL: bool>(from: *const V::Elem, v: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { if DIAGONAL { V::load(from.add(v * V::LANES)) } else { V::splat(*from) } }
 }
 
 /// A line of pixels that [`outer`] sums over.
@@ -158,10 +173,12 @@ pub struct Line {
 /// sums[r][lane] += sum over pixels p of source[window of p + places[r]] * right[p][lane]
 /// ```
 ///
+/// If `DIAGONAL`, the sample is `source[window of p + places[r] + lane]`.
+///
 /// # Panics
 /// If a window leaves `source`, or `right` or `sums` are too short.
 #[inline(always)]
-pub fn outer<V: Vector, const R: usize, const NV: usize>(
+pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     source: &[V::Elem],
     places: &[usize; R],
     lines: &[Line],
@@ -174,7 +191,8 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
     for &place in places {
         reach = reach.max(place);
     }
-    let room = source.len().checked_sub(reach + 1).expect("a window fits the source");
+    let reach = if DIAGONAL { reach + width } else { reach + 1 };
+    let room = source.len().checked_sub(reach).expect("a window fits the source");
     let mut pixels = 0;
     for line in lines {
         assert!(
@@ -207,8 +225,8 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
                     row[v] = V::load(right.add(v * V::LANES));
                 }
                 for r in 0..R {
-                    let sample = V::splat(*from[r].add(at));
                     for v in 0..NV {
+                        let sample = sample::<V, DIAGONAL>(from[r].add(at), v);
                         tile[r][v] = tile[r][v].mul_add(sample, row[v]);
                     }
                 }

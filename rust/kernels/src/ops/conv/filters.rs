@@ -38,10 +38,7 @@ impl Implementation<GradFilters> for Outer {
     }
 
     fn cost(&self, problem: &GradFilters) -> Result<f64, Reject> {
-        let conv = &problem.conv;
-        let wide = (conv.outputs / conv.groups).max(1);
-        let lost = wide.next_multiple_of(8) as f64 / wide as f64;
-        Ok(conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / 25.0)
+        Ok(nanoseconds(problem, false))
     }
 
     fn run(
@@ -51,29 +48,54 @@ impl Implementation<GradFilters> for Outer {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        let conv = &problem.conv;
-        assert!(
-            srcs.len() == 2 + usize::from(problem.masked) && dsts.len() == 1 + usize::from(problem.bias),
-            "the gradient's arrays"
-        );
-        assert!(
-            srcs[0].shape() == conv.x_shape()
-                && srcs[1..].iter().all(|src| src.shape() == conv.y_shape())
-                && dsts[0].shape() == conv.filters_shape(),
-            "the layer's shapes"
-        );
-        let workers = Conv::threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
-        let schedule = Schedule { workers, ..*schedule };
-        match conv.arithmetic().size() {
-            8 => solve::<lane::F64>(problem, srcs, dsts, &schedule),
-            _ => solve::<lane::F32>(problem, srcs, dsts, &schedule),
-        }
+        compute(problem, false, srcs, dsts, schedule)
     }
 }
 
-/// How a gradient is parted: data, made from the problem alone.
+/// Estimated nanoseconds of one thread: lanes that have no channel of `y` are lost.
+pub(super) fn nanoseconds(problem: &GradFilters, diagonal: bool) -> f64 {
+    let conv = &problem.conv;
+    let wide = (conv.outputs / if diagonal { 1 } else { conv.groups }).max(1);
+    let lost = wide.next_multiple_of(8) as f64 / wide as f64;
+    // A sample for each lane is loaded for each multiply-add.
+    let rate = if diagonal { 10.0 } else { 25.0 };
+    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / rate
+}
+
+/// Computes the gradient; `diagonal` takes groups of one channel and one result together.
+pub(super) fn compute(
+    problem: &GradFilters,
+    diagonal: bool,
+    srcs: &[Src<'_>],
+    dsts: &mut [Dst<'_>],
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    let conv = &problem.conv;
+    assert!(
+        srcs.len() == 2 + usize::from(problem.masked) && dsts.len() == 1 + usize::from(problem.bias),
+        "the gradient's arrays"
+    );
+    assert!(
+        srcs[0].shape() == conv.x_shape()
+            && srcs[1..].iter().all(|src| src.shape() == conv.y_shape())
+            && dsts[0].shape() == conv.filters_shape(),
+        "the layer's shapes"
+    );
+    let workers = Conv::threads(schedule.workers, nanoseconds(problem, diagonal));
+    let schedule = Schedule { workers, ..*schedule };
+    match conv.arithmetic().size() {
+        8 => solve::<lane::F64>(problem, diagonal, srcs, dsts, &schedule),
+        _ => solve::<lane::F32>(problem, diagonal, srcs, dsts, &schedule),
+    }
+}
+
+/// How a gradient is parted: data, made from the problem alone, as it decides the order of the sums (so
+/// that a schedule's tile has no say here).
 struct Plan<'p> {
     problem: &'p GradFilters,
+    /// Whether a channel of `x` meets its own channel of `y` alone.
+    diagonal: bool,
+    groups: usize,
     phases: [Phase; 2],
     /// Channels of a group of `x`, and of `y`.
     deep: usize,
@@ -93,12 +115,13 @@ struct Plan<'p> {
 
 fn solve<L: Lane<Elem: Floats>>(
     problem: &GradFilters,
+    diagonal: bool,
     srcs: &[Src<'_>],
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let plan = Plan::new(problem, lanes::<L>(schedule.isa), schedule.tile);
-    let groups = problem.conv.groups;
+    let plan = Plan::new(problem, diagonal, lanes::<L>(schedule.isa));
+    let groups = plan.groups;
     // One row more than there are taps: the bias's gradient.
     let size = (plan.places.len() + 1) * plan.width();
     let mut sums = vec![L::Elem::default(); plan.chunks * groups * size];
@@ -129,10 +152,11 @@ fn solve<L: Lane<Elem: Floats>>(
 }
 
 impl<'p> Plan<'p> {
-    fn new(problem: &'p GradFilters, lanes: usize, tile: Option<[usize; 2]>) -> Self {
+    fn new(problem: &'p GradFilters, diagonal: bool, lanes: usize) -> Self {
         let conv = &problem.conv;
+        let groups = if diagonal { 1 } else { conv.groups };
         let phases = [0, 1].map(|i| Phase::forward(&conv.windows[i]).remove(0));
-        let (deep, wide) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
+        let (deep, wide) = (conv.inputs / groups, conv.outputs / groups);
         let panels = panels(wide.div_ceil(lanes));
         let width: usize = panels.iter().map(|p| p.vectors * lanes).sum();
         let size = conv.arithmetic().size();
@@ -149,9 +173,6 @@ impl<'p> Plan<'p> {
         let few = 4.min(height);
         let cols = halve(length, &|cols| bytes(few, cols) <= WARM);
         let rows = halve(height, &|rows| bytes(rows, cols) <= WARM);
-        // Tests choose bands, never chunks: those decide the bits.
-        let [rows, cols] =
-            tile.map_or([rows, cols], |[r, c]| [r.clamp(1, rows.max(1)), c.clamp(1, cols.max(1))]);
         let whole = rows >= height && cols >= length && bytes(rows, cols) > 0;
         let pictures = if whole { (WARM / bytes(rows, cols)).clamp(1, conv.pictures.max(1)) } else { 1 };
         let pitch = span(1, cols) * deep;
@@ -160,14 +181,29 @@ impl<'p> Plan<'p> {
         let mut places = Vec::new();
         for &(dy, _) in &phases[0].taps {
             for &(dx, _) in &phases[1].taps {
-                places.extend((0..deep).map(|c| place(0, dy) * pitch[0] + place(1, dx) * deep + c));
+                let summed = if diagonal { 1 } else { deep };
+                places.extend((0..summed).map(|c| place(0, dy) * pitch[0] + place(1, dx) * deep + c));
             }
         }
-        let sums = (places.len() + 1) * width * conv.groups * size;
+        let sums = (places.len() + 1) * width * groups * size;
         let chunks = (SUMS / sums.max(1)).clamp(1, CHUNKS).min(conv.pictures.max(1));
-        let splits = (CHUNKS / 2).div_ceil(chunks * conv.groups).clamp(1, panels.len().max(1));
+        let splits = (CHUNKS / 2).div_ceil(chunks * groups).clamp(1, panels.len().max(1));
         let band = [pictures.min(conv.pictures.div_ceil(chunks).max(1)), rows.max(1), cols.max(1)];
-        Self { problem, phases, deep, wide, lanes, panels, band, pitch, places, chunks, splits }
+        Self {
+            problem,
+            diagonal,
+            groups,
+            phases,
+            deep,
+            wide,
+            lanes,
+            panels,
+            band,
+            pitch,
+            places,
+            chunks,
+            splits,
+        }
     }
 
     /// Padded channels of a group of `y`.
@@ -200,13 +236,13 @@ impl<'p> Plan<'p> {
     fn store<A: Floats>(&self, sums: &mut [A], dsts: &mut [Dst<'_>]) {
         let conv = &self.problem.conv;
         let size = (self.places.len() + 1) * self.width();
-        let (total, others) = sums.split_at_mut(conv.groups * size);
-        for other in others.chunks_exact((conv.groups * size).max(1)) {
+        let (total, others) = sums.split_at_mut(self.groups * size);
+        for other in others.chunks_exact((self.groups * size).max(1)) {
             for (sum, &part) in total.iter_mut().zip(other) {
                 *sum = sum.plus(part);
             }
         }
-        let [_, kw, _, outputs] = conv.filters_shape();
+        let [_, kw, inner, outputs] = conv.filters_shape();
         let columns: Vec<_> = self.columns().collect();
         let mut row = vec![A::default(); outputs];
         // Row `at` of the sums of all groups, without the padding.
@@ -224,7 +260,7 @@ impl<'p> Plan<'p> {
         let blocks = Blocks::new(filters, [1, 1, outputs]);
         let mut block_row = vec![A::default(); outputs];
         while let Some(mut block) = blocks.take() {
-            let at = (block.picture * kw + block.rows.start) * self.deep + block.cols.start;
+            let at = (block.picture * kw + block.rows.start) * inner + block.cols.start;
             collect(at, &mut block_row);
             let y = block.rows.start;
             block.parts::<1>()[0].narrow(y, &block_row);
@@ -308,7 +344,8 @@ impl Band {
         };
         let pixels = self.rows.len() * self.cols.len();
         let lengths = [
-            self.pictures.len() * plan.pitch[1] + source.len().saturating_sub(plan.pitch[1]),
+            // A vector of samples may go on past the last channel.
+            self.pictures.len() * plan.pitch[1] + MAX_TILE,
             self.pictures.len() * pixels * width,
             grads.len() + grads.pitch,
         ];
@@ -329,7 +366,8 @@ impl Band {
                     for (i, index) in self.pictures.clone().enumerate() {
                         let picture = srcs[0].picture(index);
                         if plan.pitch[0] > 0 {
-                            source.bring(&picture, None, &mut samples[i * plan.pitch[1]..], &mut []);
+                            let into = &mut samples[i * plan.pitch[1]..][..source.len()];
+                            source.bring(&picture, None, into, &mut []);
                         }
                         let into = &mut gradients[i * pixels * width..(i + 1) * pixels * width];
                         let mask = srcs.get(2).map(|mask| mask.picture(index));
@@ -345,15 +383,29 @@ impl Band {
                     let places = plan.places.len();
                     for panel in panels {
                         let lane = panel.start * plan.lanes - start;
+                        let (right, sums) = (&gradients[lane..], &mut sums[..places * width]);
+                        let at = [width, lane];
                         with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
-                            tiles::<L::Vector<S>, R, NV>(
-                                samples,
-                                &plan.places,
-                                &lines,
-                                &gradients[lane..],
-                                &mut sums[..places * width],
-                                [width, lane],
-                            );
+                            if plan.diagonal {
+                                let own = &samples[panel.start * plan.lanes..];
+                                tiles::<L::Vector<S>, R, NV, true>(
+                                    own,
+                                    &plan.places,
+                                    &lines,
+                                    right,
+                                    sums,
+                                    at,
+                                );
+                            } else {
+                                tiles::<L::Vector<S>, R, NV, false>(
+                                    samples,
+                                    &plan.places,
+                                    &lines,
+                                    right,
+                                    sums,
+                                    at,
+                                );
+                            }
                         });
                     }
                     let bias = &mut sums[places * width..];
@@ -380,7 +432,7 @@ fn spread<A: Accumulator>(from: &[A], held: usize, into: &mut [A], width: usize)
 
 /// All taps of one panel, a few at a time.
 #[inline(always)]
-fn tiles<V: Vector, const R: usize, const NV: usize>(
+fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     samples: &[V::Elem],
     places: &[usize],
     lines: &[Line],
@@ -403,7 +455,7 @@ fn tiles<V: Vector, const R: usize, const NV: usize>(
                 None => unused.next().expect("as many as a tile has").as_mut_slice(),
             },
         );
-        simd::outer::<V, R, NV>(samples, &at, lines, gradients, width, rows);
+        simd::outer::<V, R, NV, DIAGONAL>(samples, &at, lines, gradients, width, rows);
     }
 }
 

@@ -34,8 +34,7 @@ impl Implementation<Forward> for Gather {
     }
 
     fn cost(&self, problem: &Forward) -> Result<f64, Reject> {
-        let conv = &problem.conv;
-        Ok(nanoseconds(conv, conv.outputs))
+        Ok(Pass::forward(problem).nanoseconds())
     }
 
     fn run(
@@ -45,19 +44,7 @@ impl Implementation<Forward> for Gather {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        let conv = &problem.conv;
-        let (x, filters) = (&srcs[0], &srcs[1]);
-        assert!(srcs.len() == 2 + usize::from(problem.bias) && dsts.len() == 1, "the layer's arrays");
-        let pass = Pass {
-            conv,
-            phases: [0, 1].map(|i| Phase::forward(&conv.windows[i])),
-            deep: conv.inputs / conv.groups,
-            wide: conv.outputs / conv.groups,
-            transposed: false,
-            relu: problem.relu,
-        };
-        assert!(x.shape() == conv.x_shape() && dsts[0].shape() == conv.y_shape(), "the layer's shapes");
-        pass.solve(x, None, filters, srcs.get(2), &mut dsts[0], schedule, nanoseconds(conv, conv.outputs))
+        Pass::forward(problem).layer(problem, srcs, dsts, schedule)
     }
 }
 
@@ -67,8 +54,7 @@ impl Implementation<GradInput> for Gather {
     }
 
     fn cost(&self, problem: &GradInput) -> Result<f64, Reject> {
-        let conv = &problem.conv;
-        Ok(nanoseconds(conv, conv.inputs))
+        Ok(Pass::transposed(problem).nanoseconds())
     }
 
     fn run(
@@ -78,46 +64,23 @@ impl Implementation<GradInput> for Gather {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        let conv = &problem.conv;
-        let (filters, grad) = (&srcs[0], &srcs[1]);
-        let arrays = 2 + usize::from(problem.masked) + usize::from(problem.bias);
-        assert!(srcs.len() == arrays && dsts.len() == 1, "the gradient's arrays");
-        let (mask, bias) = (problem.masked.then(|| &srcs[2]), problem.bias.then(|| &srcs[arrays - 1]));
-        let pass = Pass {
-            conv,
-            phases: [0, 1].map(|i| Phase::transposed(&conv.windows[i])),
-            deep: conv.outputs / conv.groups,
-            wide: conv.inputs / conv.groups,
-            transposed: true,
-            relu: problem.relu,
-        };
-        assert!(
-            grad.shape() == conv.y_shape()
-                && mask.is_none_or(|mask| mask.shape() == conv.y_shape())
-                && dsts[0].shape() == conv.x_shape(),
-            "the layer's shapes"
-        );
-        pass.solve(grad, mask, filters, bias, &mut dsts[0], schedule, nanoseconds(conv, conv.inputs))
+        Pass::transposed(problem).gradient(problem, srcs, dsts, schedule)
     }
 }
 
-/// Estimated nanoseconds of one thread: lanes that have no channel of the result are lost.
-fn nanoseconds(conv: &Conv, results: usize) -> f64 {
-    let wide = (results / conv.groups).max(1);
-    let lost = wide.next_multiple_of(8) as f64 / wide as f64;
-    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / 25.0
-}
-
 /// One of the two problems: what is read and what it becomes.
-struct Pass<'p> {
+pub(super) struct Pass<'p> {
     conv: &'p Conv,
     phases: [Vec<Phase>; 2],
-    /// Channels of a group that are summed over.
+    groups: usize,
+    /// Channels of a group that are read.
     deep: usize,
     /// Channels of a group that are results.
     wide: usize,
     /// Whether the filters' last axis is summed over.
     transposed: bool,
+    /// Whether a channel is summed over by itself.
+    diagonal: bool,
     relu: bool,
 }
 
@@ -146,19 +109,95 @@ struct Job<'p, A> {
 }
 
 impl<'p> Pass<'p> {
-    #[expect(clippy::too_many_arguments, reason = "the arrays of two problems")]
+    /// The layer.
+    pub(super) fn forward(problem: &'p Forward) -> Self {
+        let conv = &problem.conv;
+        Self {
+            conv,
+            phases: [0, 1].map(|i| Phase::forward(&conv.windows[i])),
+            groups: conv.groups,
+            deep: conv.inputs / conv.groups,
+            wide: conv.outputs / conv.groups,
+            transposed: false,
+            diagonal: false,
+            relu: problem.relu,
+        }
+    }
+
+    /// Its transpose.
+    pub(super) fn transposed(problem: &'p GradInput) -> Self {
+        let conv = &problem.conv;
+        Self {
+            conv,
+            phases: [0, 1].map(|i| Phase::transposed(&conv.windows[i])),
+            groups: conv.groups,
+            deep: conv.outputs / conv.groups,
+            wide: conv.inputs / conv.groups,
+            transposed: true,
+            diagonal: false,
+            relu: problem.relu,
+        }
+    }
+
+    /// The same for groups of one channel and one result, taken together.
+    pub(super) fn diagonal(self) -> Self {
+        let channels = self.conv.inputs;
+        Self { groups: 1, deep: channels, wide: channels, diagonal: true, ..self }
+    }
+
+    /// Estimated nanoseconds of one thread: lanes that have no channel of the result are lost.
+    pub(super) fn nanoseconds(&self) -> f64 {
+        let wide = self.wide.max(1);
+        let lost = wide.next_multiple_of(8) as f64 / wide as f64;
+        // A sample for each lane is loaded for each multiply-add.
+        let rate = if self.diagonal { 10.0 } else { 25.0 };
+        self.conv.multiply_adds() * lost * self.conv.arithmetic().size() as f64 / 4.0 / rate
+    }
+
+    /// Computes a layer.
+    pub(super) fn layer(
+        &self,
+        problem: &Forward,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        let conv = self.conv;
+        assert!(srcs.len() == 2 + usize::from(problem.bias) && dsts.len() == 1, "the layer's arrays");
+        assert!(srcs[0].shape() == conv.x_shape() && dsts[0].shape() == conv.y_shape(), "the layer's shapes");
+        self.solve([&srcs[0], &srcs[1]], None, srcs.get(2), &mut dsts[0], schedule)
+    }
+
+    /// Computes a layer's gradient with respect to its input.
+    pub(super) fn gradient(
+        &self,
+        problem: &GradInput,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        let (conv, arrays) = (self.conv, 2 + usize::from(problem.masked) + usize::from(problem.bias));
+        assert!(srcs.len() == arrays && dsts.len() == 1, "the gradient's arrays");
+        let (mask, bias) = (problem.masked.then(|| &srcs[2]), problem.bias.then(|| &srcs[arrays - 1]));
+        assert!(
+            srcs[1].shape() == conv.y_shape()
+                && mask.is_none_or(|mask| mask.shape() == conv.y_shape())
+                && dsts[0].shape() == conv.x_shape(),
+            "the layer's shapes"
+        );
+        self.solve([&srcs[1], &srcs[0]], mask, bias, &mut dsts[0], schedule)
+    }
+
     fn solve(
         &self,
-        src: &Src<'_>,
+        [src, filters]: [&Src<'_>; 2],
         mask: Option<&Src<'_>>,
-        filters: &Src<'_>,
         bias: Option<&Src<'_>>,
         dst: &mut Dst<'_>,
         schedule: &Schedule<'_>,
-        nanoseconds: f64,
     ) -> Result<(), Error> {
         assert!(filters.shape() == self.conv.filters_shape(), "the filters' shape");
-        let workers = Conv::threads(schedule.workers, nanoseconds);
+        let workers = Conv::threads(schedule.workers, self.nanoseconds());
         let size = schedule.tile.unwrap_or_else(|| self.blocking(workers.threads()));
         let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], self.wide]);
         if blocks.count() == 0 {
@@ -197,7 +236,7 @@ impl<'p> Pass<'p> {
         let few = 4.min(rows);
         let width = halve(cols, &|width| bytes(few, width) <= WARM);
         let height = halve(rows, &|height| bytes(height, width) <= WARM);
-        let across = cols.div_ceil(width) * self.conv.groups * self.conv.pictures.max(1);
+        let across = cols.div_ceil(width) * self.groups * self.conv.pictures.max(1);
         let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(across) };
         [height.min(rows.div_ceil(wanted)), width]
     }
@@ -224,7 +263,7 @@ impl<'p> Pass<'p> {
                 pairs.push(self.pair(rows, cols, pitch, &filters, &panels, lanes));
             }
         }
-        let mut padded = vec![L::Elem::default(); self.conv.groups * vectors * lanes];
+        let mut padded = vec![L::Elem::default(); self.groups * vectors * lanes];
         if let Some(bias) = bias {
             let bias = widened::<L::Elem>(bias);
             for (into, bias) in padded.chunks_exact_mut(vectors * lanes).zip(bias.chunks_exact(self.wide)) {
@@ -250,18 +289,17 @@ impl<'p> Pass<'p> {
                 .iter()
                 .flat_map(|&(dy, ky)| cols.taps.iter().map(move |&(dx, kx)| ((dy, dx), ky * kw + kx)))
         };
-        let runs = Runs::new(
-            taps().map(|((dy, dx), _)| (place(rows, dy) * pitch + place(cols, dx) * self.deep, self.deep)),
-        );
-        let mut weights =
-            Vec::with_capacity(self.conv.groups * runs.depth() * self.wide.next_multiple_of(lanes));
-        for group in 0..self.conv.groups {
+        let summed = if self.diagonal { 1 } else { self.deep };
+        let place = |dy, dx| place(rows, dy) * pitch + place(cols, dx) * self.deep;
+        let runs = Runs::new(taps().map(|((dy, dx), _)| (place(dy, dx), summed)));
+        let mut weights = Vec::with_capacity(self.groups * runs.depth() * self.wide.next_multiple_of(lanes));
+        for group in 0..self.groups {
             for panel in panels {
                 let channels = panel.start * lanes..(panel.start + panel.vectors) * lanes;
                 for (_, tap) in taps() {
                     let tap = &filters[tap * inner * outer..(tap + 1) * inner * outer];
-                    for deep in 0..self.deep {
-                        if self.transposed {
+                    for deep in 0..summed {
+                        if self.transposed && !self.diagonal {
                             let at = group * self.deep + deep;
                             weights.extend(channels.clone().map(|wide| {
                                 if wide < self.wide { tap[wide * outer + at] } else { A::default() }
@@ -310,12 +348,14 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
     let picture = job.src.picture(block.picture);
     let mask = job.mask.map(|mask| mask.picture(block.picture));
     let [mut to] = block.parts();
-    alloc::scratch([part.len(), results, spare], |[source, out, spare]: [&mut [L::Elem]; 3]| {
+    // A vector of samples may go on past the last channel.
+    let samples = part.len() + MAX_VECTORS * MAX_LANES;
+    alloc::scratch([samples, results, spare], |[source, out, spare]: [&mut [L::Elem]; 3]| {
         simd.vectorize(
             #[inline(always)]
             || {
                 if job.pitch > 0 {
-                    part.bring(&picture, mask.as_ref(), source, spare);
+                    part.bring(&picture, mask.as_ref(), &mut source[..part.len()], spare);
                 }
                 for pair in &job.pairs {
                     pair.run::<L::Vector<S>>(
@@ -391,8 +431,13 @@ impl<A: Accumulator> Pair<'_, A> {
             let first = group * job.vectors + panel.start;
             let weights = &self.weights[first * V::LANES * self.runs.depth()..];
             let start = &job.bias[first * V::LANES..];
+            let lane = panel.start * V::LANES;
             with_tile!(V, panel.vectors, |R, NV| {
-                walk.run::<V, R, NV>(source, &self.runs, weights, start, out, panel.start * V::LANES, room);
+                if pass.diagonal {
+                    walk.run::<V, R, NV, true>(&source[lane..], &self.runs, weights, start, out, lane, room);
+                } else {
+                    walk.run::<V, R, NV, false>(source, &self.runs, weights, start, out, lane, room);
+                }
             });
         }
     }
@@ -409,7 +454,7 @@ struct Walk {
 impl Walk {
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "both sides of a product, and where it goes")]
-    fn run<V: Vector, const R: usize, const NV: usize>(
+    fn run<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
         &self,
         source: &[V::Elem],
         runs: &Runs,
@@ -437,7 +482,7 @@ impl Walk {
                     from[r] = from[0];
                 }
             }
-            let sums = simd::gather::<V, R, NV>(source, &from, runs, weights, start);
+            let sums = simd::gather::<V, R, NV, DIAGONAL>(source, &from, runs, weights, start);
             for r in 0..filled {
                 store_tile(&sums[r], &mut out[to[r]..to[r] + room], channel);
             }

@@ -12,11 +12,13 @@
 //! in memory are a matter of strides alone. Filters have the axes rows, columns, channels of a
 //! group, results. A channel `c` belongs to group `c / (channels / groups)`.
 
+mod diagonal;
 mod filters;
 mod gather;
 mod pack;
 mod phase;
 
+pub use diagonal::Diagonal;
 pub use filters::Outer;
 pub use gather::Gather;
 
