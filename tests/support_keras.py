@@ -49,7 +49,7 @@ def compare(name, config, shape, *, data_format=LAST, policy="float32", bound=1e
 
     ours = getattr(fk, name)(**config, data_format=data_format, dtype=policy)
     ours.build(exchanged(np.zeros(shape), data_format).shape)
-    ours.set_weights([rng.standard_normal(w.shape).astype(kind).astype(exact) / 3 for w in ours.get_weights()])
+    ours.set_weights([(rng.standard_normal(w.shape) / 3).astype(kind).astype(exact) for w in ours.get_weights()])
     x = rng.standard_normal(shape).astype(kind).astype(exact)
 
     if reference is None:

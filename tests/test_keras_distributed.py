@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from support_keras import fk
 
 WORKER = """
@@ -103,6 +104,7 @@ def test_two_workers_learn_what_one_learns(tmp_path):
     fk.models.lenet().load_weights(tmp_path / "shared.weights.h5")
 
 
+@pytest.mark.slow
 def test_one_process_needs_no_cluster(tmp_path):
     ((chief, history, alone, apart, _),) = run(tmp_path, 1)
     assert chief

@@ -41,17 +41,16 @@ class Native:
     def _finish(self: Any, op: Callable[..., Any], inputs: Any, *filters: Any, **options: Any) -> Any:
         """Apply `op`, bias and activation; weights are taken in the layer's compute dtype."""
         fused = self.activation is keras.activations.relu
-        outputs = op(
-            inputs,
-            *(tf.convert_to_tensor(one) for one in filters),
-            tf.convert_to_tensor(self.bias) if self.use_bias else None,
-            strides=self.strides,
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
-            activation="relu" if fused else None,
-            **options,
-        )
+        shared = {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "data_format": self.data_format,
+            "activation": "relu" if fused else None,
+        }
+        weights = [tf.convert_to_tensor(one) for one in filters]
+        bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
+        outputs = op(inputs, *weights, bias, **{**shared, **options})
         return outputs if fused or self.activation is None else self.activation(outputs)
 
 
@@ -120,7 +119,22 @@ class Conv2DTranspose(Native, keras.layers.Conv2DTranspose):
 
     def call(self, inputs: Any) -> Any:
         """Convolve transposed, add the bias and apply the activation."""
-        return self._finish(ops.conv2d_transpose, inputs, self.kernel, output_padding=self.output_padding)
+        return self._finish(ops.conv2d_transpose, inputs, self.kernel, **self._margins())
+
+    def _margins(self) -> dict[str, Any]:
+        """Padding and output padding as the op takes them.
+
+        With `output_padding`, "same" means in Keras that twice half the window less the output padding is cut
+        off, the odd sample at the end: that is written out.
+        """
+        if self.padding != "same" or self.output_padding is None:
+            return {"output_padding": self.output_padding}
+        spans = [(size - 1) * step + 1 for size, step in zip(self.kernel_size, self.dilation_rate, strict=True)]
+        cuts = [span // 2 * 2 - more for span, more in zip(spans, self.output_padding, strict=True)]
+        return {
+            "padding": tuple((max(cut, 0) // 2, max(cut, 0) - max(cut, 0) // 2) for cut in cuts),
+            "output_padding": tuple(max(-cut, 0) for cut in cuts),
+        }
 
 
 def _floating(inputs: Any) -> bool:

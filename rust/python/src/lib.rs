@@ -4,10 +4,12 @@ mod conv;
 mod convert;
 mod door;
 mod filters;
+mod layer;
 mod pool;
 mod pool_gradient;
 mod runtime;
 mod tensorflow;
+mod window;
 
 /// The compiled half of ferroconv. Its functions take every argument by position and do no more
 /// than convert; defaults and spellings are the Python modules' business.
