@@ -17,6 +17,8 @@ BREACHES = {
     "unsafe in a TensorFlow op": ("rust/tensorflow/src/pooling.rs", "unsafe { f() }", "unsafe"),
     "a reference that shares": ("rust/kernels/src/reference.rs", "use crate::border::Border;", "reference"),
     "Python in the kernels": ("rust/kernels/src/lib.rs", "use pyo3::prelude::*;", "no Python"),
+    "Python in a TensorFlow op": ("rust/tensorflow/src/pooling.rs", "use pyo3::prelude::*;", "no Python"),
+    "another library looked into": ("rust/python/src/runtime.rs", "use libloading::Library;", "ffi/ only"),
     "an unfinished line": ("rust/kernels/src/lib.rs", "let x = 1; /**/ fn TODO() {}", "issue"),
     "a framework imported": ("python/ferroconv/signal.py", "import scipy.signal", "framework"),
     "a long file": ("python/ferroconv/long.py", "x = 1\n" * 601, "600 lines"),

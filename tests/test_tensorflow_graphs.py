@@ -58,6 +58,23 @@ def test_gradients_in_graphs_are_those_of_eager_calls(name):
     np.testing.assert_allclose(tf.function(gradient)(X), gradient(X), rtol=1e-6, atol=1e-6)
 
 
+def test_variables_and_arrays_are_taken():
+    filters, bias = tf.Variable(W), tf.Variable(B)
+    want = ft.conv2d(X, W, B)
+    np.testing.assert_array_equal(ft.conv2d(X.numpy(), W.numpy(), B.numpy()), want)
+    for wrap in (lambda f: f, lambda f: tf.function(f, autograph=False)):
+
+        def step():
+            with tf.GradientTape() as tape:
+                y = ft.conv2d(X, filters, bias)
+            return y, *tape.gradient(y, [filters, bias])
+
+        y, dfilters, dbias = wrap(step)()
+        np.testing.assert_array_equal(y, want)
+        assert dfilters.shape == W.shape
+        np.testing.assert_array_equal(dbias, np.full(5, 3 * 6 * 4, np.float32))
+
+
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("known", list(itertools.product((True, False), repeat=3)))
 def test_static_shapes(known, data_format):

@@ -36,6 +36,10 @@ def breaches(root: Path) -> Iterator[str]:
             yield f"{place}: the reference shares nothing with what it checks"
         if path.startswith("rust/kernels/") and re.search(r"\b(pyo3|numpy::|libloading)\b", line):
             yield f"{place}: the kernels know no Python and no framework"
+        if path.startswith("rust/tensorflow/") and re.search(r"\b(pyo3|numpy::)", line):
+            yield f"{place}: the TensorFlow ops know no Python"
+        if "libloading" in line and path.endswith(".rs") and not name.startswith("ffi/"):
+            yield f"{place}: other libraries are looked into by ffi/ only"
         if re.search(r"\b(TODO|FIXME)\b", line):
             yield f"{place}: say it in an issue"
     for path, number, line in lines(root, "python/ferroconv/*.py"):

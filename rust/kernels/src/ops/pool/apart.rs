@@ -230,7 +230,7 @@ fn windows<S: Simd, T: Smooth, const K: usize>(
                 done = if deep == 1 {
                     let (n, mut rows) = (whole, dx.iter_mut());
                     if let (2, Some(top), Some(bottom)) = (step, rows.next(), rows.next()) {
-                        squares(x[0], x[1], &grads[..n], top, bottom);
+                        squares([x[0], x[1]], &grads[..n], [top, bottom]);
                         n
                     } else {
                         0
@@ -269,25 +269,60 @@ fn windows<S: Simd, T: Smooth, const K: usize>(
     );
 }
 
-/// Windows of 2 x 2 side by side, of one channel.
+/// Windows of 2 x 2 side by side, of one channel, `L` at a time; the last ones overlap those before
+/// where that leaves none out.
 #[inline(always)]
-fn squares<T: Smooth>(a: &[T], b: &[T], grads: &[T], top: &mut [T], bottom: &mut [T]) {
+fn squares<T: Smooth>(x: [&[T]; 2], grads: &[T], dx: [&mut [T]; 2]) {
+    match grads.len() {
+        8.. => squares_by::<T, 8, 16>(x, grads, dx),
+        4..8 => squares_by::<T, 4, 8>(x, grads, dx),
+        _ => squares_by::<T, 1, 2>(x, grads, dx),
+    }
+}
+
+#[inline(always)]
+fn squares_by<T: Smooth, const L: usize, const D: usize>(
+    [a, b]: [&[T]; 2],
+    grads: &[T],
+    [top, bottom]: [&mut [T]; 2],
+) {
     let n = grads.len();
-    let (a, b) = (&a.as_chunks::<2>().0[..n], &b.as_chunks::<2>().0[..n]);
-    let (top, bottom) = (&mut top.as_chunks_mut::<2>().0[..n], &mut bottom.as_chunks_mut::<2>().0[..n]);
-    for l in 0..n {
-        let ([a0, a1], [b0, b1], grad) = (a[l], b[l], grads[l]);
+    let mut at = 0;
+    while at < n {
+        let here = at.min(n - L);
+        square_lanes::<T, L, D>([a, b], grads, [&mut *top, &mut *bottom], here);
+        at += L;
+    }
+}
+
+#[inline(always)]
+fn square_lanes<T: Smooth, const L: usize, const D: usize>(
+    [a, b]: [&[T]; 2],
+    grads: &[T],
+    [top, bottom]: [&mut [T]; 2],
+    at: usize,
+) {
+    // Copies: what is written can't be what is read.
+    let a: [T; D] = a[2 * at..][..D].try_into().expect("2 L samples");
+    let b: [T; D] = b[2 * at..][..D].try_into().expect("2 L samples");
+    let grads: [T; L] = grads[at..][..L].try_into().expect("L lanes");
+    let zero = T::default();
+    let (mut upper, mut lower) = ([zero; D], [zero; D]);
+    for l in 0..L {
+        let (grad, [a0, a1, b0, b1]) = (grads[l], [a[2 * l], a[2 * l + 1], b[2 * l], b[2 * l + 1]]);
         let first = wins(a1, a0);
         let above = if first { a1 } else { a0 };
         let second = wins(b0, above);
-        let so_far = if second { b0 } else { above };
-        let third = wins(b1, so_far);
-        let zero = T::default();
-        let upper = if second | third { zero } else { grad };
-        let lower = if third { zero } else { grad };
-        top[l] = [if first { zero } else { upper }, if first { upper } else { zero }];
-        bottom[l] = [if second { lower } else { zero }, if third { grad } else { zero }];
+        let third = wins(b1, if second { b0 } else { above });
+        let of_above = if second | third { zero } else { grad };
+        let of_second = if third { zero } else { grad };
+        upper[2 * l] = if first { zero } else { of_above };
+        upper[2 * l + 1] = if first { of_above } else { zero };
+        lower[2 * l] = if second { of_second } else { zero };
+        lower[2 * l + 1] = if third { grad } else { zero };
     }
+    top[2 * at..][..D].copy_from_slice(&upper);
+    bottom[2 * at..][..D].copy_from_slice(&lower);
 }
 
 /// As many whole windows as can be done `L` channels at a time. Where there are fewer channels, the
@@ -332,26 +367,25 @@ fn lanes<T: Smooth, const K: usize, const L: usize>(
     [first, grad]: [usize; 2],
     deep: usize,
 ) {
-    let sample =
-        |i: usize, j: usize| -> &[T; L] { x[i][first + j * deep..][..L].try_into().expect("L lanes") };
-    let grads: &[T; L] = grads[grad..][..L].try_into().expect("L lanes");
-    let (mut greatest, mut places) = (*sample(0, 0), [0_u32; L]);
-    for i in 0..K {
-        for j in usize::from(i == 0)..K {
-            let sample = sample(i, j);
-            for l in 0..L {
-                let won = wins(sample[l], greatest[l]);
-                greatest[l] = if won { sample[l] } else { greatest[l] };
-                places[l] = if won { (i * K + j) as u32 } else { places[l] };
-            }
+    // Copies: what is written can't be what is read.
+    let grads: [T; L] = grads[grad..][..L].try_into().expect("L lanes");
+    let mut greatest: [T; L] = x[0][first..][..L].try_into().expect("L lanes");
+    let mut places = [0_u32; L];
+    for tap in 1..K * K {
+        let (i, j) = (tap / K, tap % K);
+        let sample: [T; L] = x[i][first + j * deep..][..L].try_into().expect("L lanes");
+        for l in 0..L {
+            let won = wins(sample[l], greatest[l]);
+            greatest[l] = if won { sample[l] } else { greatest[l] };
+            places[l] = if won { tap as u32 } else { places[l] };
         }
     }
-    for (i, row) in dx.iter_mut().enumerate() {
-        for j in 0..K {
-            let into: &mut [T; L] = (&mut row[first + j * deep..][..L]).try_into().expect("L lanes");
-            for l in 0..L {
-                into[l] = if places[l] == (i * K + j) as u32 { grads[l] } else { T::default() };
-            }
+    for tap in 0..K * K {
+        let (i, j) = (tap / K, tap % K);
+        let mut gradient = [T::default(); L];
+        for l in 0..L {
+            gradient[l] = if places[l] == tap as u32 { grads[l] } else { T::default() };
         }
+        dx[i][first + j * deep..][..L].copy_from_slice(&gradient);
     }
 }

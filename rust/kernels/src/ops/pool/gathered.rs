@@ -15,6 +15,7 @@ use crate::simd::Simd;
 use crate::view::{Block, Blocks, Dst, Src};
 use crate::{Error, alloc};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The implementation `gathered`.
@@ -47,9 +48,17 @@ impl Implementation<MaxGrad> for Gathered {
     ) -> Result<(), Error> {
         problem.check_arrays(srcs, dsts);
         let pool = &problem.pool;
+        if !problem.indices
+            && let Some(pool) = pool.stacked()
+            && let ([x, grad], [dst]) = (srcs, &mut *dsts)
+            && let (Some(x), Some(grad), Some(dst)) = (x.stacked(), grad.stacked(), dst.stacked())
+        {
+            let tall = MaxGrad { pool, indices: false };
+            return self.run(&tall, &[x, grad], &mut [dst], schedule);
+        }
         let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
         if problem.indices {
-            check_positions(pool, &srcs[1], workers)?;
+            check_positions(pool, &srcs[1], schedule, workers)?;
         }
         let size = pool.gradient_blocking(workers.threads(), 2 * problem.arithmetic().size());
         let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
@@ -65,17 +74,27 @@ impl Implementation<MaxGrad> for Gathered {
 }
 
 /// Refuses a position that is not one of its window's.
-fn check_positions(pool: &Pool, positions: &Src<'_>, workers: Workers<'_>) -> Result<(), Error> {
+fn check_positions(
+    pool: &Pool,
+    positions: &Src<'_>,
+    schedule: &Schedule<'_>,
+    workers: Workers<'_>,
+) -> Result<(), Error> {
+    /// Rows of results that a thread looks at in one go.
+    const ROWS: usize = 32;
     let [rows, cols] = pool.output();
     let (count, next) = (pool.pictures * rows, AtomicUsize::new(0));
     if cols == 0 || pool.channels == 0 {
         return Ok(());
     }
     let wrong = AtomicBool::new(false);
-    workers.at_most(count).drain(
-        || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&row| row < count),
-        |row| {
-            if misplaced(pool, positions, row).is_some() {
+    workers.at_most(count.div_ceil(ROWS)).drain(
+        || {
+            let start = next.fetch_add(ROWS, Ordering::Relaxed);
+            (start < count).then(|| start..(start + ROWS).min(count))
+        },
+        |rows| {
+            if schedule.isa.dispatch(Check { pool, positions, rows }) {
                 wrong.store(true, Ordering::Relaxed);
             }
         },
@@ -100,20 +119,15 @@ fn misplaced(pool: &Pool, positions: &Src<'_>, row: usize) -> Option<(i64, [usiz
     let [above, across] = &pool.windows;
     let (picture, y) = (positions.picture(row / above.dst()), row % above.dst());
     let (width, window, deep) = (across.src(), above.window(y), pool.channels);
-    // The quotient of such whole numbers is further from a whole one than the product's rounding.
-    let per_row = 1.0 / width as f64;
     alloc::scratch([across.dst() * deep], |[found]: [&mut [i64]; 1]| {
         picture.copy(y, &(0..across.dst()), &(0..deep), found);
         for (x, found) in found.chunks_exact(deep).enumerate() {
             let beside = across.window(x);
-            let start = (window.first * width) as i64;
-            for &position in found {
-                let place = position.wrapping_sub(start) as u64;
-                let down = ((place as f64 + 0.5) * per_row) as usize;
-                let aside = (place as usize).wrapping_sub(down.wrapping_mul(width));
-                let inside = u32::try_from(place).is_ok()
-                    && above.depth(&window, window.first + down).is_some()
-                    && across.depth(&beside, aside).is_some();
+            for &position in found.iter() {
+                let inside = usize::try_from(position).is_ok_and(|position| {
+                    above.depth(&window, position / width).is_some()
+                        && across.depth(&beside, position % width).is_some()
+                });
                 if !inside {
                     return Some((position, [y, x]));
                 }
@@ -121,6 +135,67 @@ fn misplaced(pool: &Pool, positions: &Src<'_>, row: usize) -> Option<(i64, [usiz
         }
         None
     })
+}
+
+/// Whether a position of some rows of results is not in its window.
+struct Check<'t> {
+    pool: &'t Pool,
+    positions: &'t Src<'t>,
+    rows: Range<usize>,
+}
+
+impl Kernel for Check<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let Self { pool, positions, mut rows } = self;
+        let [above, across] = &pool.windows;
+        let dilated = above.dilation() > 1 || across.dilation() > 1;
+        if dilated || above.taps() > 8 {
+            return rows.any(|row| misplaced(pool, positions, row).is_some());
+        }
+        let (deep, results) = (pool.channels, 0..across.dst());
+        let numbers = results.len() * deep;
+        alloc::scratch([numbers; 3], |[found, starts, taps]: [&mut [i64]; 3]| {
+            let each = starts.chunks_exact_mut(deep).zip(taps.chunks_exact_mut(deep));
+            for (x, (starts, taps)) in results.clone().zip(each) {
+                let window = across.window(x);
+                starts.fill(window.first as i64);
+                taps.fill(window.taps as i64);
+            }
+            rows.any(|row| {
+                let (picture, y) = (positions.picture(row / above.dst()), row % above.dst());
+                let window = above.window(y);
+                simd.vectorize(
+                    #[inline(always)]
+                    || {
+                        picture.copy(y, &results, &(0..deep), found);
+                        astray(found, starts, taps, [window.first, window.taps, across.src()])
+                    },
+                )
+            })
+        })
+    }
+}
+
+/// Whether one of the positions is outside its window of so many rows from the first on, and so many
+/// columns from its start on.
+#[inline(always)]
+fn astray(found: &[i64], starts: &[i64], taps: &[i64], [first, rows, width]: [usize; 3]) -> bool {
+    let n = found.len();
+    let (starts, taps) = (&starts[..n], &taps[..n]);
+    let mut wrong = 0_i64;
+    for l in 0..n {
+        let mut inside = 0_i64;
+        for i in 0..rows {
+            let aside = found[l].wrapping_sub(starts[l] + ((first + i) * width) as i64);
+            // The sign bit: not negative, and less than the taps.
+            inside |= !aside & aside.wrapping_sub(taps[l]);
+        }
+        wrong |= !inside;
+    }
+    wrong < 0
 }
 
 struct Task<'t, T> {

@@ -39,6 +39,12 @@ impl Implementation<MeanGrad> for Spread {
     ) -> Result<(), Error> {
         problem.check_arrays(srcs, dsts);
         let pool = &problem.pool;
+        if let Some(pool) = pool.stacked()
+            && let ([src], [dst]) = (srcs, &mut *dsts)
+            && let (Some(src), Some(dst)) = (src.stacked(), dst.stacked())
+        {
+            return self.run(&MeanGrad { pool }, &[src], &mut [dst], schedule);
+        }
         let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
         let size = pool.gradient_blocking(workers.threads(), pool.arithmetic.size());
         let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);

@@ -39,8 +39,11 @@ impl<'p> Winners<'p> {
     pub(super) fn new(pool: &'p Pool, cols: &Range<usize>, channels: &Range<usize>) -> Self {
         let across = &pool.windows[1];
         let sliding = match across {
-            Windows::Sliding(axis) => Some((axis, Phases::new(axis, cols.len(), channels.len()))),
-            Windows::Adaptive { .. } => None,
+            // A few wide windows are searched one by one.
+            Windows::Sliding(axis) if channels.len() > 1 || axis.taps < 4 * cols.len() => {
+                Some((axis, Phases::new(axis, cols.len(), channels.len())))
+            }
+            _ => None,
         };
         let line = Line::new(across, cols);
         Self { pool, cols: cols.clone(), channels: channels.clone(), line, sliding }
@@ -90,65 +93,80 @@ impl<'p> Winners<'p> {
                 || picture.copy(from, &line.cols, &self.channels, into),
             );
             let place = |j: usize| (i * above.dilation() * across.src() + j * across.dilation()) as u32;
-            match &self.sliding {
-                Some((axis, dealt)) => {
-                    dealt.deal(simd, row, phases);
-                    for j in 0..axis.taps {
-                        update(simd, dealt.tap(j, row, phases, width), place(j), best, places);
-                    }
-                }
-                None => {
-                    let results = best.chunks_exact_mut(deep).zip(places.chunks_exact_mut(deep));
-                    for (x, (best, places)) in self.cols.clone().zip(results) {
-                        let window = across.window(x);
-                        let taps = &row[(window.first - line.cols.start) * deep..];
-                        for (j, tap) in taps.chunks_exact(deep).take(window.taps).enumerate() {
-                            update(simd, tap, place(j), best, places);
+            if let Some((axis, dealt)) = &self.sliding {
+                dealt.deal(simd, row, phases);
+                let (row, phases) = (&*row, &*phases);
+                let tap = |j: usize| (dealt.tap(j, row, phases, width), place(j));
+                update_all(simd, axis.taps, tap, best, places);
+                continue;
+            }
+            let results = best.chunks_exact_mut(deep).zip(places.chunks_exact_mut(deep));
+            for (x, (best, places)) in self.cols.clone().zip(results) {
+                let window = across.window(x);
+                let samples = &row[(line.lead + window.first - line.cols.start) * deep..];
+                let step = across.dilation() * deep;
+                if deep == 1 {
+                    for (j, &sample) in samples.iter().step_by(step).take(window.taps).enumerate() {
+                        if wins(sample, best[0]) {
+                            (best[0], places[0]) = (sample, place(window.skipped + j));
                         }
                     }
+                    continue;
                 }
+                let tap = |j: usize| (&samples[j * step..][..deep], place(window.skipped + j));
+                update_all(simd, window.taps, tap, best, places);
             }
         }
     }
 }
 
-/// Takes the samples that win, with their place.
-fn update<S: Simd, T: Sample>(simd: S, samples: &[T], place: u32, best: &mut [T], places: &mut [u32]) {
-    const L: usize = 8;
+/// Takes the samples of up to four taps that win, with their places. A tap may occur twice.
+fn update<S: Simd, T: Sample>(simd: S, taps: &[&[T]], place: [u32; 4], best: &mut [T], places: &mut [u32]) {
     simd.vectorize(
         #[inline(always)]
-        || {
-            let n = best.len();
-            let (samples, places) = (&samples[..n], &mut places[..n]);
-            let mut at = 0;
-            while at + L <= n {
-                winners::<T, L>(samples, place, best, places, at);
-                at += L;
-            }
-            while at < n {
-                winners::<T, 1>(samples, place, best, places, at);
-                at += 1;
-            }
+        || match *taps {
+            // Of a single tap the compiler makes masked stores, which some CPUs are slow at.
+            [a] => winners([a, a], [place[0], place[0]], best, places),
+            [a, b] => winners([a, b], [place[0], place[1]], best, places),
+            [a, b, c] => winners([a, b, c], [place[0], place[1], place[2]], best, places),
+            [a, b, c, d] => winners([a, b, c, d], place, best, places),
+            _ => unreachable!("one to four taps"),
         },
     );
 }
 
 #[inline(always)]
-fn winners<T: Sample, const L: usize>(
-    samples: &[T],
-    place: u32,
+fn winners<T: Sample, const R: usize>(taps: [&[T]; R], place: [u32; R], best: &mut [T], places: &mut [u32]) {
+    let n = best.len();
+    let (taps, places) = (taps.map(|tap| &tap[..n]), &mut places[..n]);
+    for l in 0..n {
+        let (mut greatest, mut found) = (best[l], places[l]);
+        for r in 0..R {
+            let won = wins(taps[r][l], greatest);
+            greatest = if won { taps[r][l] } else { greatest };
+            found = if won { place[r] } else { found };
+        }
+        (best[l], places[l]) = (greatest, found);
+    }
+}
+
+/// Does the same with any number of taps, the `t`-th being `tap(t)`.
+#[inline(always)]
+fn update_all<'r, S: Simd, T: Sample>(
+    simd: S,
+    count: usize,
+    tap: impl Fn(usize) -> (&'r [T], u32),
     best: &mut [T],
     places: &mut [u32],
-    at: usize,
 ) {
-    let samples: &[T; L] = samples[at..at + L].try_into().expect("L lanes");
-    let best: &mut [T; L] = (&mut best[at..at + L]).try_into().expect("L lanes");
-    let places: &mut [u32; L] = (&mut places[at..at + L]).try_into().expect("L lanes");
-    let (mut greatest, mut found) = (*best, *places);
-    for l in 0..L {
-        let won = wins(samples[l], greatest[l]);
-        greatest[l] = if won { samples[l] } else { greatest[l] };
-        found[l] = if won { place } else { found[l] };
+    let mut done = 0;
+    while done < count {
+        let now = (count - done).min(4);
+        let (mut taps, mut place): ([&[T]; 4], [u32; 4]) = ([&[]; 4], [0; 4]);
+        for r in 0..now {
+            (taps[r], place[r]) = tap(done + r);
+        }
+        update(simd, &taps[..now], place, best, places);
+        done += now;
     }
-    (*best, *places) = (greatest, found);
 }
