@@ -253,7 +253,8 @@ def test_transposed_layers(window, strides, dilation, padding, output_padding, d
             size = (
                 n * strides if output_padding is None else (n - 1) * strides + span - 2 * (span // 2) + output_padding
             )
-            before = max(span - strides, 0) // 2 if output_padding is None else span // 2
+            total = span - strides if output_padding is None else 2 * (span // 2) - output_padding
+            before = max(total, 0) // 2
         else:
             before = padding[axis][0]
             size = (n - 1) * strides + span - sum(padding[axis]) + (output_padding or 0)

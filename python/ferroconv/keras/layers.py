@@ -119,22 +119,7 @@ class Conv2DTranspose(Native, keras.layers.Conv2DTranspose):
 
     def call(self, inputs: Any) -> Any:
         """Convolve transposed, add the bias and apply the activation."""
-        return self._finish(ops.conv2d_transpose, inputs, self.kernel, **self._margins())
-
-    def _margins(self) -> dict[str, Any]:
-        """Padding and output padding as the op takes them.
-
-        With `output_padding`, "same" means in Keras that twice half the window less the output padding is cut
-        off, the odd sample at the end: that is written out.
-        """
-        if self.padding != "same" or self.output_padding is None:
-            return {"output_padding": self.output_padding}
-        spans = [(size - 1) * step + 1 for size, step in zip(self.kernel_size, self.dilation_rate, strict=True)]
-        cuts = [span // 2 * 2 - more for span, more in zip(spans, self.output_padding, strict=True)]
-        return {
-            "padding": tuple((max(cut, 0) // 2, max(cut, 0) - max(cut, 0) // 2) for cut in cuts),
-            "output_padding": tuple(max(-cut, 0) for cut in cuts),
-        }
+        return self._finish(ops.conv2d_transpose, inputs, self.kernel, output_padding=self.output_padding)
 
 
 def _floating(inputs: Any) -> bool:

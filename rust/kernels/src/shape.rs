@@ -257,7 +257,11 @@ impl Axis {
             (Padding::Valid, None) => (reach + if dst == 0 { 0 } else { stride.saturating_sub(span) }, 0),
             (Padding::Valid, Some(extra)) => (reach + extra, 0),
             (Padding::Same, None) => (dst * stride, span.saturating_sub(stride) / 2),
-            (Padding::Same, Some(extra)) => ((reach + extra).saturating_sub(span / 2 * 2), span / 2),
+            (Padding::Same, Some(extra)) => {
+                // Keras gives the size, and TensorFlow's rule for that size the padding.
+                let total = span / 2 * 2;
+                ((reach + extra).saturating_sub(total), total.saturating_sub(extra) / 2)
+            }
             (Padding::Explicit(before, after), _) => {
                 let (before, after) = (checked("padding", before, 0)?, checked("padding", after, 0)?);
                 let src =
