@@ -14,13 +14,14 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -
 help:  ## say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## filter a large photograph, beside SciPy and OpenCV
+demo: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/tensorflow-cpu  ## filter a large photograph beside SciPy and OpenCV, then train a LeNet
 	$(BIN)/ferroconv demo
+	$(BIN)/ferroconv lenet train --epochs 3
 
 bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## time ferroconv against SciPy and OpenCV; renew the README's table
 	$(BIN)/ferroconv bench --output out/bench --readme README.md
 
-test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test  ## every test
+test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test $(STAMPS)/tensorflow-cpu  ## every test
 	cargo test --release --workspace
 	$(BIN)/python -m pytest
 

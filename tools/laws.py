@@ -11,8 +11,8 @@ from pathlib import Path
 LONGEST = 600
 """Lines of a file: one that is longer has more than one reason to change."""
 
-UNSAFE = ("simd/", "view.rs", "view/", "parallel.rs", "alloc.rs", "convert.rs")
-"""Where `unsafe` may stand (the last in the Python crate, the others in the kernels)."""
+UNSAFE = ("simd/", "view.rs", "view/", "parallel.rs", "alloc.rs", "convert.rs", "convert/", "ffi/")
+"""Where `unsafe` may stand (`convert` in the Python crate, `ffi/` in TensorFlow's, the others in the kernels)."""
 
 
 def lines(root: Path, pattern: str) -> Iterator[tuple[str, int, str]]:
@@ -36,6 +36,10 @@ def breaches(root: Path) -> Iterator[str]:
             yield f"{place}: the reference shares nothing with what it checks"
         if path.startswith("rust/kernels/") and re.search(r"\b(pyo3|numpy::|libloading)\b", line):
             yield f"{place}: the kernels know no Python and no framework"
+        if path.startswith("rust/tensorflow/") and re.search(r"\b(pyo3|numpy::)", line):
+            yield f"{place}: the TensorFlow ops know no Python"
+        if "libloading" in line and path.endswith(".rs") and not name.startswith("ffi/"):
+            yield f"{place}: other libraries are looked into by ffi/ only"
         if re.search(r"\b(TODO|FIXME)\b", line):
             yield f"{place}: say it in an issue"
     for path, number, line in lines(root, "python/ferroconv/*.py"):

@@ -13,6 +13,11 @@ __all__ = [
     "adaptive_pool2d_gradient",
     "begin_explaining",
     "border_modes",
+    "conv2d",
+    "conv2d_grad_filters",
+    "conv2d_grad_input",
+    "conv2d_size",
+    "conv2d_transpose",
     "correlate",
     "dtypes",
     "end_explaining",
@@ -22,12 +27,56 @@ __all__ = [
     "override_num_threads",
     "pool2d",
     "pool2d_gradient",
+    "pool2d_size",
+    "register_tensorflow_ops",
     "set_num_threads",
 ]
 __version__: str
 
 class InvalidArgument(ValueError): ...
 
+def conv2d(
+    x: npt.ArrayLike,
+    filters: npt.ArrayLike,
+    bias: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    relu: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_transpose(
+    x: npt.ArrayLike,
+    filters: npt.ArrayLike,
+    bias: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    output_padding: Sequence[int] | None,
+    relu: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_grad_input(
+    input_shape: Sequence[int],
+    filters: npt.ArrayLike,
+    grad: npt.ArrayLike,
+    result: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def conv2d_grad_filters(
+    x: npt.ArrayLike,
+    filters_shape: Sequence[int],
+    grad: npt.ArrayLike,
+    result: npt.ArrayLike | None,
+    layer: tuple[Any, ...],
+    with_bias: bool,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> Any: ...
 def correlate(
     image: npt.ArrayLike,
     weights: npt.ArrayLike,
@@ -97,6 +146,26 @@ def adaptive_pool2d_gradient(
     workers: int | None,
     /,
 ) -> npt.NDArray[Any]: ...
+def pool2d_size(
+    image: Sequence[int | None],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    ceil: bool,
+    /,
+) -> list[int | None]: ...
+def conv2d_size(
+    image: Sequence[int | None],
+    taps: Sequence[int | None],
+    strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    dilation: Sequence[int],
+    transposed: bool,
+    extra: Sequence[int] | None,
+    /,
+) -> list[int | None]: ...
+def register_tensorflow_ops() -> list[tuple[str, list[str], list[str], list[str]]]: ...
 def border_modes() -> list[tuple[str, str, list[str], list[str], str]]: ...
 def dtypes() -> list[str]: ...
 def info() -> dict[str, Any]: ...

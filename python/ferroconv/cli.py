@@ -7,6 +7,7 @@ import sys
 EXTRAS = {
     "cli": ("click", "rich", "PIL", "matplotlib", "sklearn"),
     "bench": ("scipy", "cv2"),
+    "tensorflow": ("tensorflow", "keras"),
 }
 """Modules that the command needs, by the extra of the package that installs them."""
 

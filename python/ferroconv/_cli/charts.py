@@ -17,7 +17,7 @@ PANEL_PIXELS = 720
 """A panel shows this many pixels of a side at most: more would not be seen."""
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -40,7 +40,7 @@ def grid(path: Path, panels: Sequence[tuple[str, Array, bool]], title: str) -> N
     """Write results side by side, three in a row. Each: its name, its pixels, whether zero is grey."""
     columns = 3
     rows = -(-len(panels) // columns)
-    figure = _figure(4.0 * columns, 4.25 * rows + 0.75)
+    figure = new_figure(4.0 * columns, 4.25 * rows + 0.75)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -63,7 +63,7 @@ def bars(path: Path, groups: Mapping[str, Ratios], title: str, note: str) -> Non
     values = [value for group in groups.values() for one in group.values() for value in one.values()]
     limits = min(0.75, *values) * 0.85, max(2.0, *values) * 1.9
     heights = [sum(len(one) + 0.65 for one in group.values()) + 1.5 for group in groups.values()]
-    figure = _figure(10.5, 1.7 + 0.235 * sum(heights))
+    figure = new_figure(10.5, 1.7 + 0.235 * sum(heights))
     axes = figure.subplots(
         len(groups), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights, "hspace": 0.12}
     )[:, 0]

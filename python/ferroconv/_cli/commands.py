@@ -13,6 +13,7 @@ import numpy as np
 import ferroconv
 from ferroconv._cli import explaining
 from ferroconv._cli.console import console
+from ferroconv._cli.lenet_commands import lenet
 from ferroconv._cli.photograph import PICTURES
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -125,3 +126,6 @@ def bench(filters: tuple[str, ...], **options: Any) -> None:
     from ferroconv._cli.bench import run
 
     sys.exit(run(filters, console(), **options))
+
+
+command.add_command(lenet)

@@ -93,6 +93,21 @@ macro_rules! dispatch_dtype {
     };
 }
 
+/// Runs `$body` with `$T` standing for the storage type of the real floating-point dtype `$dtype`: fewer
+/// copies of the body to compile where no other comes.
+#[macro_export]
+macro_rules! dispatch_float {
+    ($dtype:expr, |$T:ident| $body:block) => {
+        $crate::dispatch_float!(@ ($dtype) $T $body: F16 ::half::f16, Bf16 ::half::bf16, F32 f32, F64 f64)
+    };
+    (@ ($dtype:expr) $T:ident $body:block: $($variant:ident $storage:ty),*) => {
+        match $dtype {
+            $($crate::dtype::DType::$variant => { type $T = $storage; $body })*
+            _ => unreachable!("a floating-point dtype"),
+        }
+    };
+}
+
 /// The arms of [`dispatch_dtype!`].
 #[doc(hidden)]
 #[macro_export]
@@ -186,6 +201,8 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn round_half_even(self) -> Self;
     /// Rounds to an integer towards zero.
     fn truncate(self) -> Self;
+    /// The sum (modulo an integer's width).
+    fn plus(self, other: Self) -> Self;
 }
 
 macro_rules! float_accumulator {
@@ -202,6 +219,8 @@ macro_rules! float_accumulator {
             fn round_half_even(self) -> Self { self.round_ties_even() }
             #[inline(always)]
             fn truncate(self) -> Self { self.trunc() }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self { self + other }
         }
     )*};
 }
@@ -221,6 +240,8 @@ macro_rules! integer_accumulator {
             fn round_half_even(self) -> Self { self }
             #[inline(always)]
             fn truncate(self) -> Self { self }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
         }
     )*};
 }

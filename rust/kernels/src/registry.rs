@@ -231,3 +231,32 @@ impl Operation for ops::pool::MeanGrad {
         self.pool.arithmetic.name()
     }
 }
+
+/// The three problems of a convolution layer.
+macro_rules! convolution {
+    ($($problem:ident, $name:literal, $terms:literal, [$($implementation:ident),*];)*) => {$(
+        impl Operation for ops::conv::$problem {
+            const NAME: &'static str = $name;
+            const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
+                &[$(&ops::conv::$implementation),*];
+
+            fn describe(&self) -> String {
+                self.conv.to_string()
+            }
+
+            fn bound(&self) -> String {
+                let bound = self.error_bound();
+                format!(concat!("within {:.2e} x ", $terms, " of the exact sum, before rounding to the dtype"), bound)
+            }
+
+            fn arithmetic(&self) -> &'static str {
+                self.conv.arithmetic().name()
+            }
+        }
+    )*};
+}
+convolution! {
+    Forward, "conv2d", "sum |x w|", [Diagonal, Gather];
+    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Gather];
+    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Diagonal, Outer];
+}

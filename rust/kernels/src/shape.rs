@@ -38,7 +38,7 @@ impl Extent {
     }
 }
 
-/// How many samples a pooling window adds outside the image: TensorFlow's and torch's `padding`.
+/// How many samples a layer's window adds outside the image: TensorFlow's and torch's `padding`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
     /// None.
@@ -139,6 +139,39 @@ impl Axis {
         Ok(axis)
     }
 
+    /// Samples added before and after.
+    const fn padding(&self, padding: Padding) -> (usize, usize) {
+        match padding {
+            Padding::Valid => (0, 0),
+            Padding::Same => {
+                let dst = self.src.div_ceil(self.stride);
+                let total = (dst.saturating_sub(1) * self.stride + self.span()).saturating_sub(self.src);
+                (total / 2, total - total / 2)
+            }
+            Padding::Explicit(before, after) => (before, after),
+        }
+    }
+
+    /// Sets padding and results. `ceil` keeps a last window that hangs over the end by less than a
+    /// stride.
+    fn padded(mut self, (before, after): (usize, usize), ceil: bool) -> Result<Self, Error> {
+        let (before, after) = (checked("padding", before, 0)?, checked("padding", after, 0)?);
+        let (span, padded) = (self.span(), self.src + before + after);
+        (self.before, self.after) = (before as isize, after);
+        let reach = if ceil { padded + self.stride - 1 } else { padded };
+        if self.src > 0 && reach < span {
+            return Err(Error::Value(format!(
+                "the window must fit into the padded image. \
+                 Received: a window spanning {span} samples, an image of {} padded to {padded}.",
+                self.src
+            )));
+        }
+        if self.src > 0 {
+            self.dst = (reach - span) / self.stride + 1;
+        }
+        Ok(self)
+    }
+
     /// The axis of a pooling window. `ceil` keeps a last window that hangs over the end, so long as
     /// it begins inside the image or the padding before it (torch's `ceil_mode`).
     ///
@@ -153,41 +186,99 @@ impl Axis {
         padding: Padding,
         ceil: bool,
     ) -> Result<Self, Error> {
-        let mut axis = Self::new(src, taps, stride, dilation)?;
-        let span = axis.span();
-        let (before, after) = match padding {
-            Padding::Valid => (0, 0),
-            Padding::Same => {
-                let dst = src.div_ceil(stride);
-                let total = (dst.saturating_sub(1) * stride + span).saturating_sub(src);
-                (total / 2, total - total / 2)
-            }
-            Padding::Explicit(before, after) => {
-                if before > span / 2 || after > span / 2 {
-                    return Err(Error::Value(format!(
-                        "padding must be at most half the window, {} here, so that every window \
-                         holds a sample of the image. Received: {before} before, {after} after.",
-                        span / 2
-                    )));
-                }
-                (before, after)
-            }
-        };
-        let padded = src + before + after;
-        (axis.before, axis.after) = (before as isize, after);
-        // torch's formula: a last window may hang over the end by less than a stride.
-        let reach = if ceil { padded + stride - 1 } else { padded };
-        if src > 0 && reach < span {
+        let axis = Self::new(src, taps, stride, dilation)?;
+        let (before, after) = axis.padding(padding);
+        let half = axis.span() / 2;
+        if matches!(padding, Padding::Explicit(..)) && (before > half || after > half) {
             return Err(Error::Value(format!(
-                "the window must fit into the padded image. \
-                 Received: a window spanning {span} samples, an image of {src} padded to {padded}."
+                "padding must be at most half the window, {half} here, so that every window \
+                 holds a sample of the image. Received: {before} before, {after} after."
             )));
         }
-        if src > 0 {
-            let dst = (reach - span) / stride + 1;
-            // A window that would begin after the image holds none of it.
-            axis.dst = if ceil && (dst - 1) * stride >= src + before { dst - 1 } else { dst };
+        let mut axis = axis.padded((before, after), ceil)?;
+        // A window that would begin after the image holds none of it.
+        if ceil && axis.dst > 0 && (axis.dst - 1) * stride >= src + before {
+            axis.dst -= 1;
         }
+        Ok(axis)
+    }
+
+    /// The axis of a convolution layer, whose window reads zeros in the padding.
+    ///
+    /// # Errors
+    /// [`Error::Value`] where a size is zero or absurd, or no window fits.
+    pub fn convolution(
+        src: usize,
+        taps: usize,
+        stride: usize,
+        dilation: usize,
+        padding: Padding,
+    ) -> Result<Self, Error> {
+        let axis = Self::new(src, taps, stride, dilation)?;
+        axis.padded(axis.padding(padding), false)
+    }
+
+    /// The axis of the convolution layer whose transpose takes `dst` samples to the axis's `src`.
+    /// The sizes are Keras': by default `dst * stride + max(span - stride, 0)` without padding and
+    /// `dst * stride` with [`Padding::Same`]; with `extra` (Keras' `output_padding`, less than the
+    /// stride), and for explicit padding, `(dst - 1) * stride + span - padding + extra`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] where a size is zero or absurd, `extra` is a stride or more, or the padding
+    /// leaves nothing.
+    pub fn transposed(
+        dst: usize,
+        taps: usize,
+        stride: usize,
+        dilation: usize,
+        padding: Padding,
+        extra: Option<usize>,
+    ) -> Result<Self, Error> {
+        let mut axis = Self::new(dst, taps, stride, dilation)?;
+        let span = axis.span();
+        if extra.is_some_and(|extra| extra >= stride) {
+            return Err(Error::Value(format!(
+                "output_padding must be less than the stride. Received: {} for a stride of {stride}.",
+                extra.unwrap_or(0)
+            )));
+        }
+        let full = dst
+            .checked_sub(1)
+            .map_or(Some(0), |last| last.checked_mul(stride)?.checked_add(span + stride))
+            .filter(|&n| n <= LIMIT)
+            .ok_or_else(|| {
+                Error::Value(format!(
+                    "the result would be longer than an array can be. \
+                     Received: {dst} samples at stride {stride}."
+                ))
+            })?;
+        let reach = if dst == 0 { 0 } else { full - stride };
+        let (src, before) = match (padding, extra) {
+            (Padding::Valid, None) => (reach + if dst == 0 { 0 } else { stride.saturating_sub(span) }, 0),
+            (Padding::Valid, Some(extra)) => (reach + extra, 0),
+            (Padding::Same, None) => (dst * stride, span.saturating_sub(stride) / 2),
+            (Padding::Same, Some(extra)) => {
+                // Keras gives the size, and TensorFlow's rule for that size the padding.
+                let total = span / 2 * 2;
+                ((reach + extra).saturating_sub(total), total.saturating_sub(extra) / 2)
+            }
+            (Padding::Explicit(before, after), _) => {
+                let (before, after) = (checked("padding", before, 0)?, checked("padding", after, 0)?);
+                let src =
+                    (reach + extra.unwrap_or(0)).checked_sub(before + after).filter(|&n| n > 0 || dst == 0);
+                let src = src.ok_or_else(|| {
+                    Error::Value(format!(
+                        "the padding must leave a sample of the result. \
+                         Received: {before} before and {after} after of {reach}."
+                    ))
+                })?;
+                (src, before)
+            }
+        };
+        axis.src = src;
+        axis.dst = dst;
+        axis.before = before as isize;
+        axis.after = (dst.saturating_sub(1) * stride + span).saturating_sub(src + before);
         Ok(axis)
     }
 

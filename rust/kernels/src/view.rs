@@ -8,7 +8,7 @@
 
 mod picture;
 
-pub use picture::{Block, BlockRows, Blocks, Picture};
+pub use picture::{Block, BlockRows, Blocks, Floats, Picture};
 
 use crate::Error;
 use crate::dispatch_dtype;

@@ -1,11 +1,16 @@
 //! NumPy arrays as the kernels' views, and back.
 #![expect(unsafe_code, reason = "hands NumPy's memory to the kernels' views")]
 
-use crate::door::{InvalidArgument, exception};
+mod input;
+mod layout;
+mod output;
+
+pub(crate) use input::Input;
+pub(crate) use output::Output;
+
+use crate::door::exception;
 use ferroconv_kernels::dtype::DType;
-use ferroconv_kernels::view::{Dst, Src};
-use numpy::{PY_ARRAY_API, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, npyffi};
-use pyo3::exceptions::PyTypeError;
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
@@ -42,212 +47,8 @@ pub(crate) fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<DType> {
     })
 }
 
-/// An array that is read: aligned by element or not, of any strides, in native byte order.
-pub(crate) struct Input<'py> {
-    array: Bound<'py, PyUntypedArray>,
-    pub(crate) dtype: DType,
-}
-
-impl<'py> Input<'py> {
-    /// Takes whatever `numpy.asarray` takes.
-    pub(crate) fn new(object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let array = match object.cast_exact::<PyUntypedArray>() {
-            Ok(array) => array.clone(),
-            Err(_) => {
-                (numpy(object.py())?.call_method1("asarray", (object,))?).cast_into::<PyUntypedArray>()?
-            }
-        };
-        let descr = array.dtype();
-        if descr.is_native_byteorder() == Some(false) {
-            let native = descr.call_method1("newbyteorder", ("=",))?;
-            let array = array.call_method1("astype", (native,))?.cast_into::<PyUntypedArray>()?;
-            let dtype = dtype_of(&array.dtype())?;
-            return Ok(Self { array, dtype });
-        }
-        let dtype = dtype_of(&descr)?;
-        Ok(Self { array, dtype })
-    }
-
-    pub(crate) fn shape(&self) -> &[usize] {
-        self.array.shape()
-    }
-
-    /// The dtype object.
-    pub(crate) fn descr(&self) -> Bound<'py, PyArrayDescr> {
-        self.array.dtype()
-    }
-
-    /// The array with `axes` moved to the end.
-    pub(crate) fn view(&self, axes: [usize; 2]) -> PyResult<Src<'_>> {
-        let (shape, strides) = moved(&self.array, axes);
-        // SAFETY: NumPy's own memory, shape and strides; `self` keeps the array alive, and, as
-        // everywhere in NumPy, writing to it from another thread meanwhile is the caller's error.
-        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
-    }
-
-    /// A picture stack's axes `pictures, rows, columns, channels`; channels that come first are so
-    /// many pictures more, of one channel each.
-    pub(crate) fn pictures(&self, channels_first: bool) -> PyResult<Src<'_>> {
-        let (shape, strides) = stacked(&self.array, channels_first);
-        // SAFETY: as in `view`; the axis that is added has one position.
-        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
-    }
-
-    /// The lowest and the highest address of the array's elements (end exclusive).
-    fn extent(array: &Bound<'_, PyUntypedArray>) -> std::ops::Range<usize> {
-        let start = data(array).addr();
-        if array.shape().contains(&0) {
-            return start..start;
-        }
-        let (mut least, mut most) = (start, start);
-        for (&n, &stride) in array.shape().iter().zip(array.strides()) {
-            let reach = (n as isize - 1) * stride;
-            if reach < 0 {
-                least = least.wrapping_add_signed(reach);
-            } else {
-                most = most.wrapping_add_signed(reach);
-            }
-        }
-        least..most + array.dtype().itemsize()
-    }
-
-    /// Whether an element of `other` is also one of this array.
-    fn overlaps(&self, other: &Bound<'py, PyUntypedArray>) -> PyResult<bool> {
-        let (a, b) = (Self::extent(&self.array), Self::extent(other));
-        if a.start >= b.end || b.start >= a.end {
-            return Ok(false);
-        }
-        numpy(other.py())?.call_method1("shares_memory", (&self.array, other))?.extract()
-    }
-}
-
-/// An array that is written.
-pub(crate) struct Output<'py> {
-    array: Bound<'py, PyUntypedArray>,
-    pub(crate) dtype: DType,
-}
-
-impl<'py> Output<'py> {
-    /// `out=`, checked against what will be written: shape, dtype (of native byte order), writable,
-    /// apart from the inputs.
-    pub(crate) fn given(
-        out: &Bound<'py, PyAny>,
-        shape: &[usize],
-        dtype: Option<DType>,
-        inputs: &[&Input<'py>],
-    ) -> PyResult<Self> {
-        let array = out.cast::<PyUntypedArray>().map_err(|_| {
-            PyTypeError::new_err(format!(
-                "out= must be a NumPy array. Received: {}.",
-                out.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string())
-            ))
-        })?;
-        let found = dtype_of(&array.dtype())?;
-        let refuse = |rule: String| Err(InvalidArgument::new_err(rule));
-        if array.dtype().is_native_byteorder() == Some(false) {
-            return refuse("out= must have native byte order. Received: a byte-swapped array.".into());
-        }
-        if let Some(dtype) = dtype.filter(|&d| d != found) {
-            return refuse(format!(
-                "out= must have the result's dtype, {}. Received: {}.",
-                dtype.name(),
-                found.name()
-            ));
-        }
-        if array.shape() != shape {
-            return refuse(format!(
-                "out= must have the result's shape, {shape:?}. Received: {:?}.",
-                array.shape()
-            ));
-        }
-        // SAFETY: reads the flags of a live array.
-        if unsafe { (*array.as_array_ptr()).fields.flags } & npyffi::NPY_ARRAY_WRITEABLE == 0 {
-            return refuse("out= must be writable. Received: a read-only array.".into());
-        }
-        for input in inputs {
-            if input.overlaps(array)? {
-                return refuse(
-                    "out= must not share memory with an input, which is still being read while it is \
-                     written. Received: overlapping arrays; pass a copy of one of them."
-                        .into(),
-                );
-            }
-        }
-        Ok(Self { array: array.clone(), dtype: found })
-    }
-
-    /// A new C-ordered array, its elements not yet set.
-    pub(crate) fn new(
-        py: Python<'py>,
-        shape: &[usize],
-        dtype: DType,
-        descr: Option<Bound<'py, PyArrayDescr>>,
-    ) -> PyResult<Self> {
-        let descr = match descr {
-            Some(descr) => descr,
-            None => PyArrayDescr::new(py, dtype.name())?,
-        };
-        let bytes = shape.iter().try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n.max(1)));
-        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
-            return Err(InvalidArgument::new_err(format!(
-                "the result would be larger than memory can be. Received: shape {shape:?}."
-            )));
-        }
-        let mut dims: Vec<npyffi::npy_intp> = shape.iter().map(|&n| n as npyffi::npy_intp).collect();
-        // SAFETY: a valid shape and a dtype, whose reference the call takes over.
-        let array = unsafe {
-            let made = PY_ARRAY_API.PyArray_Empty(
-                py,
-                dims.len() as i32,
-                dims.as_mut_ptr(),
-                descr.into_dtype_ptr(),
-                0,
-            );
-            Bound::from_owned_ptr_or_err(py, made)?
-        };
-        Ok(Self { array: array.cast_into::<PyUntypedArray>()?, dtype })
-    }
-
-    /// The array with `axes` moved to the end.
-    pub(crate) fn view(&mut self, axes: [usize; 2]) -> PyResult<Dst<'_>> {
-        let (shape, strides) = moved(&self.array, axes);
-        // SAFETY: NumPy's own memory, shape and strides, writable (new, or checked by `given`);
-        // `self` keeps the array alive.
-        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
-    }
-
-    /// As [`Input::pictures`].
-    pub(crate) fn pictures(&mut self, channels_first: bool) -> PyResult<Dst<'_>> {
-        let (shape, strides) = stacked(&self.array, channels_first);
-        // SAFETY: as in `view`; the axis that is added has one position.
-        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
-    }
-
-    /// The array itself.
-    pub(crate) fn into_any(self) -> Bound<'py, PyAny> {
-        self.array.into_any()
-    }
-}
-
+/// Where the first element stands.
 fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
     // SAFETY: reads a field of a live array.
     unsafe { (*array.as_array_ptr()).fields.data.cast::<u8>().cast_const() }
-}
-
-/// Shape and strides, with an axis of one channel added where channels come first.
-fn stacked(array: &Bound<'_, PyUntypedArray>, channels_first: bool) -> (Vec<usize>, Vec<isize>) {
-    let (mut shape, mut strides) = (array.shape().to_vec(), array.strides().to_vec());
-    if channels_first {
-        shape.push(1);
-        strides.push(array.dtype().itemsize() as isize);
-    }
-    (shape, strides)
-}
-
-/// Shape and strides with `axes` moved to the end, in that order.
-fn moved(array: &Bound<'_, PyUntypedArray>, axes: [usize; 2]) -> (Vec<usize>, Vec<isize>) {
-    let rest = (0..array.ndim()).filter(|axis| !axes.contains(axis));
-    let order: Vec<usize> = rest.chain(axes).collect();
-    let (shape, strides) = (array.shape(), array.strides());
-    (order.iter().map(|&a| shape[a]).collect(), order.iter().map(|&a| strides[a]).collect())
 }

@@ -45,6 +45,7 @@ pub(crate) fn end_explaining() -> Vec<Explanation> {
 }
 
 /// An integer argument. One beyond 64 bits is a `ValueError`, as any other that is too large.
+#[derive(Clone, Copy)]
 pub(crate) struct Integer(pub(crate) isize);
 
 impl<'py> FromPyObject<'_, 'py> for Integer {

@@ -2,15 +2,13 @@
 
 use crate::convert::{Input, Output, dtype_of};
 use crate::door::{self, Integer, InvalidArgument, exception};
+use crate::window::{borders, constant, taps};
 use ferroconv_kernels::border::{Api, Border};
-use ferroconv_kernels::dtype::{Finish, Kind, Overflow, Rounding};
-use ferroconv_kernels::ops::correlate::{Constant, Correlate, Spec, Summation, Taps};
+use ferroconv_kernels::dtype::{Finish, Overflow, Rounding};
+use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation};
 use ferroconv_kernels::shape::Extent;
-use num_complex::Complex;
 use numpy::{PyArrayDescr, PyArrayDescrMethods};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyString};
 
 /// Whose rules a call follows: names of borders, order of summation, integers.
 fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
@@ -27,87 +25,6 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
             ));
         }
     })
-}
-
-/// One border mode for both axes, or one for each.
-fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
-    let parse = |name: &str| Border::parse(api, name).map_err(exception);
-    if let Ok(name) = given.cast::<PyString>() {
-        return Ok([parse(name.to_str()?)?; 2]);
-    }
-    let names: Vec<String> = given.extract().map_err(|_| {
-        PyTypeError::new_err(format!(
-            "the border mode is one name, or one for each of the two axes. Received: {given}."
-        ))
-    })?;
-    match names.as_slice() {
-        [rows, cols] => Ok([parse(rows)?, parse(cols)?]),
-        _ => Err(InvalidArgument::new_err(format!(
-            "the border mode is one name, or one for each of the two axes. Received: {names:?}."
-        ))),
-    }
-}
-
-/// The largest window: 16384 x 16384.
-const MOST_TAPS: usize = 1 << 28;
-
-/// Window values of any dtype, exactly.
-fn taps(weights: &Input<'_>) -> PyResult<Taps> {
-    let &[rows, cols] = weights.shape() else {
-        return Err(InvalidArgument::new_err(format!(
-            "weights must have two axes, the window's rows and columns. Received: shape {:?}.",
-            weights.shape()
-        )));
-    };
-    if rows == 0 || cols == 0 {
-        return Err(InvalidArgument::new_err(format!(
-            "weights must have one tap at least on each axis. Received: shape {:?}.",
-            weights.shape()
-        )));
-    }
-    if rows.checked_mul(cols).is_none_or(|taps| taps > MOST_TAPS) {
-        return Err(InvalidArgument::new_err(format!(
-            "weights must have at most {MOST_TAPS} taps. Received: shape {:?}.",
-            weights.shape()
-        )));
-    }
-    let view = weights.view([0, 1])?;
-    let shape = [rows, cols];
-    fn read<A: ferroconv_kernels::view::Rows>(
-        view: &ferroconv_kernels::view::Src<'_>,
-        [rows, cols]: [usize; 2],
-        component: usize,
-    ) -> Vec<A> {
-        let mut values = vec![A::default(); rows * cols];
-        let plane = view.plane(0, component);
-        values.chunks_exact_mut(cols).enumerate().for_each(|(y, row)| plane.read(y, 0, 1, row));
-        values
-    }
-    Ok(match weights.dtype.kind() {
-        Kind::Integer(..) => Taps::from_integers(shape, &read(&view, shape, 0)),
-        Kind::Float => Taps::from_f64(shape, &read(&view, shape, 0)),
-        Kind::Complex => {
-            let (re, im): (Vec<f64>, Vec<f64>) = (read(&view, shape, 0), read(&view, shape, 1));
-            let values: Vec<_> = re.into_iter().zip(im).map(|(re, im)| Complex { re, im }).collect();
-            Taps::from_complex(shape, &values)
-        }
-    })
-}
-
-/// The constant border's value: an int of any size, a float, or a complex number.
-fn constant(value: &Bound<'_, PyAny>) -> PyResult<Constant> {
-    if let Ok(real) = value.cast::<PyFloat>() {
-        return Ok(Constant::from(real.value()));
-    }
-    if let Ok(real) = value.extract::<f64>() {
-        // 64 bits first: those beyond are read through a slower door.
-        let integer = value.extract::<i64>().map(i128::from).or_else(|_| value.extract());
-        return Ok(Constant { integer: integer.ok(), ..Constant::from(real) });
-    }
-    match value.extract::<Complex<f64>>() {
-        Ok(value) => Ok(Constant { value, integer: None }),
-        Err(error) => Err(door::out_of_range(value, error)),
-    }
 }
 
 /// Correlates the two `axes` of `image` with `weights`.

@@ -5,11 +5,14 @@
 //! (`V3`, `V4`, ...) can be made only where the CPU has the instructions: holding one is the proof
 //! that they may be executed.
 
+mod gemm;
 mod portable;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use gemm::with_tile;
+pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, Scalar};

@@ -216,14 +216,19 @@ pub fn store_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem
             unsafe { lanes.store(out.as_mut_ptr().add(x + v * V::LANES)) }
         }
     } else {
+        let mut whole = [[V::Elem::default(); MAX_LANES]; NV];
+        assert!(V::LANES <= MAX_LANES, "a vector fits the buffer");
+        let buffer = whole.as_flattened_mut();
         for (v, lanes) in tile.iter().enumerate() {
-            let mut whole = [V::Elem::default(); MAX_LANES];
-            assert!(V::LANES <= MAX_LANES, "a vector fits the buffer");
-            // SAFETY: the buffer holds LANES elements.
-            unsafe { lanes.store(whole.as_mut_ptr()) }
-            let from = (v * V::LANES).min(room);
-            let to = ((v + 1) * V::LANES).min(room);
-            out[x + from..x + to].copy_from_slice(&whole[..to - from]);
+            // SAFETY: the buffer holds NV vectors.
+            unsafe { lanes.store(buffer.as_mut_ptr().add(v * V::LANES)) }
         }
+        copy_part(buffer, &mut out[x..]);
     }
+}
+
+/// Copies as many elements as there is room for. A function of its own, as every tile ends in it.
+#[inline(never)]
+fn copy_part<A: Copy>(from: &[A], to: &mut [A]) {
+    to.copy_from_slice(&from[..to.len()]);
 }

@@ -1,6 +1,10 @@
 //! Arrays whose last three axes are rows, columns and channels: pictures that are read, and blocks of
 //! them that are written. Runs of neighbours are lent as slices of the array's own dtype.
 
+mod floats;
+
+pub use floats::Floats;
+
 use super::{Dst, Layout, Rows, Src};
 use crate::alloc::Plain;
 use crate::dtype::{Accumulator, DType, Element, Finish};
@@ -85,6 +89,11 @@ fn picture(shape: &[usize], strides: &[isize], mut index: usize) -> (isize, [usi
 }
 
 impl<'a> Picture<'a> {
+    /// Rows, columns and channels.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
     fn at(&self, y: usize, cols: &Range<usize>, channels: &Range<usize>) -> *const u8 {
         assert!(
             y < self.shape[0]

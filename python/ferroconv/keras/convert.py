@@ -1,0 +1,319 @@
+"""Models from Keras' layers to ferroconv's and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
+
+import keras
+
+from ferroconv.keras import layers
+from ferroconv.keras.distributed import guard
+
+PAIRS: dict[Any, Any] = {
+    getattr(keras.layers, name): getattr(layers, name)
+    for name in (
+        "Conv2D",
+        "DepthwiseConv2D",
+        "SeparableConv2D",
+        "Conv2DTranspose",
+        "MaxPooling2D",
+        "AveragePooling2D",
+        "GlobalMaxPooling2D",
+        "GlobalAveragePooling2D",
+    )
+}
+"""Each of Keras' layers that has one of ours."""
+
+RELATED = tuple(
+    getattr(keras.layers, name)
+    for name in dir(keras.layers)
+    if ("Conv" in name or "Pooling" in name) and isinstance(getattr(keras.layers, name), type)
+)
+"""Keras' convolution and pooling layers: those of which a report says why they stay."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One layer in a report."""
+
+    name: str
+    """The layer's name in its model."""
+    kind: str
+    """Its class, as it was."""
+    reason: str = ""
+    """Why it stays; empty if it was replaced."""
+
+
+@dataclass
+class Report:
+    """What a conversion did with each convolution and pooling layer; printing it says so line by line."""
+
+    target: str
+    replaced: list[Entry] = field(default_factory=list)
+    kept: list[Entry] = field(default_factory=list)
+    others: int = 0
+    """Layers of other kinds, copied as they are."""
+
+    def __str__(self) -> str:
+        width = max((len(f"{one.name} ({one.kind})") for one in self.replaced + self.kept), default=0)
+        lines = [
+            f"{len(self.replaced)} layer(s) now {self.target}, {len(self.kept)} kept, "
+            f"{self.others} of other kinds copied"
+        ]
+        lines += [f"  replaced  {one.name} ({one.kind})" for one in self.replaced]
+        lines += [f"  kept      {f'{one.name} ({one.kind})':<{width}}  {one.reason}" for one in self.kept]
+        return "\n".join(lines)
+
+
+@overload
+def accelerate(model: Any, *, report: Literal[False] = False) -> Any: ...
+@overload
+def accelerate(model: Any, *, report: Literal[True]) -> tuple[Any, Report]: ...
+def accelerate(model: Any, *, report: bool = False) -> Any:
+    """Return a copy of a model whose convolution and pooling layers run on ferroconv.
+
+    Weights, the optimizer's state and how the model was compiled are copied; the original is not
+    touched and shares nothing with the copy. Nested models, layers that are used several times and layers
+    inside wrappers such as ``TimeDistributed`` are followed.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A Sequential or functional model.
+    report : bool, optional
+        Also return what was replaced, and what was kept and why.
+
+    Returns
+    -------
+    keras.Model
+        The copy.
+    Report
+        With `report`: one entry for each convolution and pooling layer.
+
+    Raises
+    ------
+    TypeError
+        For a model that is neither Sequential nor functional: its layers are in its own code.
+    ValueError
+        If the copy can't be compiled as the original is.
+
+    Examples
+    --------
+    >>> import keras, ferroconv.keras
+    >>> model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(6, 5, name="C1")])
+    >>> fast, report = ferroconv.keras.accelerate(model, report=True)
+    >>> print(report)
+    1 layer(s) now ferroconv's, 0 kept, 0 of other kinds copied
+      replaced  C1 (Conv2D)
+    """
+    copy, what = _convert(model, PAIRS, "ferroconv's", _unlike_keras)
+    return (copy, what) if report else copy
+
+
+@overload
+def to_stock(model: Any, *, report: Literal[False] = False) -> Any: ...
+@overload
+def to_stock(model: Any, *, report: Literal[True]) -> tuple[Any, Report]: ...
+def to_stock(model: Any, *, report: bool = False) -> Any:
+    """Return a copy of a model on Keras' own layers: to serve it where ferroconv is not installed.
+
+    The way back from `accelerate`, with the same parameters and results.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A Sequential or functional model.
+    report : bool, optional
+        Also return what was replaced, and what was kept and why.
+
+    Returns
+    -------
+    keras.Model
+        The copy.
+    Report
+        With `report`: one entry for each convolution and pooling layer.
+
+    Raises
+    ------
+    TypeError
+        For a model that is neither Sequential nor functional.
+    ValueError
+        If the copy can't be compiled as the original is.
+    """
+    copy, what = _convert(model, {ours: stock for stock, ours in PAIRS.items()}, "Keras'", _unlike_ours)
+    return (copy, what) if report else copy
+
+
+def _unlike_keras(layer: Any) -> str | None:
+    """Why a layer that has no counterpart among ours stays; None if it is no convolution or pooling."""
+    if isinstance(layer, layers.Native):
+        return "ferroconv's already"
+    if not isinstance(layer, RELATED):
+        return None
+    if isinstance(layer, tuple(PAIRS)):
+        return "a subclass: its own code may differ from Keras'"
+    return "ferroconv has no layer for it"
+
+
+def _unlike_ours(layer: Any) -> str | None:
+    """Why a layer that has no counterpart among Keras' stays; None if ferroconv is not in it."""
+    if isinstance(layer, layers.LocalResponseNormalization):
+        return "Keras has no such layer; it runs on TensorFlow's op, and loads after `import ferroconv.keras`"
+    if isinstance(layer, layers.Native):
+        return "a subclass: its own code may differ from ferroconv's"
+    if isinstance(layer, RELATED):
+        return "Keras' already"
+    return None
+
+
+def _refused(layer: Any, target: Any) -> str | None:
+    """Why a layer can't be built as its counterpart, though there is one."""
+    if target is keras.layers.Conv2D and max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        try:
+            target.from_config(layer.get_config())
+        except (TypeError, ValueError):  # Keras' from_config makes the one of the other
+            return "this Keras refuses strides together with dilation"
+    return None
+
+
+class _Conversion:
+    """The clone function of one conversion: it builds the copies, and remembers of what."""
+
+    def __init__(self, table: Mapping[Any, Any], target: str, unlike: Callable[[Any], str | None]) -> None:
+        self.table = table
+        self.unlike = unlike
+        self.report = Report(target)
+        self.copies: list[tuple[Any, Any]] = []
+        self.spellings = {_spelling(old): new for old, new in table.items()}
+
+    def __call__(self, layer: Any) -> Any:
+        cls = type(layer)
+        target = self.table.get(cls)
+        reason = _refused(layer, target) if target else self.unlike(layer)
+        if target and not reason:
+            self.report.replaced.append(Entry(layer.name, cls.__name__))
+            copy = target.from_config(layer.get_config())
+        else:
+            if reason:
+                self.report.kept.append(Entry(layer.name, cls.__name__, reason))
+            else:
+                self.report.others += 1
+            copy = self._other(layer)
+        self.copies.append((layer, copy))
+        return copy
+
+    def _other(self, layer: Any) -> Any:
+        """Copy a layer that has no counterpart; those of which it tells in its configuration are exchanged."""
+        before = len(self.report.replaced)
+        try:
+            config = layer.get_config()
+        except NotImplementedError as error:
+            raise TypeError(
+                f"The layer {layer.name!r} can't be copied: {type(layer).__name__} must have get_config() and "
+                "from_config()."
+            ) from error
+        copy = type(layer).from_config(self._exchanged(config))
+        if len(self.report.replaced) == before:
+            for one in layer._flatten_layers(include_self=False):
+                if type(one) in self.table:
+                    reason = f"made by the code of {type(layer).__name__}; write ferroconv's layer there"
+                    self.report.kept.append(Entry(f"{layer.name}/{one.name}", type(one).__name__, reason))
+        return copy
+
+    def _exchanged(self, config: Any) -> Any:
+        """Exchange the serialised layers within a configuration."""
+        if isinstance(config, (list, tuple)):
+            return type(config)(self._exchanged(one) for one in config)
+        if not isinstance(config, dict):
+            return config
+        house = config.get("registered_name") or config.get("module")
+        target = self.spellings.get((str(house), str(config.get("class_name"))))
+        inner = {key: self._exchanged(value) for key, value in config.items()}
+        if target is None:
+            return inner
+        self.report.replaced.append(Entry(inner["config"].get("name", ""), config["class_name"]))
+        name = keras.saving.get_registered_name(target)
+        registered = name if ">" in name else None
+        module = target.__module__ if registered else "keras.layers"
+        return {**inner, "module": module, "registered_name": registered, "class_name": target.__name__}
+
+
+def _spelling(cls: type) -> tuple[str, str]:
+    """What a layer of this class is called when it is serialised."""
+    name = keras.saving.get_registered_name(cls)
+    return (name if ">" in name else "keras.layers", cls.__name__)
+
+
+def _convert(
+    model: Any, table: Mapping[Any, Any], target: str, unlike: Callable[[Any], str | None]
+) -> tuple[Any, Report]:
+    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+        raise TypeError(
+            "The model must be Sequential or functional; a subclassed model names its layers in its own code, "
+            f"where ferroconv.keras' can be written instead. Received: {type(model).__name__}."
+        )
+    conversion = _Conversion(table, target, unlike)
+    try:
+        with keras.saving.custom_object_scope(_compiled_with(model)):
+            copy = keras.models.clone_model(model, clone_function=conversion, recursive=True)
+    except ValueError as error:
+        if "lambda" not in str(error).lower():
+            raise
+        raise ValueError(
+            "Keras does not copy lambdas: give compile() and Lambda layers functions with names. "
+            f"Received: a model with a lambda. Keras says: {error}"
+        ) from error
+    for old, new in conversion.copies:
+        _assign(old.variables, new.variables)
+    _copy_freezing(model, copy)
+    _copy_optimizer(model, copy, conversion.copies)
+    return guard(copy), conversion.report
+
+
+def _compiled_with(model: Any) -> dict[str, Any]:
+    """The functions and classes that the model was compiled with, by name: they need not be registered."""
+    config = getattr(model, "_compile_config", None)
+    found = {}
+    for one in keras.tree.flatten(config.config if config else []):
+        named = one if callable(one) and hasattr(one, "__name__") else type(one)
+        if not named.__module__.startswith(("keras.", "builtins")):
+            found[named.__name__] = named
+    return found
+
+
+def _assign(old: Sequence[Any], new: Sequence[Any]) -> None:
+    for source, destination in zip(old, new, strict=True):
+        destination.assign(source)
+
+
+def _copy_freezing(old: Any, new: Any) -> None:
+    """Copy `trainable` of models within models: a layer's own is in its configuration, a model's is not.
+
+    Not by the setter, which would also set every layer's.
+    """
+    new._trainable = old._trainable
+    for layer in old.layers:
+        if hasattr(layer, "layers") and hasattr(layer, "operations"):
+            _copy_freezing(layer, new.get_layer(layer.name))
+
+
+def _copy_optimizer(old: Any, new: Any, copies: Sequence[tuple[Any, Any]]) -> None:
+    """Iterations, learning rate, and what it keeps for each weight."""
+    source, destination = getattr(old, "optimizer", None), getattr(new, "optimizer", None)
+    if source is None or destination is None:
+        return
+    if not source.built:  # what it holds so far is in its configuration
+        return
+    if not destination.built:
+        destination.build(new.trainable_variables)
+    twins = {id(a): b for x, y in copies for a, b in zip(x.variables, y.variables, strict=True)}
+    same_order = [id(twins[id(one)]) for one in old.trainable_variables] == [id(one) for one in new.trainable_variables]
+    if not same_order or len(source.variables) != len(destination.variables):
+        raise ValueError(
+            "The optimizer must be that of the model's trainable weights as they are now: after freezing or adding "
+            f"layers, compile the model again. Received: {len(source.variables)} variables of an optimizer that "
+            f"would now have {len(destination.variables)}."
+        )
+    _assign(source.variables, destination.variables)

@@ -1,0 +1,206 @@
+//! The problems of 2-D convolution layers: the layer itself and the gradients of its two arguments.
+//!
+//! ```text
+//! y[n, oy, ox, o] = sum over the taps (i, j) and the channels c of the group of o, of
+//!                   x[n, oy * sh + i * dh - top, ox * sw + j * dw - left, c] * w[i, j, c, o]
+//! ```
+//!
+//! with zeros outside the image; no flip, as in every framework. The sum is bilinear in `x` and `w`,
+//! so its two gradients are its two transposes, and a transposed convolution is the first of them.
+//!
+//! Arrays have the axes pictures, rows, columns, channels, at any strides: channels that come first
+//! in memory are a matter of strides alone. Filters have the axes rows, columns, channels of a
+//! group, results. A channel `c` belongs to group `c / (channels / groups)`.
+
+mod diagonal;
+mod filters;
+mod gather;
+mod pack;
+mod phase;
+
+pub use diagonal::Diagonal;
+pub use filters::Outer;
+pub use gather::Gather;
+
+use crate::Error;
+use crate::dtype::{Arithmetic, DType, Kind};
+use crate::parallel::Workers;
+use crate::shape::Axis;
+use std::fmt;
+
+/// The shapes of a convolution layer, checked: what its three problems share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// The dtype of all its arrays.
+    pub dtype: DType,
+    /// Pictures.
+    pub pictures: usize,
+    /// Windows over rows and over columns.
+    pub windows: [Axis; 2],
+    /// Groups of channels that know nothing of each other.
+    pub groups: usize,
+    /// Channels of `x`, in all groups together.
+    pub inputs: usize,
+    /// Channels of `y`, likewise.
+    pub outputs: usize,
+}
+
+impl Conv {
+    /// Checks a layer.
+    ///
+    /// # Errors
+    /// [`Error::Type`] for a dtype that is no real floating-point type, [`Error::Value`] where the
+    /// groups don't divide the channels.
+    pub fn new(
+        dtype: DType,
+        pictures: usize,
+        windows: [Axis; 2],
+        groups: usize,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, Error> {
+        if dtype.kind() != Kind::Float {
+            return Err(Error::Type(format!(
+                "convolution layers take float16, bfloat16, float32 or float64; convert the arrays. Received: {}.",
+                dtype.name()
+            )));
+        }
+        if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            return Err(Error::Value(format!(
+                "groups must be at least 1 and divide the channels of input and output. \
+                 Received: {groups} groups for {inputs} and {outputs} channels."
+            )));
+        }
+        let sizes = [windows[0].taps, windows[1].taps, inputs / groups, outputs];
+        let weights = sizes.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        if weights.is_none_or(|n| n > isize::MAX as usize / 64) {
+            return Err(Error::Value(format!(
+                "the filters would be larger than memory can be. Received: shape {sizes:?}."
+            )));
+        }
+        Ok(Self { dtype, pictures, windows, groups, inputs, outputs })
+    }
+
+    /// The shape of `x`.
+    pub fn x_shape(&self) -> [usize; 4] {
+        [self.pictures, self.windows[0].src, self.windows[1].src, self.inputs]
+    }
+
+    /// The shape of `y`.
+    pub fn y_shape(&self) -> [usize; 4] {
+        [self.pictures, self.windows[0].dst, self.windows[1].dst, self.outputs]
+    }
+
+    /// The filters' shape.
+    pub fn filters_shape(&self) -> [usize; 4] {
+        [self.windows[0].taps, self.windows[1].taps, self.inputs / self.groups, self.outputs]
+    }
+
+    /// What the sums are made in: `f64` for `float64`, else `f32`.
+    pub fn arithmetic(&self) -> Arithmetic {
+        if self.dtype == DType::F64 { Arithmetic::F64 } else { Arithmetic::F32 }
+    }
+
+    /// Multiply-adds of each of the three problems.
+    fn multiply_adds(&self) -> f64 {
+        let y: f64 = self.y_shape().iter().map(|&n| n as f64).product();
+        let window: f64 = self.filters_shape()[..3].iter().map(|&n| n as f64).product();
+        y * window
+    }
+
+    /// Threads that are worth waking for so many nanoseconds.
+    fn threads<'w>(workers: Workers<'w>, nanoseconds: f64) -> Workers<'w> {
+        // Waking a helper takes 5 to 10 microseconds.
+        const GRAIN: f64 = 20_000.0;
+        workers.at_most((nanoseconds / GRAIN) as usize)
+    }
+
+    /// Roundings of a sum of `terms` products.
+    fn bound(&self, terms: f64) -> f64 {
+        (terms + 1.0) * self.arithmetic().unit_roundoff()
+    }
+}
+
+impl fmt::Display for Conv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [n, h, w, c] = self.x_shape();
+        let [_, oh, ow, o] = self.y_shape();
+        let [rows, cols] = &self.windows;
+        write!(
+            f,
+            "{}x{} filters, {n} pictures of {h}x{w}x{c} to {oh}x{ow}x{o}, strides {}x{}, dilation {}x{}, \
+             {} group(s), {}",
+            rows.taps,
+            cols.taps,
+            rows.stride,
+            cols.stride,
+            rows.dilation,
+            cols.dilation,
+            self.groups,
+            self.dtype.name()
+        )
+    }
+}
+
+/// The layer: reads `x`, the filters, and with `bias` a `(1, 1, outputs)` array; writes `y`.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The shapes.
+    pub conv: Conv,
+    /// Whether a number is added to each channel of `y`.
+    pub bias: bool,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+/// The gradient with respect to `x`, and the transposed layer: reads the filters, the gradient with
+/// respect to `y`, with `masked` also `y` (results of a relu: where they are not positive, no gradient
+/// comes through), and with `bias` a `(1, 1, inputs)` array; writes an array of `x`'s shape.
+#[derive(Clone, Debug)]
+pub struct GradInput {
+    /// The shapes.
+    pub conv: Conv,
+    /// Whether `y` is read too.
+    pub masked: bool,
+    /// Whether a number is added to each channel of the result.
+    pub bias: bool,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+/// The gradient with respect to the filters: reads `x`, the gradient with respect to `y`, and with
+/// `masked` also `y`; writes an array of the filters' shape, and with `bias` the gradient with respect
+/// to the bias, a `(1, 1, outputs)` array.
+#[derive(Clone, Debug)]
+pub struct GradFilters {
+    /// The shapes.
+    pub conv: Conv,
+    /// Whether `y` is read too.
+    pub masked: bool,
+    /// Whether the bias's gradient is a second result.
+    pub bias: bool,
+}
+
+impl Forward {
+    /// The error of a result as a multiple of the sum of `|x w|` (and `|bias|`).
+    pub fn error_bound(&self) -> f64 {
+        self.conv.bound(self.conv.filters_shape()[..3].iter().map(|&n| n as f64).product())
+    }
+}
+
+impl GradInput {
+    /// The error of a result as a multiple of the sum of `|grad w|` (and `|bias|`).
+    pub fn error_bound(&self) -> f64 {
+        let conv = &self.conv;
+        let taps = conv.windows.iter().map(|w| w.taps as f64).product::<f64>();
+        conv.bound(taps * (conv.outputs / conv.groups) as f64)
+    }
+}
+
+impl GradFilters {
+    /// The error of a result as a multiple of the sum of `|x grad|`.
+    pub fn error_bound(&self) -> f64 {
+        let [n, oh, ow, _] = self.conv.y_shape();
+        self.conv.bound(n as f64 * oh as f64 * ow as f64)
+    }
+}

@@ -1,0 +1,244 @@
+//! The register tiles of convolution layers: two small matrix products whose left sides are read in
+//! place, where an image's samples stand.
+//!
+//! [`gather`] sums over taps, for a few pixels and a few vectors of channels at once; [`outer`] sums
+//! over pixels, for a few taps and a few vectors of channels. Both keep their sums in registers and
+//! load a vector of the right side for each sample of the left. `DIAGONAL` products are those of layers
+//! whose channels know nothing of each other: a lane's sample is then the one of its own channel, and
+//! there is a vector of samples where there was one sample for all lanes.
+#![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a tile")]
+
+use super::Vector;
+
+/// Vectors of channels that a tile has, at most.
+pub const MAX_VECTORS: usize = 3;
+
+/// Pixels of a [`gather`] tile (taps of an [`outer`] tile) with `vectors` vectors of channels: what
+/// the registers hold of sums, beside a sample and a vector of the right side, and of addresses.
+pub const fn tile_rows<V: Vector>(vectors: usize) -> usize {
+    if V::REGISTERS == 32 {
+        8
+    } else {
+        match vectors {
+            1 => 8,
+            2 => 6,
+            _ => 4,
+        }
+    }
+}
+
+/// Runs `$body` with `$R` and `$NV` as constants: `$vectors`, and the rows of its tile.
+macro_rules! with_tile {
+    ($V:ty, $vectors:expr, |$R:ident, $NV:ident| $body:expr) => {{
+        macro_rules! body {
+            ($r:literal, $nv:literal) => {{
+                const $R: usize = $r;
+                const $NV: usize = $nv;
+                $body
+            }};
+        }
+        match (<$V as $crate::simd::Vector>::REGISTERS == 32, $vectors) {
+            (true, 1) | (false, 1) => body!(8, 1),
+            (true, 2) => body!(8, 2),
+            (true, _) => body!(8, 3),
+            (false, 2) => body!(6, 2),
+            (false, _) => body!(4, 3),
+        }
+    }};
+}
+pub(crate) use with_tile;
+
+/// Where the samples of a pixel's window stand, relative to the pixel: runs of neighbours, in the
+/// order of the weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    runs: Vec<(usize, usize)>,
+    depth: usize,
+    reach: usize,
+}
+
+impl Runs {
+    /// Joins runs (place, length) that follow upon each other.
+    pub fn new(parts: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for (place, length) in parts {
+            match runs.last_mut() {
+                Some((start, n)) if *start + *n == place => *n += length,
+                _ => runs.push((place, length)),
+            }
+        }
+        let depth = runs.iter().map(|&(_, n)| n).sum();
+        let reach = runs.iter().map(|&(start, n)| start + n).max().unwrap_or(0);
+        Self { runs, depth, reach }
+    }
+
+    /// Samples of a window.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The place of each sample, in order.
+    pub fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.runs.iter().flat_map(|&(start, n)| start..start + n)
+    }
+}
+
+/// For each of `R` pixels, `NV` vectors of sums over the samples of its window:
+///
+/// ```text
+/// sum[r][lane] = start[lane] + sum over k of source[pixels[r] + place k] * weights[k][lane]
+/// ```
+///
+/// If `DIAGONAL`, the sample is `source[pixels[r] + place k + lane]`.
+///
+/// # Panics
+/// If a window leaves `source`, or `weights` or `start` are too short.
+#[inline(always)]
+pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+    source: &[V::Elem],
+    pixels: &[usize; R],
+    runs: &Runs,
+    weights: &[V::Elem],
+    start: &[V::Elem],
+) -> [[V; NV]; R] {
+    let width = NV * V::LANES;
+    let reach = if DIAGONAL { runs.reach + width - 1 } else { runs.reach };
+    let room = source.len().checked_sub(reach).expect("a window fits the source");
+    for &pixel in pixels {
+        assert!(pixel <= room, "a window inside the source");
+    }
+    assert!(weights.len() >= runs.depth * width && start.len() >= width, "a weight for each sample and lane");
+    // SAFETY: `start` holds NV vectors.
+    let start: [V; NV] = std::array::from_fn(
+        #[inline(always)]
+        |v| unsafe { V::load(start.as_ptr().add(v * V::LANES)) },
+    );
+    let mut sums = [start; R];
+    let mut weights = weights.as_ptr();
+    let mut base = [source.as_ptr(); R];
+    for r in 0..R {
+        base[r] = source.as_ptr().wrapping_add(pixels[r]);
+    }
+    for &(place, length) in &runs.runs {
+        let mut from = base;
+        for r in 0..R {
+            from[r] = base[r].wrapping_add(place);
+        }
+        for k in 0..length {
+            // SAFETY: `pixels[r] + place + length <= source.len()`; the weights go on for as many
+            // samples as the runs have.
+            unsafe {
+                let mut right = [V::splat(V::Elem::default()); NV];
+                for v in 0..NV {
+                    right[v] = V::load(weights.add(v * V::LANES));
+                }
+                for r in 0..R {
+                    for v in 0..NV {
+                        let sample = sample::<V, DIAGONAL>(from[r].add(k), v);
+                        sums[r][v] = sums[r][v].mul_add(sample, right[v]);
+                    }
+                }
+                weights = weights.add(width);
+            }
+        }
+    }
+    sums
+}
+
+/// What the lanes of vector `v` are multiplied by.
+///
+/// # Safety
+/// `from` has one element, if `DIAGONAL` as many as the lanes of the vectors up to `v`.
+#[inline(always)]
+unsafe fn sample<V: Vector, const DIAGONAL: bool>(from: *const V::Elem, v: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { if DIAGONAL { V::load(from.add(v * V::LANES)) } else { V::splat(*from) } }
+}
+
+/// A line of pixels that [`outer`] sums over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where the first pixel's window stands in the source.
+    pub first: usize,
+    /// Distance between the windows of neighbours.
+    pub step: usize,
+    /// Pixels.
+    pub pixels: usize,
+}
+
+/// Adds to `R` rows of sums, of `NV` vectors each, the products of a sample and a row of `right`
+/// over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart:
+///
+/// ```text
+/// sums[r][lane] += sum over pixels p of source[window of p + places[r]] * right[p][lane]
+/// ```
+///
+/// If `DIAGONAL`, the sample is `source[window of p + places[r] + lane]`.
+///
+/// # Panics
+/// If a window leaves `source`, or `right` or `sums` are too short.
+#[inline(always)]
+pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+    source: &[V::Elem],
+    places: &[usize; R],
+    lines: &[Line],
+    right: &[V::Elem],
+    pitch: usize,
+    sums: [&mut [V::Elem]; R],
+) {
+    let width = NV * V::LANES;
+    let mut reach = 0;
+    for &place in places {
+        reach = reach.max(place);
+    }
+    let reach = if DIAGONAL { reach + width } else { reach + 1 };
+    let room = source.len().checked_sub(reach).expect("a window fits the source");
+    let mut pixels = 0;
+    for line in lines {
+        assert!(
+            line.pixels > 0 && line.first + (line.pixels - 1) * line.step <= room,
+            "windows in the source"
+        );
+        pixels += line.pixels;
+    }
+    assert!(pixels == 0 || right.len() >= (pixels - 1) * pitch + width, "a row for each pixel");
+    let mut tile = [[V::splat(V::Elem::default()); NV]; R];
+    for r in 0..R {
+        assert!(sums[r].len() >= width, "sums for each lane");
+        for v in 0..NV {
+            // SAFETY: just asserted.
+            tile[r][v] = unsafe { V::load(sums[r].as_ptr().add(v * V::LANES)) };
+        }
+    }
+    let mut right = right.as_ptr();
+    for line in lines {
+        let mut from = [source.as_ptr(); R];
+        for r in 0..R {
+            from[r] = source.as_ptr().wrapping_add(line.first + places[r]);
+        }
+        let mut at = 0;
+        for _ in 0..line.pixels {
+            // SAFETY: every window of the line is inside the source, and `right` has a row for each.
+            unsafe {
+                let mut row = [V::splat(V::Elem::default()); NV];
+                for v in 0..NV {
+                    row[v] = V::load(right.add(v * V::LANES));
+                }
+                for r in 0..R {
+                    for v in 0..NV {
+                        let sample = sample::<V, DIAGONAL>(from[r].add(at), v);
+                        tile[r][v] = tile[r][v].mul_add(sample, row[v]);
+                    }
+                }
+            }
+            at += line.step;
+            right = right.wrapping_add(pitch);
+        }
+    }
+    for (tile, sums) in tile.iter().zip(sums) {
+        for v in 0..NV {
+            // SAFETY: `sums` holds NV vectors, as asserted.
+            unsafe { tile[v].store(sums.as_mut_ptr().add(v * V::LANES)) }
+        }
+    }
+}

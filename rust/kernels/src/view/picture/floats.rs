@@ -1,0 +1,155 @@
+//! Pictures of floating-point numbers, with the channels of a sample side by side whatever the layout in
+//! memory: what convolution layers read and write.
+
+use super::{BlockRows, Picture};
+use crate::dispatch_float;
+use crate::dtype::{Accumulator, Convert, DType};
+use crate::view::{Rows, read_row, write_row};
+use std::ops::Range;
+
+/// An accumulator of floating-point arrays.
+pub trait Floats: Rows {
+    /// [`Rows::read`] of floating-point numbers.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn widen(dtype: DType, from: *const u8, step: isize, into: &mut [Self]);
+    /// Rounds to the nearest and stores numbers `step` bytes apart.
+    ///
+    /// # Safety
+    /// Each is writable.
+    unsafe fn narrow(dtype: DType, to: *mut u8, step: isize, from: &[Self]);
+}
+
+macro_rules! floats {
+    ($($a:ty),*) => {$(
+        impl Floats for $a {
+            // Once, not for every instruction set and caller: a copy is a call of `memcpy`, and the 16-bit
+            // floats' conversions look for their instructions themselves.
+            #[inline(never)]
+            unsafe fn widen(dtype: DType, from: *const u8, step: isize, into: &mut [Self]) {
+                dispatch_float!(dtype, |T| {
+                    // SAFETY: the caller's promise.
+                    unsafe { read_row::<T, Self>(from, step, into) }
+                });
+            }
+            #[inline(never)]
+            unsafe fn narrow(dtype: DType, to: *mut u8, step: isize, from: &[Self]) {
+                dispatch_float!(dtype, |T| {
+                    // SAFETY: the caller's promise.
+                    unsafe { write_row::<T, Self>(to, step, from, <T as Convert<Self>>::saturate) }
+                });
+            }
+        }
+    )*};
+}
+floats!(f32, f64);
+
+/// Samples of a channel that are moved together where channels are planes: a cache line of them.
+const PIECE: usize = 16;
+
+/// A row of `deep` planes cut into pieces: the place of each in memory and among the samples, the
+/// channel and the length.
+#[inline(always)]
+fn pieces(cols: usize, deep: usize, strides: [isize; 3], mut each: impl FnMut(isize, usize, usize, usize)) {
+    for start in (0..cols).step_by(PIECE) {
+        let n = PIECE.min(cols - start);
+        for c in 0..deep {
+            each(start as isize * strides[1] + c as isize * strides[2], start, c, n);
+        }
+    }
+}
+
+impl Picture<'_> {
+    /// Widens columns and channels of row `y`.
+    ///
+    /// # Panics
+    /// If they are not inside the picture, or none; if `into` has another length or the picture is not
+    /// of floating-point numbers.
+    #[inline(always)]
+    pub fn widen<A: Floats>(&self, y: usize, cols: &Range<usize>, channels: &Range<usize>, into: &mut [A]) {
+        let (deep, size) = (channels.len(), self.dtype.size());
+        assert!(into.len() == cols.len() * deep, "room for the samples");
+        if deep > 1 && self.strides[1] == size as isize {
+            let from = self.at(y, cols, channels);
+            let mut piece = [A::default(); PIECE];
+            pieces(
+                cols.len(),
+                deep,
+                self.strides,
+                #[inline(always)]
+                |offset, start, c, n| {
+                    // SAFETY: inside the array (`at`).
+                    unsafe {
+                        A::widen(self.dtype, from.wrapping_offset(offset), size as isize, &mut piece[..n]);
+                    }
+                    scatter(&piece[..n], &mut into[start * deep + c..], deep);
+                },
+            );
+            return;
+        }
+        self.runs(
+            size,
+            y,
+            cols,
+            channels,
+            #[inline(always)]
+            |from, step, place| {
+                // SAFETY: inside the array (`at`).
+                unsafe { A::widen(self.dtype, from, step, &mut into[place]) }
+            },
+        );
+    }
+}
+
+impl BlockRows<'_> {
+    /// Rounds to the nearest and stores row `y`.
+    ///
+    /// # Panics
+    /// If it is not a row of the block; if `from` has another length or the array is not of
+    /// floating-point numbers.
+    #[inline(always)]
+    pub fn narrow<A: Floats>(&mut self, y: usize, from: &[A]) {
+        let (deep, cols, dtype) = (self.channels.len(), self.cols.len(), self.dtype);
+        assert!(from.len() == cols * deep, "the whole row");
+        let size = dtype.size() as isize;
+        if deep > 1 && self.strides[1] == size {
+            let to = self.at(y);
+            let mut piece = [A::default(); PIECE];
+            pieces(
+                cols,
+                deep,
+                self.strides,
+                #[inline(always)]
+                |offset, start, c, n| {
+                    collect(&from[start * deep + c..], deep, &mut piece[..n]);
+                    // SAFETY: inside the block, which is exclusively ours.
+                    unsafe { A::narrow(dtype, to.wrapping_offset(offset), size, &piece[..n]) }
+                },
+            );
+            return;
+        }
+        self.runs(
+            y,
+            #[inline(always)]
+            |to, step, place| {
+                // SAFETY: inside the block, which is exclusively ours.
+                unsafe { A::narrow(dtype, to, step, &from[place]) }
+            },
+        );
+    }
+}
+
+#[inline(always)]
+fn scatter<A: Accumulator>(from: &[A], into: &mut [A], step: usize) {
+    for (&value, into) in from.iter().zip(into.iter_mut().step_by(step)) {
+        *into = value;
+    }
+}
+
+#[inline(always)]
+fn collect<A: Accumulator>(from: &[A], step: usize, into: &mut [A]) {
+    for (&value, into) in from.iter().step_by(step).zip(into.iter_mut()) {
+        *into = value;
+    }
+}

@@ -1,0 +1,235 @@
+//! Every implementation of a convolution layer's three problems, on every instruction set that this
+//! machine has, for several numbers of threads and tiles, against sums made one product at a time in
+//! `f64` straight from the definition.
+
+use ferroconv_kernels::dtype::DType;
+use ferroconv_kernels::isa::Isa;
+use ferroconv_kernels::ops::conv::{Conv, Forward, GradFilters, GradInput};
+use ferroconv_kernels::parallel::Workers;
+use ferroconv_kernels::registry::{Operation, Schedule};
+use ferroconv_kernels::shape::{Axis, Padding};
+use ferroconv_kernels::view::{Dst, Src};
+
+/// Threads and tiles: none of them may change a bit.
+const SCHEDULES: [(usize, Option<[usize; 2]>); 5] =
+    [(1, None), (3, None), (1, Some([1, 1])), (2, Some([3, 5])), (1, Some([1, 64]))];
+
+/// Numbers without a pattern, that `f32` holds exactly.
+fn paint(n: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..n)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % 2001) as f64 / 256.0 - 3.9
+        })
+        .map(|x| f64::from(x as f32))
+        .collect()
+}
+
+/// Calls `each` with the index of a sample of `x`, of the filters and of `y` for every product of the
+/// definition.
+fn products(conv: &Conv, mut each: impl FnMut(usize, usize, usize)) {
+    let ([n, h, w, c], [kh, kw, inner, o], [_, oh, ow, _]) =
+        (conv.x_shape(), conv.filters_shape(), conv.y_shape());
+    let [rows, cols] = conv.windows;
+    let inside = |at: usize, tap: usize, axis: &Axis, size: usize| {
+        let place = (at * axis.stride + tap * axis.dilation) as isize - axis.before;
+        usize::try_from(place).ok().filter(|&place| place < size)
+    };
+    for (picture, p, q) in (0..n).flat_map(|n| (0..oh).flat_map(move |p| (0..ow).map(move |q| (n, p, q)))) {
+        for (i, j) in (0..kh).flat_map(|i| (0..kw).map(move |j| (i, j))) {
+            let (Some(y), Some(x)) = (inside(p, i, &rows, h), inside(q, j, &cols, w)) else { continue };
+            for result in 0..o {
+                let first = result / (o / conv.groups) * inner;
+                for k in 0..inner {
+                    each(
+                        ((picture * h + y) * w + x) * c + first + k,
+                        ((i * kw + j) * inner + k) * o + result,
+                        ((picture * oh + p) * ow + q) * o + result,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Layers by what is special about them. Channels lie around whole vectors of each instruction set.
+fn layers() -> Vec<(String, Conv)> {
+    let mut layers = Vec::new();
+    let axis = |src, taps, stride, dilation, padding| {
+        Axis::convolution(src, taps, stride, dilation, padding).unwrap()
+    };
+    let mut add = |name: String, rows: Axis, cols: Axis, groups, inputs, outputs| {
+        layers.push((name, Conv::new(DType::F64, 2, [rows, cols], groups, inputs, outputs).unwrap()));
+    };
+    for channels in [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 25, 33, 40, 49] {
+        let square = axis(5, 3, 1, 1, Padding::Same);
+        add(format!("{channels} results"), square, square, 1, 3, channels);
+        add(format!("{channels} channels"), square, square, 1, channels, 5);
+    }
+    for width in 1..20 {
+        let (rows, cols) = (axis(3, 2, 1, 1, Padding::Valid), axis(width + 1, 2, 1, 1, Padding::Valid));
+        add(format!("{width} columns"), rows, cols, 1, 2, 6);
+    }
+    let strides = [(1, 1), (2, 1), (3, 2), (2, 3), (5, 1)];
+    for (stride, dilation) in strides {
+        for padding in [Padding::Valid, Padding::Same, Padding::Explicit(4, 1), Padding::Explicit(0, 7)] {
+            let (rows, cols) = (axis(9, 3, stride, dilation, padding), axis(11, 2, 1, 1, Padding::Same));
+            add(format!("rows by {stride}, dilation {dilation}, {padding:?}"), rows, cols, 1, 2, 9);
+            let (rows, cols) =
+                (axis(4, 1, 1, 1, Padding::Valid), axis(10, 4, stride, dilation.min(2), padding));
+            add(format!("columns by {stride}, dilation {dilation}, {padding:?}"), rows, cols, 2, 4, 6);
+        }
+    }
+    let window = axis(6, 3, 1, 1, Padding::Same);
+    add("depthwise".into(), window, window, 9, 9, 9);
+    add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
+    add("depthwise by 2".into(), axis(7, 3, 2, 1, Padding::Same), window, 17, 17, 17);
+    add(
+        "the whole image".into(),
+        axis(6, 6, 1, 1, Padding::Valid),
+        axis(5, 5, 1, 1, Padding::Valid),
+        1,
+        4,
+        3,
+    );
+    add(
+        "several blocks".into(),
+        axis(40, 3, 1, 1, Padding::Same),
+        axis(130, 3, 1, 1, Padding::Same),
+        1,
+        12,
+        20,
+    );
+    layers
+}
+
+/// An array's shape, its data as `f32` and `f64`.
+struct Array {
+    shape: Vec<usize>,
+    wide: Vec<f64>,
+    narrow: Vec<f32>,
+}
+
+impl Array {
+    fn new(shape: &[usize], seed: u64) -> Self {
+        let wide = paint(shape.iter().product(), seed);
+        Self { shape: shape.to_vec(), narrow: wide.iter().map(|&x| x as f32).collect(), wide }
+    }
+
+    fn src(&self, dtype: DType) -> Src<'_> {
+        match dtype {
+            DType::F32 => Src::from_slice(&self.narrow, &self.shape),
+            _ => Src::from_slice(&self.wide, &self.shape),
+        }
+    }
+}
+
+/// What a result is, and the sum of the absolute values of its terms.
+type Exact = (Vec<f64>, Vec<f64>);
+
+/// Runs a problem everywhere and holds each result against what it should be.
+fn check<P: Operation>(
+    name: &str,
+    dtype: DType,
+    problem: &P,
+    srcs: &[&Array],
+    exact: &[(&[usize], Exact)],
+    bound: f64,
+) {
+    let srcs: Vec<_> = srcs.iter().map(|array| array.src(dtype)).collect();
+    let mut taken = 0;
+    for &isa in Isa::detected() {
+        for &implementation in P::IMPLEMENTATIONS {
+            if implementation.cost(problem).is_err() {
+                continue;
+            }
+            taken += 1;
+            let mut first: Option<Vec<Vec<f64>>> = None;
+            for (threads, tile) in SCHEDULES {
+                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let sizes = exact.iter().map(|(shape, _)| shape.iter().product::<usize>());
+                let found: Vec<Vec<f64>> = if dtype == DType::F32 {
+                    let mut results: Vec<_> = sizes.map(|n| vec![f32::NAN; n]).collect();
+                    let mut dsts: Vec<_> = (results.iter_mut().zip(exact))
+                        .map(|(result, (shape, _))| Dst::from_slice(result, shape))
+                        .collect();
+                    implementation.run(problem, &srcs, &mut dsts, &schedule).unwrap();
+                    drop(dsts);
+                    results.iter().map(|r| r.iter().map(|&x| f64::from(x)).collect()).collect()
+                } else {
+                    let mut results: Vec<_> = sizes.map(|n| vec![f64::NAN; n]).collect();
+                    let mut dsts: Vec<_> = (results.iter_mut().zip(exact))
+                        .map(|(result, (shape, _))| Dst::from_slice(result, shape))
+                        .collect();
+                    implementation.run(problem, &srcs, &mut dsts, &schedule).unwrap();
+                    drop(dsts);
+                    results
+                };
+                let id = format!("{name}: {}, {threads} threads, {tile:?}", problem.id(implementation, isa));
+                for (found, (_, (sums, magnitudes))) in found.iter().zip(exact) {
+                    for (i, (&found, (&sum, &magnitude))) in
+                        found.iter().zip(sums.iter().zip(magnitudes)).enumerate()
+                    {
+                        let unit = if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+                        // The definition's own roundings are of f64.
+                        let bound = bound * magnitude + unit * sum.abs() + 1e-13 * magnitude;
+                        assert!((found - sum).abs() <= bound, "{id}: {found} is not {sum} at {i}");
+                    }
+                }
+                let bits = first.get_or_insert_with(|| found.clone());
+                assert!(*bits == found, "{id}: the same bits");
+            }
+        }
+    }
+    assert!(taken >= Isa::detected().len(), "{name}: someone takes it");
+}
+
+fn zeros(shape: &[usize]) -> Exact {
+    let n = shape.iter().product();
+    (vec![0.0; n], vec![0.0; n])
+}
+
+fn add(exact: &mut Exact, at: usize, term: f64) {
+    exact.0[at] += term;
+    exact.1[at] += term.abs();
+}
+
+#[test]
+fn every_implementation_conforms() {
+    for (name, layer) in layers() {
+        for dtype in [DType::F32, DType::F64] {
+            let conv = Conv { dtype, ..layer.clone() };
+            let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
+            let [x, filters, grad] = [0, 1, 2].map(|i| Array::new(&shapes[i], 7 + i as u64));
+            let mask = Array::new(&shapes[2], 99);
+            let (bias, into) = (Array::new(&[1, 1, conv.outputs], 5), Array::new(&[1, 1, conv.inputs], 6));
+
+            let (mut y, mut dx, mut dw) = (zeros(&shapes[2]), zeros(&shapes[0]), zeros(&shapes[1]));
+            let mut db = zeros(&[conv.outputs]);
+            let through = |at: usize| if mask.wide[at] > 0.0 { grad.wide[at] } else { 0.0 };
+            (0..y.0.len()).for_each(|at| add(&mut y, at, bias.wide[at % conv.outputs]));
+            (0..dx.0.len()).for_each(|at| add(&mut dx, at, into.wide[at % conv.inputs]));
+            (0..y.0.len()).for_each(|at| add(&mut db, at % conv.outputs, through(at)));
+            products(&conv, |sample, weight, result| {
+                add(&mut y, result, x.wide[sample] * filters.wide[weight]);
+                add(&mut dx, sample, through(result) * filters.wide[weight]);
+                add(&mut dw, weight, x.wide[sample] * through(result));
+            });
+            y.0.iter_mut().for_each(|value| *value = value.max(0.0));
+
+            let forward = Forward { conv: conv.clone(), bias: true, relu: true };
+            let bound = forward.error_bound();
+            check(&name, dtype, &forward, &[&x, &filters, &bias], &[(&shapes[2], y)], bound);
+            let input = GradInput { conv: conv.clone(), masked: true, bias: true, relu: false };
+            let bound = input.error_bound();
+            check(&name, dtype, &input, &[&filters, &grad, &mask, &into], &[(&shapes[0], dx)], bound);
+            let gradient = GradFilters { conv: conv.clone(), masked: true, bias: true };
+            let bound = gradient.error_bound();
+            let line = [1, 1, conv.outputs];
+            check(&name, dtype, &gradient, &[&x, &grad, &mask], &[(&shapes[1], dw), (&line, db)], bound);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The orders of axes in which the kernels see an array: shape and strides, never a copy.
+
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::Bound;
+
+/// Shape and strides, with an axis of one channel added where channels come first.
+pub(super) fn stacked(array: &Bound<'_, PyUntypedArray>, channels_first: bool) -> (Vec<usize>, Vec<isize>) {
+    let (mut shape, mut strides) = (array.shape().to_vec(), array.strides().to_vec());
+    if channels_first {
+        shape.push(1);
+        strides.push(array.dtype().itemsize() as isize);
+    }
+    (shape, strides)
+}
+
+/// Shape and strides of four axes, the channels last.
+pub(super) fn channels_last(
+    array: &Bound<'_, PyUntypedArray>,
+    channels_first: bool,
+) -> (Vec<usize>, Vec<isize>) {
+    let order = if channels_first { [0, 2, 3, 1] } else { [0, 1, 2, 3] };
+    (order.iter().map(|&a| array.shape()[a]).collect(), order.iter().map(|&a| array.strides()[a]).collect())
+}
+
+/// Shape and strides of an array of one axis, behind two axes of one position.
+pub(super) fn line(array: &Bound<'_, PyUntypedArray>) -> (Vec<usize>, Vec<isize>) {
+    let size = array.dtype().itemsize() as isize;
+    ([&[1, 1], array.shape()].concat(), [&[size, size], array.strides()].concat())
+}
+
+/// Shape and strides with `axes` moved to the end, in that order.
+pub(super) fn moved(array: &Bound<'_, PyUntypedArray>, axes: [usize; 2]) -> (Vec<usize>, Vec<isize>) {
+    let rest = (0..array.ndim()).filter(|axis| !axes.contains(axis));
+    let order: Vec<usize> = rest.chain(axes).collect();
+    let (shape, strides) = (array.shape(), array.strides());
+    (order.iter().map(|&a| shape[a]).collect(), order.iter().map(|&a| strides[a]).collect())
+}
