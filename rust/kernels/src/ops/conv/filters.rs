@@ -7,6 +7,7 @@
 //! channels padded to vectors; a register tile then adds, for a few taps and a few vectors of
 //! channels, over all pixels of the band ([`outer`](crate::simd::outer)).
 
+use super::gather::nanoseconds;
 use super::pack::{Panel, Part, lanes, panels};
 use super::phase::Phase;
 use super::{Conv, GradFilters};
@@ -38,7 +39,7 @@ impl Implementation<GradFilters> for Outer {
     }
 
     fn cost(&self, problem: &GradFilters) -> Result<f64, Reject> {
-        Ok(nanoseconds(problem, false))
+        Ok(nanoseconds(&problem.conv, problem.conv.outputs / problem.conv.groups, false))
     }
 
     fn run(
@@ -50,16 +51,6 @@ impl Implementation<GradFilters> for Outer {
     ) -> Result<(), Error> {
         compute(problem, false, srcs, dsts, schedule)
     }
-}
-
-/// Estimated nanoseconds of one thread: lanes that have no channel of `y` are lost.
-pub(super) fn nanoseconds(problem: &GradFilters, diagonal: bool) -> f64 {
-    let conv = &problem.conv;
-    let wide = (conv.outputs / if diagonal { 1 } else { conv.groups }).max(1);
-    let lost = wide.next_multiple_of(8) as f64 / wide as f64;
-    // A sample for each lane is loaded for each multiply-add.
-    let rate = if diagonal { 10.0 } else { 25.0 };
-    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / rate
 }
 
 /// Computes the gradient; `diagonal` takes groups of one channel and one result together.
@@ -81,7 +72,8 @@ pub(super) fn compute(
             && dsts[0].shape() == conv.filters_shape(),
         "the layer's shapes"
     );
-    let workers = Conv::threads(schedule.workers, nanoseconds(problem, diagonal));
+    let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
+    let workers = Conv::threads(schedule.workers, nanoseconds(conv, wide, diagonal));
     let schedule = Schedule { workers, ..*schedule };
     match conv.arithmetic().size() {
         8 => solve::<lane::F64>(problem, diagonal, srcs, dsts, &schedule),

@@ -34,7 +34,7 @@ impl Implementation<Forward> for Gather {
     }
 
     fn cost(&self, problem: &Forward) -> Result<f64, Reject> {
-        Ok(Pass::forward(problem).nanoseconds())
+        Ok(nanoseconds(&problem.conv, problem.conv.outputs / problem.conv.groups, false))
     }
 
     fn run(
@@ -54,7 +54,7 @@ impl Implementation<GradInput> for Gather {
     }
 
     fn cost(&self, problem: &GradInput) -> Result<f64, Reject> {
-        Ok(Pass::transposed(problem).nanoseconds())
+        Ok(nanoseconds(&problem.conv, problem.conv.inputs / problem.conv.groups, false))
     }
 
     fn run(
@@ -66,6 +66,14 @@ impl Implementation<GradInput> for Gather {
     ) -> Result<(), Error> {
         Pass::transposed(problem).gradient(problem, srcs, dsts, schedule)
     }
+}
+
+/// Estimated nanoseconds of one thread: lanes that have no channel of the result are lost.
+pub(super) fn nanoseconds(conv: &Conv, wide: usize, diagonal: bool) -> f64 {
+    let lost = wide.max(1).next_multiple_of(8) as f64 / wide.max(1) as f64;
+    // A sample for each lane is loaded for each multiply-add.
+    let rate = if diagonal { 10.0 } else { 25.0 };
+    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / rate
 }
 
 /// One of the two problems: what is read and what it becomes.
@@ -145,15 +153,6 @@ impl<'p> Pass<'p> {
         Self { groups: 1, deep: channels, wide: channels, diagonal: true, ..self }
     }
 
-    /// Estimated nanoseconds of one thread: lanes that have no channel of the result are lost.
-    pub(super) fn nanoseconds(&self) -> f64 {
-        let wide = self.wide.max(1);
-        let lost = wide.next_multiple_of(8) as f64 / wide as f64;
-        // A sample for each lane is loaded for each multiply-add.
-        let rate = if self.diagonal { 10.0 } else { 25.0 };
-        self.conv.multiply_adds() * lost * self.conv.arithmetic().size() as f64 / 4.0 / rate
-    }
-
     /// Computes a layer.
     pub(super) fn layer(
         &self,
@@ -197,7 +196,7 @@ impl<'p> Pass<'p> {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         assert!(filters.shape() == self.conv.filters_shape(), "the filters' shape");
-        let workers = Conv::threads(schedule.workers, self.nanoseconds());
+        let workers = Conv::threads(schedule.workers, nanoseconds(self.conv, self.wide, self.diagonal));
         let size = schedule.tile.unwrap_or_else(|| self.blocking(workers.threads()));
         let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], self.wide]);
         if blocks.count() == 0 {
