@@ -9,7 +9,7 @@ CORE   := $(STAMPS)/core
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench stubs clean
+.PHONY: help demo test test-oldest-tensorflow oldest-tensorflow lint bench stubs clean
 
 help:  ## say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,13 @@ bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## time ferroconv against SciPy an
 test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test $(STAMPS)/tensorflow-cpu  ## every test
 	cargo test --release --workspace
 	$(BIN)/python -m pytest
+
+test-oldest-tensorflow:  ## the tests of ops and layers on the oldest TensorFlow that is claimed, in an environment of its own
+	$(MAKE) VENV=.venv/oldest oldest-tensorflow
+
+# Its own deprecations are not ours to mend: warnings are no errors here.
+oldest-tensorflow: $(CORE) $(STAMPS)/cli $(STAMPS)/oldest
+	$(BIN)/python -m pytest -o filterwarnings=default tests/test_tensorflow_*.py tests/test_keras_*.py -m "not slow"
 
 lint: $(CORE) $(STAMPS)/lint $(STAMPS)/cli  ## formats, lints, types, stubs, and the laws of the house
 	cargo fmt --check

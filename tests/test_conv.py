@@ -1,5 +1,6 @@
 """Convolution layers against their definition in NumPy, which shares nothing with the kernels."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -417,3 +418,22 @@ def test_out_may_not_overlap_the_input():
     with pytest.raises(ValueError, match="share memory"):
         nn.conv2d(x, np.ones((1, 1, 5, 5), "f"), out=x)
     assert (x == 1).all()
+
+
+def test_signatures():
+    bare = {}
+    for name in (name for name in nn.__all__ if "conv" in name and "grad" not in name):
+        signature = inspect.signature(getattr(nn, name))
+        parameters = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+        bare[name] = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+    layer = "bias=None, *, strides=1, padding='valid', dilation_rate=1, "
+    rest = "data_format='channels_last', activation=None, precision='highest', out=None, workers=None)"
+    assert bare == {
+        "conv2d": "(x, filters, " + layer + "groups=1, " + rest,
+        "depthwise_conv2d": "(x, filters, " + layer + rest,
+        "separable_conv2d": "(x, depthwise_filters, pointwise_filters, " + layer + rest,
+        "conv2d_transpose": "(x, filters, "
+        + layer.replace("dilation", "output_padding=None, dilation")
+        + "groups=1, "
+        + rest,
+    }

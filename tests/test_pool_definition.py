@@ -6,6 +6,7 @@ import doctest
 import inspect
 import json
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -403,7 +404,7 @@ def test_explain_says_what_runs_and_why():
 
 def test_signatures():
     bare = {}
-    for name in nn.__all__:
+    for name in (name for name in nn.__all__ if "pool" in name):
         signature = inspect.signature(getattr(nn, name))
         parameters = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
         bare[name] = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
@@ -428,6 +429,11 @@ def test_signatures():
 
 
 def test_docstrings_are_filled_and_run():
+    modules = {sys.modules[getattr(nn, name).__module__] for name in nn.__all__}
+    assert len(modules) == 4
     for name in nn.__all__:
         assert "%(" not in getattr(nn, name).__doc__, name
-    assert doctest.testmod(nn).failed == 0
+    for module in modules:
+        ran = doctest.testmod(module)
+        assert ran.failed == 0
+        assert ran.attempted > 3
