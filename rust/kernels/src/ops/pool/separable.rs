@@ -44,7 +44,7 @@ impl Implementation<Pool> for Separable {
             return Err(Reject("gives no indices"));
         }
         let [rows, cols] = &pool.windows;
-        let joins = (cols.stride() * (rows.taps() + 1) + 2 * cols.taps()) as f64;
+        let joins = 0.75 * (cols.stride() * (rows.taps() + 1) + 2 * cols.taps()) as f64;
         Ok(pool.nanoseconds(joins, 40.0, 40.0))
     }
 
