@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+DataFormat = Literal["channels_last", "channels_first"]
+Padding = str | Sequence[Sequence[int]]
 
 
 class MirrorError(ValueError, RuntimeError):
@@ -39,3 +42,10 @@ def later(**options: tuple[Any, Any]) -> None:
     for name, (value, supported) in options.items():
         if value is not supported and (supported is None or value != supported):
             raise NotImplementedError(f"{name}={value!r} is not supported yet; {name}={supported!r} is.")
+
+
+def channels_first(data_format: str) -> bool:
+    """Whether the channels stand before rows and columns."""
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Received: {data_format!r}.")
+    return data_format == "channels_first"

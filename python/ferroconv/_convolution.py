@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import later, pair
+from ferroconv._args import DataFormat, Padding, channels_first, later, pair
 from ferroconv._docs import PARAGRAPHS, fill
 
-DataFormat = Literal["channels_last", "channels_first"]
-Padding = str | Sequence[Sequence[int]]
 Pair = int | Sequence[int]
 Array = npt.NDArray[Any]
 
@@ -35,9 +33,7 @@ dilation_rate : int or pair of int, optional
     Distance between neighbouring taps; may go together with strides."""
 PARAGRAPHS["conv_groups"] = """groups : int, optional
     Groups of channels that know nothing of each other."""
-PARAGRAPHS["conv_format"] = """data_format : {'channels_last', 'channels_first'}, optional
-    Where the channels stand."""
-PARAGRAPHS["conv_rest"] = """%(conv_format)s
+PARAGRAPHS["conv_rest"] = """%(data_format)s
 activation : {None, 'relu'}, optional
     What is done to each result.
 precision : {'highest'}, optional
@@ -45,7 +41,7 @@ precision : {'highest'}, optional
 out : ndarray, optional
     Where the result is written: of its shape and dtype, apart from the inputs.
 %(workers)s"""
-PARAGRAPHS["conv_grad_rest"] = """%(conv_format)s
+PARAGRAPHS["conv_grad_rest"] = """%(data_format)s
 result : array_like, optional
     What the layer gave, if its activation is a relu: where it is not positive, no gradient comes
     through.
@@ -67,21 +63,22 @@ of the taps: a result is within ``(n + 1) u sum|x w|`` of the exact one, ``n`` b
 and ``u`` half the distance from 1 to the next number."""
 
 
-def _first(data_format: str) -> bool:
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Received: {data_format!r}.")
-    return data_format == "channels_first"
-
-
 def _relu(activation: str | None) -> bool:
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu'; apply another to the result. Received: {activation!r}.")
     return activation == "relu"
 
 
+def _like(bias: npt.ArrayLike | None, x: npt.ArrayLike) -> npt.ArrayLike | None:
+    """A bias given as a list, in the dtype of the images."""
+    if bias is None or isinstance(bias, np.ndarray):
+        return bias
+    return np.asarray(bias, dtype=getattr(x, "dtype", None))
+
+
 def _layer(strides: Pair, padding: Padding, dilation: Pair, groups: int, data_format: str) -> tuple[Any, ...]:
     return (
-        pair(strides, "strides"), padding, pair(dilation, "dilation_rate"), groups, _first(data_format)
+        pair(strides, "strides"), padding, pair(dilation, "dilation_rate"), groups, channels_first(data_format)
     )  # fmt: skip
 
 
@@ -146,9 +143,7 @@ def conv2d(
     """
     later(precision=(precision, "highest"))
     layer = _layer(strides, padding, dilation_rate, groups, data_format)
-    if bias is not None and not isinstance(bias, np.ndarray):
-        bias = np.asarray(bias, dtype=getattr(x, "dtype", None))
-    return _core.conv2d(x, filters, bias, layer, _relu(activation), out, workers)
+    return _core.conv2d(x, filters, _like(bias, x), layer, _relu(activation), out, workers)
 
 
 @fill
@@ -311,6 +306,4 @@ def conv2d_transpose(
     later(precision=(precision, "highest"))
     layer = _layer(strides, padding, dilation_rate, groups, data_format)
     extra = None if output_padding is None else pair(output_padding, "output_padding")
-    if bias is not None and not isinstance(bias, np.ndarray):
-        bias = np.asarray(bias, dtype=getattr(x, "dtype", None))
-    return _core.conv2d_transpose(x, filters, bias, layer, extra, _relu(activation), out, workers)
+    return _core.conv2d_transpose(x, filters, _like(bias, x), layer, extra, _relu(activation), out, workers)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import later
-from ferroconv._convolution import Array, DataFormat, Padding, Pair, _grouped, _layer, conv2d, depthwise_conv2d
+from ferroconv._args import DataFormat, Padding, later
+from ferroconv._convolution import Array, Pair, _grouped, _layer, conv2d, depthwise_conv2d
 from ferroconv._docs import PARAGRAPHS, fill
 
 PARAGRAPHS["conv_grad"] = """grad : array_like

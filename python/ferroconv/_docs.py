@@ -26,6 +26,8 @@ PARAGRAPHS = {
     "workers": """workers : int, optional
     Threads: a number, -1 for every core, or None for the setting of `ferroconv.set_num_threads`.
     The result's bits are the same for any number.""",
+    "data_format": """data_format : {'channels_last', 'channels_first'}, optional
+    Where the channels stand.""",
     "mirror_output": """output : array or dtype, optional
     Where the result is written, or the dtype of the array that is made for it. An array may share
     memory with `input`; a temporary copy is then filtered.""",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import pair
+from ferroconv._args import DataFormat, Padding, channels_first, pair
 from ferroconv._docs import PARAGRAPHS, fill
 
 __all__ = [
@@ -21,8 +21,6 @@ __all__ = [
     "max_pool2d",
 ]
 
-DataFormat = Literal["channels_last", "channels_first"]
-Padding = str | Sequence[Sequence[int]]
 
 PARAGRAPHS["pool_x"] = """x : array_like
     A batch of images: batch, rows, columns, channels, or with the channels second. Read-only, strided,
@@ -40,10 +38,7 @@ dilation_rate : int or pair of int, optional
     Distance between neighbouring taps.
 ceil_mode : bool, optional
     Keep a last window that hangs over the end, if it begins inside the image or the padding before it.
-%(pool_format)s"""
-
-PARAGRAPHS["pool_format"] = """data_format : {'channels_last', 'channels_first'}, optional
-    Where the channels stand."""
+%(data_format)s"""
 
 PARAGRAPHS["pool_rest"] = """out : ndarray, optional
     Where the result is written: of its shape and dtype, apart from `x`.
@@ -77,12 +72,6 @@ PARAGRAPHS["pool_mean_notes"] = """Notes
 -----
 Means of integers are exact and then rounded half to even. ``float16``, ``bfloat16`` and ``float32`` are
 summed in ``float32``, windows with more than 512 rows and columns together in ``float64``."""
-
-
-def _channels_first(data_format: str) -> bool:
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Received: {data_format!r}.")
-    return data_format == "channels_first"
 
 
 @fill
@@ -129,7 +118,7 @@ def max_pool2d(
     window = pair(pool_size, "pool_size")
     return _core.pool2d(
         x, "max-indices" if return_indices else "max", window, window if strides is None else pair(strides, "strides"),
-        padding, pair(dilation_rate, "dilation_rate"), bool(ceil_mode), _channels_first(data_format), False, None, out,
+        padding, pair(dilation_rate, "dilation_rate"), bool(ceil_mode), channels_first(data_format), False, None, out,
         workers,
     )  # fmt: skip
 
@@ -181,7 +170,7 @@ def avg_pool2d(
     window = pair(pool_size, "pool_size")
     return _core.pool2d(
         x, "mean", window, window if strides is None else pair(strides, "strides"), padding,
-        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), _channels_first(data_format), bool(count_include_pad),
+        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), channels_first(data_format), bool(count_include_pad),
         divisor_override, out, workers,
     )  # fmt: skip
 
@@ -205,7 +194,7 @@ def adaptive_max_pool2d(
     %(pool_x)s
     output_size : int or pair of int
         Rows and columns of the result.
-    %(pool_format)s
+    %(data_format)s
     %(pool_indices)s
     %(pool_rest)s
 
@@ -223,7 +212,7 @@ def adaptive_max_pool2d(
     array([2, 4])
     """
     return _core.adaptive_pool2d(
-        x, "max-indices" if return_indices else "max", pair(output_size, "output_size"), _channels_first(data_format),
+        x, "max-indices" if return_indices else "max", pair(output_size, "output_size"), channels_first(data_format),
         out, workers,
     )  # fmt: skip
 
@@ -246,7 +235,7 @@ def adaptive_avg_pool2d(
     %(pool_x)s
     output_size : int or pair of int
         Rows and columns of the result.
-    %(pool_format)s
+    %(data_format)s
     %(pool_rest)s
 
     Returns
@@ -265,13 +254,11 @@ def adaptive_avg_pool2d(
     >>> nn.adaptive_avg_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 2)).ravel()
     array([1., 3.])
     """
-    return _core.adaptive_pool2d(
-        x, "mean", pair(output_size, "output_size"), _channels_first(data_format), out, workers
-    )
+    return _core.adaptive_pool2d(x, "mean", pair(output_size, "output_size"), channels_first(data_format), out, workers)
 
 
 def _global(kind: str, x: npt.ArrayLike, data_format: str, keepdims: bool, out: Any, workers: int | None) -> Any:
-    first = _channels_first(data_format)
+    first = channels_first(data_format)
     axes = (2, 3) if first else (1, 2)
     if out is None or keepdims:
         result = _core.adaptive_pool2d(x, kind, (1, 1), first, out, workers)
@@ -296,7 +283,7 @@ def global_max_pool2d(
     Parameters
     ----------
     %(pool_x)s
-    %(pool_format)s
+    %(data_format)s
     keepdims : bool, optional
         Keep the axes of rows and columns, with one position each.
     %(pool_rest)s
@@ -335,7 +322,7 @@ def global_avg_pool2d(
     Parameters
     ----------
     %(pool_x)s
-    %(pool_format)s
+    %(data_format)s
     keepdims : bool, optional
         Keep the axes of rows and columns, with one position each.
     %(pool_rest)s

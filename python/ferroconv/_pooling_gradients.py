@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import pair
+from ferroconv._args import DataFormat, Padding, channels_first, pair
 from ferroconv._docs import PARAGRAPHS, fill
-from ferroconv._pooling import DataFormat, Padding, _channels_first
 
 __all__ = [
     "adaptive_avg_pool2d_grad_input",
@@ -109,7 +108,7 @@ def max_pool2d_grad_input(
     window = pair(pool_size, "pool_size")
     return _core.pool2d_gradient(
         x, grad, indices, "max", window, window if strides is None else pair(strides, "strides"), padding,
-        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), _channels_first(data_format), False, None, out, workers,
+        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), channels_first(data_format), False, None, out, workers,
     )  # fmt: skip
 
 
@@ -157,7 +156,7 @@ def avg_pool2d_grad_input(
     window = pair(pool_size, "pool_size")
     return _core.pool2d_gradient(
         input_shape, grad, None, "mean", window, window if strides is None else pair(strides, "strides"), padding,
-        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), _channels_first(data_format), bool(count_include_pad),
+        pair(dilation_rate, "dilation_rate"), bool(ceil_mode), channels_first(data_format), bool(count_include_pad),
         divisor_override, out, workers,
     )  # fmt: skip
 
@@ -178,7 +177,7 @@ def adaptive_max_pool2d_grad_input(
     ----------
     %(pool_grad_x)s
     %(pool_grad_grad)s
-    %(pool_format)s
+    %(data_format)s
     %(pool_grad_indices)s
     %(pool_grad_rest)s
 
@@ -196,7 +195,7 @@ def adaptive_max_pool2d_grad_input(
     >>> nn.adaptive_max_pool2d_grad_input(x, np.array([1.0, 2.0]).reshape(1, 1, 2, 1)).ravel()
     array([0., 0., 1., 0., 2.])
     """
-    return _core.adaptive_pool2d_gradient(x, grad, indices, "max", _channels_first(data_format), out, workers)
+    return _core.adaptive_pool2d_gradient(x, grad, indices, "max", channels_first(data_format), out, workers)
 
 
 @fill
@@ -214,7 +213,7 @@ def adaptive_avg_pool2d_grad_input(
     ----------
     %(pool_grad_shape)s
     %(pool_grad_grad)s
-    %(pool_format)s
+    %(data_format)s
     %(pool_grad_rest)s
 
     %(pool_grad_returns)s
@@ -230,7 +229,7 @@ def adaptive_avg_pool2d_grad_input(
     >>> nn.adaptive_avg_pool2d_grad_input((1, 1, 5, 1), np.array([3.0, 6.0]).reshape(1, 1, 2, 1)).ravel()
     array([1., 1., 3., 2., 2.])
     """
-    return _core.adaptive_pool2d_gradient(input_shape, grad, None, "mean", _channels_first(data_format), out, workers)
+    return _core.adaptive_pool2d_gradient(input_shape, grad, None, "mean", channels_first(data_format), out, workers)
 
 
 def _of_global(grad: npt.ArrayLike, channels_first: bool) -> npt.NDArray[Any]:
@@ -262,7 +261,7 @@ def global_max_pool2d_grad_input(
     ----------
     %(pool_grad_x)s
     %(pool_grad_grad)s
-    %(pool_format)s
+    %(data_format)s
     %(pool_grad_rest)s
 
     %(pool_grad_returns)s
@@ -279,7 +278,7 @@ def global_max_pool2d_grad_input(
     array([[0., 0.],
            [0., 5.]])
     """
-    first = _channels_first(data_format)
+    first = channels_first(data_format)
     return _core.adaptive_pool2d_gradient(x, _of_global(grad, first), None, "max", first, out, workers)
 
 
@@ -298,7 +297,7 @@ def global_avg_pool2d_grad_input(
     ----------
     %(pool_grad_shape)s
     %(pool_grad_grad)s
-    %(pool_format)s
+    %(data_format)s
     %(pool_grad_rest)s
 
     %(pool_grad_returns)s
@@ -315,5 +314,5 @@ def global_avg_pool2d_grad_input(
     array([[2., 2.],
            [2., 2.]])
     """
-    first = _channels_first(data_format)
+    first = channels_first(data_format)
     return _core.adaptive_pool2d_gradient(input_shape, _of_global(grad, first), None, "mean", first, out, workers)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import tensorflow as tf
 
 from ferroconv import _core
+from ferroconv._args import Padding
 from ferroconv._docs import PARAGRAPHS, fill
-
-DataFormat = Literal["channels_last", "channels_first"]
-Padding = str | Sequence[Sequence[int]]
 
 DTYPES = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 """What the ops take."""

@@ -8,11 +8,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import executing_eagerly
 
-from ferroconv._args import pair
+from ferroconv._args import DataFormat, Padding, pair
 from ferroconv._docs import PARAGRAPHS
 from ferroconv.tensorflow._arguments import (
-    DataFormat,
-    Padding,
     axes,
     cached,
     checked_format,

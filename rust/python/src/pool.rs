@@ -2,6 +2,7 @@
 
 use crate::convert::{Input, Output};
 use crate::door::{self, Integer, InvalidArgument, exception};
+use crate::layer::stored;
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::ops::pool::{Pool, Reduction, Windows};
 use ferroconv_kernels::shape::{Axis, Padding};
@@ -85,7 +86,7 @@ fn pool<'py>(
     let (pictures, channels) = if channels_first { (n.saturating_mul(c), 1) } else { (n, c) };
     let problem = Pool::new(x.dtype, pictures, windows, channels, reduction).map_err(exception)?;
     let [oh, ow] = problem.output();
-    let result_shape = if channels_first { [n, c, oh, ow] } else { [n, oh, ow, c] };
+    let result_shape = stored([n, oh, ow, c], channels_first);
     let mut result = match out {
         Some(out) => Output::given(out, &result_shape, Some(x.dtype), &[x])?,
         None => Output::new(py, &result_shape, x.dtype, Some(x.descr()))?,

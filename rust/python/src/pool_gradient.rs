@@ -2,6 +2,7 @@
 
 use crate::convert::{Input, Output};
 use crate::door::{self, Integer, InvalidArgument, exception};
+use crate::layer::stored;
 use crate::pool::{padding, reduction, shape, size, sliding};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::ops::pool::{MaxGrad, MeanGrad, Pool, Windows};
@@ -16,10 +17,6 @@ struct Question<'py> {
     grad: Input<'py>,
     indices: Option<Input<'py>>,
     channels_first: bool,
-}
-
-fn reordered([n, h, w, c]: [usize; 4], channels_first: bool) -> [usize; 4] {
-    if channels_first { [n, c, h, w] } else { [n, h, w, c] }
 }
 
 impl<'py> Question<'py> {
@@ -81,7 +78,7 @@ impl<'py> Question<'py> {
         let forward = Pool::new(dtype, pictures, windows, channels, reduction(kind, count_padding, divisor));
         let forward = forward.map_err(exception)?;
         let [oh, ow] = forward.output();
-        let results = reordered([n, oh, ow, c], first);
+        let results = stored([n, oh, ow, c], first);
         for (name, array) in [("grad", Some(&self.grad)), ("indices", self.indices.as_ref())] {
             if let Some(array) = array.filter(|array| array.shape() != results) {
                 return Err(InvalidArgument::new_err(format!(
@@ -95,7 +92,7 @@ impl<'py> Question<'py> {
             [image, Some(&self.grad), self.indices.as_ref()].into_iter().flatten().collect();
         let srcs = inputs.iter().map(|input| input.pictures(first)).collect::<PyResult<Vec<_>>>()?;
         let make = |dtype| -> PyResult<Output<'py>> {
-            let shape = reordered([n, h, w, c], first);
+            let shape = stored([n, h, w, c], first);
             match out {
                 Some(out) => Output::given(out, &shape, Some(dtype), &inputs),
                 None => Output::new(py, &shape, dtype, Some(self.grad.descr())),

@@ -8,7 +8,7 @@
 //! channels, over all pixels of the band ([`outer`](crate::simd::outer)).
 
 use super::gather::nanoseconds;
-use super::pack::{Panel, Part, lanes, panels};
+use super::pack::{Panel, Part, WARM, halve, lanes, panels};
 use super::phase::Phase;
 use super::{Conv, GradFilters};
 use crate::dtype::Accumulator;
@@ -23,9 +23,6 @@ use std::sync::Mutex;
 /// The implementation `outer`.
 #[derive(Debug)]
 pub struct Outer;
-
-/// Bytes of a band's samples and gradients, which stay in the second-level cache.
-const WARM: usize = 192 << 10;
 
 /// Bytes of all chunks' sums together, at most, unless one chunk has more.
 const SUMS: usize = 8 << 20;
@@ -156,15 +153,9 @@ impl<'p> Plan<'p> {
         let bytes =
             |rows: usize, cols: usize| (span(0, rows) * span(1, cols) * deep + rows * cols * width) * size;
         let [_, height, length, _] = conv.y_shape();
-        let halve = |mut n: usize, fits: &dyn Fn(usize) -> bool| {
-            while n > 1 && !fits(n) {
-                n = n.div_ceil(2);
-            }
-            n
-        };
         let few = 4.min(height);
-        let cols = halve(length, &|cols| bytes(few, cols) <= WARM);
-        let rows = halve(height, &|rows| bytes(rows, cols) <= WARM);
+        let cols = halve(length, |cols| bytes(few, cols) <= WARM);
+        let rows = halve(height, |rows| bytes(rows, cols) <= WARM);
         let whole = rows >= height && cols >= length && bytes(rows, cols) > 0;
         let pictures = if whole { (WARM / bytes(rows, cols)).clamp(1, conv.pictures.max(1)) } else { 1 };
         let pitch = span(1, cols) * deep;

@@ -9,7 +9,7 @@
 //! Every result is one chain of sums in the order of the taps: its bits don't depend on blocks or
 //! threads.
 
-use super::pack::{Panel, Part, lanes, panels, widened};
+use super::pack::{Panel, Part, WARM, halve, lanes, panels, widened};
 use super::phase::Phase;
 use super::{Conv, Forward, GradInput};
 use crate::dtype::Accumulator;
@@ -23,10 +23,6 @@ use std::ops::Range;
 /// The implementation `gather`.
 #[derive(Debug)]
 pub struct Gather;
-
-/// Bytes of a block's source samples and results: they stay in the second-level cache beside a panel
-/// of weights.
-const WARM: usize = 192 << 10;
 
 impl Implementation<Forward> for Gather {
     fn name(&self) -> &'static str {
@@ -225,16 +221,10 @@ impl<'p> Pass<'p> {
                 * Phase::span(&self.phases[1], &(0..width)).len();
             (source * self.deep + height * width * self.wide) * size
         };
-        let halve = |mut n: usize, fits: &dyn Fn(usize) -> bool| {
-            while n > 1 && !fits(n) {
-                n = n.div_ceil(2);
-            }
-            n
-        };
         // Whole rows if a few of them fit; what is read twice is then least.
         let few = 4.min(rows);
-        let width = halve(cols, &|width| bytes(few, width) <= WARM);
-        let height = halve(rows, &|height| bytes(height, width) <= WARM);
+        let width = halve(cols, |width| bytes(few, width) <= WARM);
+        let height = halve(rows, |height| bytes(height, width) <= WARM);
         let across = cols.div_ceil(width) * self.groups * self.conv.pictures.max(1);
         let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(across) };
         [height.min(rows.div_ceil(wanted)), width]

@@ -8,6 +8,18 @@ use crate::view::{Floats, Picture, Src};
 use std::marker::PhantomData;
 use std::ops::Range;
 
+/// Bytes that a block brings in and computes: they stay in the second-level cache beside a panel of
+/// weights.
+pub(super) const WARM: usize = 192 << 10;
+
+/// Halves `n` until it fits, or is 1.
+pub(super) fn halve(mut n: usize, fits: impl Fn(usize) -> bool) -> usize {
+    while n > 1 && !fits(n) {
+        n = n.div_ceil(2);
+    }
+    n
+}
+
 /// Lanes of an instruction set's vectors of `L`.
 pub(super) fn lanes<L: Lane>(isa: Isa) -> usize {
     struct Lanes<L>(PhantomData<L>);
