@@ -1,11 +1,7 @@
-"""scipy.ndimage's correlation and convolution: the same names, arguments, defaults, results and errors.
-
-One keyword is added, ``workers``. Everything else that ferroconv can do is on its native forms.
-"""
+"""scipy.ndimage's correlation and convolution over one or two axes."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import MirrorAxisError, MirrorError, MirrorTypeError
+from ferroconv._args import MirrorError, MirrorTypeError
 from ferroconv._docs import fill
+from ferroconv.ndimage._arguments import one_axis, read_axes, read_output
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
+
+# Weights that SciPy converts to its arithmetic's type: objects, strings and long double.
+_CONVERTED = frozenset("OSUgG")
 
 
 @fill
@@ -249,7 +249,7 @@ def _correlate(
     image = np.asarray(input)
     weights = np.asarray(weights)
     ndim = image.ndim
-    over = tuple(range(ndim)) if axes is None else _axes(axes, ndim)
+    over = tuple(range(ndim)) if axes is None else read_axes(axes, ndim)
     if weights.ndim != len(over):
         raise MirrorError(
             "weights.ndim must match the number of axes that are filtered. "
@@ -284,9 +284,7 @@ def _correlate1d(
     weights = np.asarray(weights)
     if weights.ndim != 1 or weights.size == 0:
         raise MirrorError(f"weights must be a one-dimensional array of one tap at least. Received: {weights.shape}.")
-    if not -image.ndim <= axis < image.ndim:
-        raise MirrorAxisError(f"axis must be an axis of input. Received: axis={axis} for {image.ndim} axes.")
-    return _along(image, weights, axis % image.ndim, output, mode, cval, origin, turn, "ndimage1d", workers)
+    return _along(image, weights, one_axis(axis, image.ndim), output, mode, cval, origin, turn, "ndimage1d", workers)
 
 
 def _along(
@@ -322,7 +320,7 @@ def _run(
         if not dtype.isnative:
             dtype = dtype.newbyteorder("=")
     else:
-        given, dtype = _output(output, image.shape, is_complex)
+        given, dtype = read_output(output, image.shape, is_complex)
     if image.dtype.char == "e" or dtype.char == "e":
         raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
     if not isinstance(mode, str):
@@ -349,41 +347,3 @@ def _run(
         given[...] = result
         return given
     return result if dtype.isnative else result.astype(dtype)
-
-
-# Weights that SciPy converts to its arithmetic's type: objects, strings and long double.
-_CONVERTED = frozenset("OSUgG")
-
-
-def _output(output: Any, shape: tuple[int, ...], is_complex: bool) -> tuple[npt.NDArray[Any] | None, np.dtype[Any]]:
-    """SciPy's reading of `output`: a dtype, a dtype's name, or an array."""
-    if isinstance(output, (type, np.dtype)):
-        dtype = np.dtype(output)
-        if is_complex and dtype.kind != "c":
-            warnings.warn("promoting specified output dtype to complex", stacklevel=5)
-            dtype = np.promote_types(dtype, np.complex64)
-        return None, dtype
-    if isinstance(output, str):
-        dtype = np.dtype(output)
-        if not issubclass(dtype.type, np.number):
-            raise MirrorError(f"output must have numeric dtype. Received: {dtype}.")
-        given = None
-    else:
-        given = np.asarray(output)
-        dtype = given.dtype
-        if given.shape != shape:
-            raise MirrorError(f"output shape not correct. Received: {given.shape}, expected {shape}.")
-    if is_complex and dtype.kind != "c":
-        raise MirrorError(f"output must have complex dtype. Received: {dtype}.")
-    return given, dtype
-
-
-def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
-    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
-    for axis in given:
-        if not -ndim <= axis < ndim:
-            raise MirrorAxisError(f"axes must be axes of input. Received: {axis} for {ndim} axes.")
-    counted = tuple(axis % ndim for axis in given)
-    if len(set(counted)) != len(counted):
-        raise ValueError(f"axes must be unique. Received: {axes!r}.")
-    return counted
