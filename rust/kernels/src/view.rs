@@ -439,6 +439,8 @@ pub trait Rows: Accumulator {
     /// # Safety
     /// Each is readable.
     unsafe fn read(dtype: DType, from: *const u8, step: isize, into: &mut [Self]);
+    /// Makes of every element what an array of `dtype` would have kept of it.
+    fn store(dtype: DType, row: &mut [Self], finish: Finish);
     /// Rounds (in place) and narrows to elements that stand `step` bytes apart.
     ///
     /// # Safety
@@ -457,21 +459,18 @@ macro_rules! rows {
                 });
             }
             #[inline(always)]
-            unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], finish: Finish) {
-                if matches!(dtype.kind(), Kind::Integer(..)) {
-                    match finish.rounding {
-                        Rounding::HalfEven => {
-                            for a in from.iter_mut() {
-                                *a = a.round_half_even();
-                            }
-                        }
-                        Rounding::Truncate => {
-                            for a in from.iter_mut() {
-                                *a = a.truncate();
-                            }
-                        }
+            fn store(dtype: DType, row: &mut [Self], finish: Finish) {
+                round(dtype, row, finish.rounding);
+                dispatch_dtype!(dtype, |T| {
+                    match finish.overflow {
+                        Overflow::Saturate => row.iter_mut().for_each(|a| *a = T::saturate(*a).widen()),
+                        Overflow::Wrap => row.iter_mut().for_each(|a| *a = T::wrap(*a).widen()),
                     }
-                }
+                });
+            }
+            #[inline(always)]
+            unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], finish: Finish) {
+                round(dtype, from, finish.rounding);
                 dispatch_dtype!(dtype, |T| {
                     // SAFETY: the caller's promise.
                     unsafe {
@@ -486,6 +485,17 @@ macro_rules! rows {
     )*};
 }
 rows!(f32, f64, i32, i64, i128);
+
+/// Rounds what is going to be an integer.
+#[inline(always)]
+fn round<A: Accumulator>(dtype: DType, row: &mut [A], rounding: Rounding) {
+    if matches!(dtype.kind(), Kind::Integer(..)) {
+        match rounding {
+            Rounding::HalfEven => row.iter_mut().for_each(|a| *a = a.round_half_even()),
+            Rounding::Truncate => row.iter_mut().for_each(|a| *a = a.truncate()),
+        }
+    }
+}
 
 /// # Safety
 /// `into.len()` elements, `step` bytes apart, are readable.

@@ -11,7 +11,7 @@ use ferroconv_kernels::border::Border;
 use ferroconv_kernels::dispatch_dtype;
 use ferroconv_kernels::dtype::{Arithmetic, Convert, DType, Finish, Kind, Overflow, Rounding};
 use ferroconv_kernels::isa::Isa;
-use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation, Taps};
+use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation, Taps, Term};
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::reference::{ReferenceAxis, correlate};
 use ferroconv_kernels::registry::{Operation, Schedule};
@@ -271,24 +271,39 @@ fn taps(window: [usize; 2]) -> Vec<i128> {
     (0..window[0] * window[1]).map(|i| (i as i128 * 5) % 11 - 4).collect()
 }
 
+/// One factor of an outer product.
+fn factor(taps: usize, period: i128) -> Vec<i128> {
+    (0..taps as i128).map(|i| (i * 3) % period - period / 2).collect()
+}
+
 fn sweep(dtypes: &[DType], borders: &[[Border; 2]]) {
     let mut checked = 0;
     for case in PROBLEMS {
         for &dtype in dtypes {
             for &border in borders {
                 let integers = taps(case.window);
+                let outer = |[rows, cols]: [usize; 2], divisor: f64| {
+                    let column = factor(rows, 7).iter().map(|&w| w as f64 / divisor).collect();
+                    let row = factor(cols, 5).iter().map(|&w| w as f64).collect();
+                    Taps::from_terms(vec![Term { column, row }])
+                };
+                let row = factor(case.window[1], 5);
+                let product: Vec<i128> =
+                    factor(case.window[0], 7).iter().flat_map(|c| row.iter().map(move |r| c * r)).collect();
                 let fractions: Vec<f64> = integers.iter().map(|&w| w as f64 / 7.0).collect();
                 let turned: Vec<_> =
                     integers.iter().map(|&w| Complex::new(w as f64 / 3.0, 1.0 - w as f64)).collect();
                 for overflow in [Overflow::Saturate, Overflow::Wrap] {
-                    let mut all = vec![(Taps::from_integers(case.window, &integers), 1.0)];
+                    let mut all = vec![(Taps::from_integers(case.window, &integers), 1.0, &integers)];
+                    all.push((outer(case.window, 1.0), 1.0, &product));
                     if overflow == Overflow::Saturate {
-                        all.push((Taps::from_f64(case.window, &fractions), 7.0));
+                        all.push((Taps::from_f64(case.window, &fractions), 7.0, &integers));
+                        all.push((outer(case.window, 7.0), 7.0, &product));
                         if dtype.fits_f32() && dtype != DType::Bool {
-                            all.push((Taps::from_complex(case.window, &turned), 3.0));
+                            all.push((Taps::from_complex(case.window, &turned), 3.0, &integers));
                         }
                     }
-                    for (taps, fractions) in all {
+                    for (taps, fractions, integers) in all {
                         if dtype == DType::Bool && fractions != 1.0 {
                             continue;
                         }
@@ -297,7 +312,7 @@ fn sweep(dtypes: &[DType], borders: &[[Border; 2]]) {
                         spec.cval = 3.0.into();
                         spec.finish = Finish { rounding: Rounding::HalfEven, overflow };
                         (case.change)(&mut spec);
-                        checked += check(case, spec, &integers, fractions);
+                        checked += check(case, spec, integers, fractions);
                     }
                 }
             }

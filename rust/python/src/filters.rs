@@ -2,7 +2,7 @@
 
 use crate::convert::{Input, Output, dtype_of};
 use crate::door::{self, Integer, InvalidArgument, exception};
-use crate::window::{borders, constant, taps};
+use crate::window::{borders, constant, window};
 use ferroconv_kernels::border::{Api, Border};
 use ferroconv_kernels::dtype::{Finish, Overflow, Rounding};
 use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation};
@@ -27,7 +27,8 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
     })
 }
 
-/// Correlates the two `axes` of `image` with `weights`.
+/// Correlates the two `axes` of `image` with `weights`: an array of two axes, or a list of pairs of
+/// sequences whose outer products are to be summed.
 ///
 /// `rule` is "saturate" or "wrap" (the native functions' overflow), "signal", "ndimage" or
 /// "ndimage1d" (SciPy's borders, order of summation and integers). `turn` reverses the weights, for
@@ -56,10 +57,9 @@ pub(crate) fn correlate<'py>(
     let workers = door::workers(workers)?;
     let [axes, origin, stride, dilation] = [axes, origin, stride, dilation].map(|pair| pair.map(|n| n.0));
     let image = Input::new(image)?;
-    let weights = Input::new(weights)?;
     let axes = normalised(axes, image.shape())?;
     let (api, summation, finish) = rules(rule)?;
-    let mut taps = taps(&weights)?;
+    let (mut taps, weights) = window(weights)?;
     if turn {
         taps = taps.reversed();
     }
@@ -85,8 +85,9 @@ pub(crate) fn correlate<'py>(
     for (axis, n) in axes.into_iter().zip(problem.output()) {
         shape[axis] = n;
     }
+    let reads: Vec<_> = std::iter::once(&image).chain(&weights).collect();
     let mut result = match out {
-        Some(out) => Output::given(out, &shape, Some(dst), &[&image, &weights])?,
+        Some(out) => Output::given(out, &shape, Some(dst), &reads)?,
         None => Output::new(py, &shape, dst, descr)?,
     };
     door::run(py, &problem, &[image.view(axes)?], &mut [result.view(axes)?], workers)?;

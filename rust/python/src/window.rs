@@ -4,12 +4,12 @@ use crate::convert::Input;
 use crate::door::{self, InvalidArgument, exception};
 use ferroconv_kernels::border::{Api, Border};
 use ferroconv_kernels::dtype::Kind;
-use ferroconv_kernels::ops::correlate::{Constant, Taps};
+use ferroconv_kernels::ops::correlate::{Constant, Taps, Term};
 use ferroconv_kernels::view::{Rows, Src};
 use num_complex::Complex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyString};
+use pyo3::types::{PyFloat, PyList, PyString};
 
 /// One border mode for both axes, or one for each.
 pub(crate) fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
@@ -33,28 +33,51 @@ pub(crate) fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2
 /// The largest window: 16384 x 16384.
 const MOST_TAPS: usize = 1 << 28;
 
-/// Window values of any dtype, exactly.
-pub(crate) fn taps(weights: &Input<'_>) -> PyResult<Taps> {
-    let &[rows, cols] = weights.shape() else {
+/// A window: its values as an array of two axes, or a list of outer products, each a pair of arrays of
+/// one axis. Gives back the arrays too.
+pub(crate) fn window<'py>(weights: &Bound<'py, PyAny>) -> PyResult<(Taps, Vec<Input<'py>>)> {
+    let Ok(list) = weights.cast::<PyList>() else {
+        let weights = Input::new(weights)?;
+        return Ok((taps(&weights)?, vec![weights]));
+    };
+    let terms = list.iter().map(|pair| {
+        let (column, row): (Vec<f64>, Vec<f64>) = pair.extract()?;
+        Ok(Term { column, row })
+    });
+    let terms: Vec<Term> = terms.collect::<PyResult<_>>()?;
+    let size = |term: &Term| [term.column.len(), term.row.len()];
+    let shape = terms.first().map(size).unwrap_or_default();
+    extents(&shape)?;
+    if terms.iter().any(|term| size(term) != shape) {
+        return Err(InvalidArgument::new_err("the outer products of a window must have one size."));
+    }
+    Ok((Taps::from_terms(terms), Vec::new()))
+}
+
+/// The rows and columns of a window of that shape.
+fn extents(shape: &[usize]) -> PyResult<[usize; 2]> {
+    let &[rows, cols] = shape else {
         return Err(InvalidArgument::new_err(format!(
-            "weights must have two axes, the window's rows and columns. Received: shape {:?}.",
-            weights.shape()
+            "weights must have two axes, the window's rows and columns. Received: shape {shape:?}."
         )));
     };
     if rows == 0 || cols == 0 {
         return Err(InvalidArgument::new_err(format!(
-            "weights must have one tap at least on each axis. Received: shape {:?}.",
-            weights.shape()
+            "weights must have one tap at least on each axis. Received: shape {shape:?}."
         )));
     }
     if rows.checked_mul(cols).is_none_or(|taps| taps > MOST_TAPS) {
         return Err(InvalidArgument::new_err(format!(
-            "weights must have at most {MOST_TAPS} taps. Received: shape {:?}.",
-            weights.shape()
+            "weights must have at most {MOST_TAPS} taps. Received: shape {shape:?}."
         )));
     }
+    Ok([rows, cols])
+}
+
+/// Window values of any dtype, exactly.
+fn taps(weights: &Input<'_>) -> PyResult<Taps> {
+    let shape = extents(weights.shape())?;
     let view = weights.view([0, 1])?;
-    let shape = [rows, cols];
     fn read<A: Rows>(view: &Src<'_>, [rows, cols]: [usize; 2], component: usize) -> Vec<A> {
         let mut values = vec![A::default(); rows * cols];
         let plane = view.plane(0, component);

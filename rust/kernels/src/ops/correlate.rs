@@ -13,105 +13,9 @@ use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow, Round
 use crate::registry::Reject;
 use crate::shape::{Axis, Extent};
 use num_complex::Complex;
+use std::sync::OnceLock;
 
-/// The window's values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Taps {
-    shape: [usize; 2],
-    re: Vec<f64>,
-    im: Option<Vec<f64>>,
-    /// The same values exactly, where every one is an integer.
-    integers: Option<Vec<i128>>,
-}
-
-impl Taps {
-    /// Real taps in C order.
-    ///
-    /// # Panics
-    /// If there is not one value a tap.
-    pub fn from_f64(shape: [usize; 2], values: &[f64]) -> Self {
-        assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
-        // 2^63 stays far from i128's bounds, and a larger float is an integer by size alone.
-        let whole = |w: f64| (w.fract() == 0.0 && w.abs() < 9.3e18).then_some(w as i128);
-        Self { shape, re: values.to_vec(), im: None, integers: values.iter().map(|&w| whole(w)).collect() }
-    }
-
-    /// Integer taps in C order.
-    ///
-    /// # Panics
-    /// If there is not one value a tap.
-    pub fn from_integers(shape: [usize; 2], values: &[i128]) -> Self {
-        assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
-        Self {
-            shape,
-            re: values.iter().map(|&w| w as f64).collect(),
-            im: None,
-            integers: Some(values.to_vec()),
-        }
-    }
-
-    /// Complex taps in C order.
-    ///
-    /// # Panics
-    /// If there is not one value a tap.
-    pub fn from_complex(shape: [usize; 2], values: &[Complex<f64>]) -> Self {
-        assert_eq!(values.len(), shape[0] * shape[1], "one value a tap");
-        Self {
-            shape,
-            re: values.iter().map(|w| w.re).collect(),
-            im: Some(values.iter().map(|w| w.im).collect()),
-            integers: None,
-        }
-    }
-
-    /// Rows and columns.
-    pub fn shape(&self) -> [usize; 2] {
-        self.shape
-    }
-
-    /// Whether the taps are complex.
-    pub fn is_complex(&self) -> bool {
-        self.im.is_some()
-    }
-
-    /// The window turned by half a turn: correlating with it is convolving with this one.
-    #[must_use]
-    pub fn reversed(mut self) -> Self {
-        self.re.reverse();
-        if let Some(im) = &mut self.im {
-            im.reverse();
-        }
-        if let Some(integers) = &mut self.integers {
-            integers.reverse();
-        }
-        self
-    }
-
-    /// The complex conjugate.
-    #[must_use]
-    pub fn conjugated(mut self) -> Self {
-        if let Some(im) = &mut self.im {
-            im.iter_mut().for_each(|w| *w = -*w);
-        }
-        self
-    }
-
-    /// Real parts.
-    pub fn re(&self) -> &[f64] {
-        &self.re
-    }
-
-    /// Imaginary parts of complex taps.
-    pub fn im(&self) -> Option<&[f64]> {
-        self.im.as_deref()
-    }
-
-    /// Sum of the absolute values.
-    fn magnitude(&self) -> f64 {
-        let im: f64 = self.im.iter().flatten().map(|w| w.abs()).sum();
-        self.re.iter().map(|w| w.abs()).sum::<f64>() + im
-    }
-}
+pub use super::taps::{Taps, Term};
 
 /// The value outside the image under [`Border::Constant`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,7 +42,9 @@ pub enum Summation {
     /// Taps below 2^-52 in magnitude are left out, as it leaves them out.
     TapOrder,
     /// As `scipy.ndimage.correlate1d` does it in `f64`: the taps of a symmetric or antisymmetric
-    /// odd window in pairs, those of any other window from the last one round to the first.
+    /// odd window in pairs, those of any other window from the last one round to the first. A window
+    /// over both axes is two such correlations, first down the columns, then along the rows: the
+    /// second reads what the first stored in the result's dtype, and is continued by the same constant.
     Folded,
 }
 
@@ -217,6 +123,10 @@ pub struct Correlate {
     pub finish: Finish,
     /// What sums are made in.
     pub arithmetic: Arithmetic,
+    /// Whether the window stands for two correlations, one after the other ([`Summation::Folded`]).
+    pub passes: bool,
+    /// The window as a sum of few outer products, once someone asked.
+    terms: OnceLock<Result<Vec<Term>, Reject>>,
 }
 
 /// Sums up to here are exact in `f32`.
@@ -237,13 +147,14 @@ impl Correlate {
         let axis = |i: usize| {
             Axis::correlation(
                 spec.image[i],
-                taps.shape[i],
+                taps.shape()[i],
                 spec.extent,
                 spec.origin[i],
                 spec.stride[i],
                 spec.dilation[i],
             )
         };
+        let spec_taps = taps.shape();
         let complex = src.is_complex() || taps.is_complex();
         if complex && !dst.is_complex() {
             return Err(Error::Type(format!(
@@ -268,11 +179,16 @@ impl Correlate {
             summation: spec.summation,
             finish,
             arithmetic: Arithmetic::F64,
+            passes: spec.summation == Summation::Folded && spec_taps.iter().all(|&taps| taps > 1),
+            terms: OnceLock::new(),
         };
+        if problem.passes && problem.taps.terms().is_none_or(|terms| terms.len() != 1) {
+            return Err(Error::Value("two passes have a window for each axis.".into()));
+        }
         (problem.arithmetic, problem.summation) = problem.settle();
         if problem.summation == Summation::TapOrder {
             // scipy.ndimage.correlate's footprint: where |w| > DBL_EPSILON.
-            problem.taps.re.iter_mut().filter(|w| w.abs() <= f64::EPSILON).for_each(|w| *w = 0.0);
+            problem.taps.drop_negligible();
         }
         Ok(problem)
     }
@@ -290,7 +206,7 @@ impl Correlate {
         };
         let outside = if self.border.contains(&Border::Constant) { self.cval.value.re.abs() } else { 0.0 };
         let whole = most.is_finite()
-            && self.taps.integers.is_some()
+            && self.taps.integers().is_some()
             && (outside == 0.0 || self.cval.integer.is_some());
         let sum = self.taps.magnitude() * most.max(outside);
         let narrow = self.dst.size() <= 4;
@@ -309,7 +225,7 @@ impl Correlate {
         }
         match self.summation {
             Any => {
-                let terms = self.taps.re.len() as f64;
+                let terms = self.taps.len() as f64;
                 let error = terms * Arithmetic::F32.unit_roundoff() * sum;
                 let single = self.src.fits_f32() && (error <= LEVELS || !most.is_finite());
                 (if single { Arithmetic::F32 } else { Arithmetic::F64 }, Any)
@@ -341,7 +257,7 @@ impl Correlate {
         let [h, w] = self.output();
         let both = |complex: bool| if complex { 2 } else { 1 };
         let sources = both(self.src.is_complex()) * both(self.taps.is_complex());
-        h as f64 * w as f64 * self.taps.re.len() as f64 * sources as f64
+        h as f64 * w as f64 * self.taps.len() as f64 * sources as f64
     }
 
     /// Estimated nanoseconds of the direct loop on one thread, for one image: a vector of 32 bytes
@@ -363,7 +279,7 @@ impl Correlate {
         let bytes = (rows.taps.saturating_add(8))
             .saturating_mul(phases)
             .saturating_mul(length)
-            .saturating_add(self.taps.re.len().saturating_mul(COPIES))
+            .saturating_add(self.taps.len().saturating_mul(COPIES))
             .saturating_mul(self.arithmetic.size());
         if bytes <= MOST { Ok(()) } else { Err(Reject("a window this large needs scratch beyond 8 GiB")) }
     }
@@ -372,38 +288,67 @@ impl Correlate {
     /// additions, each rounded, and taps rounded to the arithmetic: `(n + 1) u / (1 - (n + 1) u)`.
     /// 0 where sums are exact.
     pub fn error_bound(&self) -> f64 {
-        let exact = matches!(self.dst.kind(), Kind::Integer(..)) && self.taps.integers.is_some();
+        let exact = matches!(self.dst.kind(), Kind::Integer(..)) && self.taps.integers().is_some();
         if exact && self.summation == Summation::Any {
             return 0.0;
         }
         let complex = if self.taps.is_complex() { 2.0 } else { 1.0 };
-        let terms = (self.taps.re.len() as f64 * complex + 1.0) * self.arithmetic.unit_roundoff();
+        let terms = (self.taps.len() as f64 * complex + 1.0) * self.arithmetic.unit_roundoff();
         terms / (1.0 - terms)
     }
 
+    /// The window as a sum of outer products that serve as well as the window itself: those that it
+    /// was made of, or those that elimination finds.
+    ///
+    /// # Errors
+    /// The reason why there are none.
+    pub(crate) fn terms(&self) -> Result<&[Term], Reject> {
+        let found = self.terms.get_or_init(|| match self.taps.terms() {
+            Some(terms) => Ok(terms.to_vec()),
+            None => self.taps.factored(self.arithmetic.unit_roundoff(), self.error_bound()),
+        });
+        found.as_deref().map_err(Clone::clone)
+    }
+
+    /// Whether one sum over the whole window gives what is asked for.
+    pub(crate) fn one_sum(&self) -> Result<(), Reject> {
+        if self.summation == Summation::Folded {
+            return Err(Reject("sums over the whole window; the order of two passes was asked for"));
+        }
+        if self.passes && self.border[1] == Border::Constant && self.cval.value != Complex::ZERO {
+            return Err(Reject("continues the image by a constant, not what a first pass made of it"));
+        }
+        Ok(())
+    }
+
     /// Every component of the result as a sum of real correlations: a complex product is four.
-    pub(crate) fn components<A: Accumulator>(&self) -> Vec<Vec<Source<A>>> {
-        let re = || -> Vec<A> {
-            match (&self.taps.integers, self.arithmetic.unit_roundoff() == 0.0) {
-                (Some(integers), true) => integers.iter().map(|&w| A::from_i128(w)).collect(),
-                _ => self.taps.re.iter().map(|&w| A::from_f64(w)).collect(),
-            }
-        };
-        let im = |sign: f64| -> Option<Vec<A>> {
-            Some(self.taps.im.as_ref()?.iter().map(|&w| A::from_f64(sign * w)).collect())
-        };
-        let source = |component, weights| Source { component, weights };
-        let mut real = vec![source(0, re())];
+    pub(crate) fn components(&self) -> Vec<Vec<Source>> {
+        let source = |component, part| Source { component, part };
+        let complex = self.taps.is_complex();
+        let mut real = vec![source(0, Part::Re)];
         let mut imaginary = Vec::new();
         if self.src.is_complex() {
-            real.extend(im(-1.0).map(|w| source(1, w)));
-            imaginary.push(source(1, re()));
+            real.extend(complex.then_some(source(1, Part::MinusIm)));
+            imaginary.push(source(1, Part::Re));
         }
-        imaginary.extend(im(1.0).map(|w| source(0, w)));
+        imaginary.extend(complex.then_some(source(0, Part::Im)));
         if !self.dst.is_complex() {
             return vec![real];
         }
         vec![real, imaginary]
+    }
+
+    /// The weights of one real correlation, in C order.
+    pub(crate) fn weights<A: Accumulator>(&self, part: Part) -> Vec<A> {
+        let im = || self.taps.im().expect("complex taps have imaginary parts").iter();
+        match (part, self.taps.integers()) {
+            (Part::Re, Some(integers)) if self.arithmetic.unit_roundoff() == 0.0 => {
+                integers.iter().map(|&w| A::from_i128(w)).collect()
+            }
+            (Part::Re, _) => self.taps.re().iter().map(|&w| A::from_f64(w)).collect(),
+            (Part::Im, _) => im().map(|&w| A::from_f64(w)).collect(),
+            (Part::MinusIm, _) => im().map(|&w| A::from_f64(-w)).collect(),
+        }
     }
 
     /// The constant border's value for one component of the image.
@@ -416,11 +361,19 @@ impl Correlate {
     }
 }
 
-/// One real correlation: a component of the image with weights.
-#[derive(Clone, Debug)]
-pub(crate) struct Source<A> {
+/// Which part of the taps a real correlation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Re,
+    Im,
+    MinusIm,
+}
+
+/// One real correlation: a component of the image with a part of the taps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
     /// 0, or 1 for the imaginary part.
     pub(crate) component: usize,
-    /// In C order.
-    pub(crate) weights: Vec<A>,
+    /// Of the taps.
+    pub(crate) part: Part,
 }

@@ -4,13 +4,13 @@
 //! row and tap by tap in C order, whatever the tile it falls in, so that its bits depend on the
 //! instruction set alone.
 
-use super::correlate::{Correlate, Source, Summation};
+use super::correlate::{Correlate, Source};
 use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
 use crate::dtype::Accumulator;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{Program, Vector};
-use crate::view::{Dst, Src};
+use crate::view::{Dst, Rows, Src};
 
 /// The implementation `direct`.
 #[derive(Debug)]
@@ -22,9 +22,7 @@ impl Implementation<Correlate> for Direct {
     }
 
     fn cost(&self, problem: &Correlate) -> Result<f64, Reject> {
-        if problem.summation == Summation::Folded {
-            return Err(Reject("adds tap after tap; the folded order was asked for"));
-        }
+        problem.one_sum()?;
         problem.scratch_fits()?;
         Ok(problem.nanoseconds())
     }
@@ -47,17 +45,23 @@ impl Inner for RegisterTile {
     /// A program for each height that a block may have.
     type Prepared<A: Accumulator> = Vec<Program<A>>;
 
-    fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> Self::Prepared<A> {
-        let weights: Vec<&[A]> = sources.iter().map(|s| s.weights.as_slice()).collect();
+    fn prepare<A: Accumulator>(
+        problem: &Correlate,
+        sources: &[Source],
+        geometry: &Geometry,
+    ) -> Self::Prepared<A> {
+        let weights: Vec<Vec<A>> = sources.iter().map(|s| problem.weights(s.part)).collect();
+        let weights: Vec<&[A]> = weights.iter().map(Vec::as_slice).collect();
         (1..=geometry.height.min(geometry.taps))
             .map(|height| Program::new(height, geometry.taps, &geometry.offsets, &weights))
             .collect()
     }
 
     #[inline(always)]
-    fn block<V: Vector, const R: usize>(
+    fn block<V: Vector<Elem: Rows>, const R: usize>(
         programs: &Self::Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
+        _: &mut [V::Elem],
         out: [&mut [V::Elem]; R],
     ) {
         if R <= programs.len() {

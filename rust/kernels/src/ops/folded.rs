@@ -15,7 +15,7 @@ use crate::Error;
 use crate::dtype::Accumulator;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{Vector, load_tile, store_tile};
-use crate::view::{Dst, Src};
+use crate::view::{Dst, Rows, Src};
 
 /// The implementation `folded`.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ fn symmetry(weights: &[f64]) -> Symmetry {
 enum Pairs {}
 
 /// The taps, and how they pair.
-struct PairedTaps<A> {
+pub(super) struct PairedTaps<A> {
     symmetry: Symmetry,
     weights: Vec<A>,
     /// Where tap `j` reads: a row of the block's first result row, and an offset in it.
@@ -86,32 +86,27 @@ struct PairedTaps<A> {
 impl Inner for Pairs {
     type Prepared<A: Accumulator> = PairedTaps<A>;
 
-    fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> PairedTaps<A> {
-        let weights = sources[0].weights.clone();
-        let place = |j| match geometry.offsets.as_slice() {
-            &[offset] => (j, offset),
-            offsets => (0, offsets[j]),
-        };
-        PairedTaps {
-            symmetry: symmetry(&weights.iter().map(|w| w.into_f64()).collect::<Vec<_>>()),
-            places: (0..weights.len()).map(place).collect(),
-            weights,
+    fn prepare<A: Accumulator>(
+        problem: &Correlate,
+        sources: &[Source],
+        geometry: &Geometry,
+    ) -> PairedTaps<A> {
+        let weights = problem.weights(sources[0].part);
+        match geometry.offsets.as_slice() {
+            &[offset] => PairedTaps::new(weights, |j| (j, offset)),
+            offsets => PairedTaps::new(weights, |j| (0, offsets[j])),
         }
     }
 
     #[inline(always)]
-    fn block<V: Vector, const R: usize>(
+    fn block<V: Vector<Elem: Rows>, const R: usize>(
         taps: &PairedTaps<V::Elem>,
         window: &Window<'_, V::Elem>,
+        _: &mut [V::Elem],
         out: [&mut [V::Elem]; R],
     ) {
         for (r, row) in out.into_iter().enumerate() {
-            let rows = &window.rows[r..];
-            match taps.symmetry {
-                Symmetry::Even => taps.row::<V, EVEN>(rows, window.width, row),
-                Symmetry::Odd => taps.row::<V, ODD>(rows, window.width, row),
-                Symmetry::None => taps.row::<V, NONE>(rows, window.width, row),
-            }
+            taps.row::<V>(&window.rows[r..], window.width, row);
         }
     }
 }
@@ -121,9 +116,28 @@ const ODD: u8 = 1;
 const NONE: u8 = 2;
 
 impl<A: Accumulator> PairedTaps<A> {
+    /// The taps of a window; `place` says where each reads.
+    pub(super) fn new(weights: Vec<A>, place: impl Fn(usize) -> (usize, usize)) -> Self {
+        Self {
+            symmetry: symmetry(&weights.iter().map(|w| w.into_f64()).collect::<Vec<_>>()),
+            places: (0..weights.len()).map(place).collect(),
+            weights,
+        }
+    }
+
+    /// A row of sums over `rows`, the rows that the places name.
+    #[inline(always)]
+    pub(super) fn row<V: Vector<Elem = A>>(&self, rows: &[&[A]], width: usize, out: &mut [A]) {
+        match self.symmetry {
+            Symmetry::Even => self.paired::<V, EVEN>(rows, width, out),
+            Symmetry::Odd => self.paired::<V, ODD>(rows, width, out),
+            Symmetry::None => self.paired::<V, NONE>(rows, width, out),
+        }
+    }
+
     /// A row of sums: four vectors at a time, whose additions wait for each other, then one.
     #[inline(always)]
-    fn row<V: Vector<Elem = A>, const SYMMETRY: u8>(&self, rows: &[&[A]], width: usize, out: &mut [A]) {
+    fn paired<V: Vector<Elem = A>, const SYMMETRY: u8>(&self, rows: &[&[A]], width: usize, out: &mut [A]) {
         let mut x = 0;
         while x + 4 * V::LANES <= width {
             store_tile(&self.sums::<V, SYMMETRY, 4>(rows, x), out, x);

@@ -5,4 +5,6 @@ pub mod correlate;
 pub mod direct;
 pub mod folded;
 pub mod pool;
+pub mod separable;
 mod strip;
+mod taps;

@@ -42,6 +42,9 @@ pub(super) struct Window<'r, A> {
     pub(super) rows: &'r [&'r [A]],
     /// Results in a row, rounded up to whole vectors.
     pub(super) width: usize,
+    /// Samples at the beginning of a row, and from where on, that are no samples of the image but the
+    /// constant.
+    pub(super) inside: Range<usize>,
 }
 
 /// The arithmetic between rows brought in and rows written out.
@@ -49,13 +52,26 @@ pub(super) trait Inner: 'static {
     /// What is made of the weights once for all blocks.
     type Prepared<A: Accumulator>: Sync;
 
+    /// Whether rows hold whole vectors, what they hold beyond one sample a result included.
+    const WHOLE: bool = false;
+
     /// Makes it, for one component of the result.
-    fn prepare<A: Accumulator>(sources: &[Source<A>], geometry: &Geometry) -> Self::Prepared<A>;
+    fn prepare<A: Accumulator>(
+        problem: &Correlate,
+        sources: &[Source],
+        geometry: &Geometry,
+    ) -> Self::Prepared<A>;
+
+    /// Accumulators of scratch that a block of `width` columns needs.
+    fn scratch<A: Accumulator>(_: &Self::Prepared<A>, _: &Geometry, _width: usize) -> usize {
+        0
+    }
 
     /// Computes `R` result rows. `out` rows may be shorter than `window.width`.
-    fn block<V: Vector, const R: usize>(
+    fn block<V: Vector<Elem: Rows>, const R: usize>(
         prepared: &Self::Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
+        scratch: &mut [V::Elem],
         out: [&mut [V::Elem]; R],
     );
 }
@@ -79,17 +95,18 @@ pub(super) struct Geometry {
     phases: usize,
     phase_len: usize,
     /// Samples that a phase holds beyond one a result.
-    reach: usize,
+    pub(super) reach: usize,
 }
 
 impl Geometry {
-    /// For tiles of at most `width` columns.
-    fn new(problem: &Correlate, width: usize) -> Self {
+    /// For tiles of at most `width` columns; `whole` asks for rows of whole vectors.
+    fn new(problem: &Correlate, width: usize, whole: bool) -> Self {
         let [rows, cols] = &problem.axes;
         let common = gcd(rows.stride, rows.dilation);
         let advance = rows.stride / common;
         let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
         let reach = place(cols.taps - 1).1;
+        let reach = if whole { reach.next_multiple_of(MAX_LANES) } else { reach };
         let phase_len = width.next_multiple_of(MAX_LANES) + reach;
         let offset = |tap| place(tap).0 * phase_len + place(tap).1;
         Self {
@@ -124,14 +141,14 @@ const fn gcd(a: usize, b: usize) -> usize {
 }
 
 /// A component of the result: what it is the sum of, and what was made of the weights.
-type Component<A, P> = (Vec<Source<A>>, P);
+type Component<P> = (Vec<Source>, P);
 
 /// A problem with its typed weights, ready to be run tile by tile.
 struct Job<'p, A: Accumulator, I: Inner> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
     geometry: Geometry,
-    components: Vec<Component<A, I::Prepared<A>>>,
+    components: Vec<Component<I::Prepared<A>>>,
 }
 
 /// Runs a problem tile by tile with the arithmetic of `I` between rows in and rows out.
@@ -149,10 +166,10 @@ pub(super) fn run<I: Inner>(
     let workers = workers.at_most(tiles.count());
     let isa = schedule.isa;
     dispatch_arithmetic!(problem.arithmetic, |L| {
-        let geometry = Geometry::new(problem, size[1].min(problem.axes[1].dst.max(1)));
-        let components = (problem.components::<<L as Lane>::Elem>().into_iter())
+        let geometry = Geometry::new(problem, size[1].min(problem.axes[1].dst.max(1)), I::WHOLE);
+        let components = (problem.components().into_iter())
             .map(|sources| {
-                let prepared = I::prepare(&sources, &geometry);
+                let prepared = I::prepare::<<L as Lane>::Elem>(problem, &sources, &geometry);
                 (sources, prepared)
             })
             .collect();
@@ -232,7 +249,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
             return none;
         }
         let first = axis.before.max(0) as usize;
-        let end = axis.src as isize + axis.before - (axis.span() as isize - 1);
+        let end = axis.src as isize + axis.before - self.geometry.reach as isize;
         let start = cols.start.max(first);
         let end = cols.end.min(end.max(0) as usize);
         if start + NARROW > end {
@@ -258,12 +275,20 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
         let ring_len = if lent { 0 } else { slots * row_len };
         // A lent strip needs a row of the constant at most.
         let outside_len = if lent { row_len } else { 0 };
-        let (sources, _) = &self.components[component];
+        let (sources, prepared) = &self.components[component];
+        let start = (cols.start * self.problem.axes[1].stride) as isize - self.problem.axes[1].before;
+        let end = self.problem.axes[1].src as isize - start;
+        let inside = (-start).max(0) as usize..end.max(0) as usize;
         let direct = tile.lends::<A>();
         let out_len = if direct { 0 } else { width };
         alloc::scratch(
-            [ring_len * planes.len(), outside_len * planes.len(), out_len * geometry.height],
-            |[ring, outside, out]| {
+            [
+                ring_len * planes.len(),
+                outside_len * planes.len(),
+                out_len * geometry.height,
+                I::scratch(prepared, geometry, width),
+            ],
+            |[ring, outside, out, scratch]| {
                 for (s, row) in outside.chunks_exact_mut(row_len).enumerate() {
                     row.fill(self.problem.outside(sources[s].component));
                 }
@@ -313,13 +338,13 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
                             .flat_map(|s| (from..from + per_source).map(move |unit| (s, unit)))
                             .map(|(s, unit)| lend(s, unit))
                             .collect();
-                        let window = Window { rows: &rows_in, width };
+                        let window = Window { rows: &rows_in, width, inside: inside.clone() };
                         let y = first + done * geometry.step;
                         macro_rules! heights {
                             ($($height:literal)*) => {
                                 match rows {
                                     $($height => self.block::<S, V, $height>(
-                                        simd, component, &window, tile, y, cols.clone(), out,
+                                        simd, component, &window, tile, y, cols.clone(), out, scratch,
                                     ),)*
                                     _ => unreachable!("a block has at most {MAX_ROWS} rows"),
                                 }
@@ -344,12 +369,13 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
         y: usize,
         cols: Range<usize>,
         out: &mut [A],
+        scratch: &mut [A],
     ) {
         let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
         if let Some(rows) = tile.lend_rows::<A, R>(y, step, cols.clone()) {
             simd.vectorize(
                 #[inline(always)]
-                || I::block::<V, R>(prepared, window, rows),
+                || I::block::<V, R>(prepared, window, scratch, rows),
             );
             return;
         }
@@ -357,7 +383,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
         let rows: [&mut [A]; R] = std::array::from_fn(|_| chunks.next().expect("a scratch row for each"));
         simd.vectorize(
             #[inline(always)]
-            || I::block::<V, R>(prepared, window, rows),
+            || I::block::<V, R>(prepared, window, scratch, rows),
         );
         simd.vectorize(
             #[inline(always)]
