@@ -9,13 +9,14 @@ Importing this module imports NumPy and nothing else.
 from ferroconv import _core, ndimage, nn, signal
 from ferroconv._explain import Explanation, explain
 from ferroconv._filters import convolve, correlate
-from ferroconv._runtime import get_num_threads, info, set_num_threads, threads
+from ferroconv._runtime import clear_cache, get_num_threads, info, set_num_threads, threads
 
 __version__: str = _core.__version__
 
 __all__ = [
     "Explanation",
     "__version__",
+    "clear_cache",
     "convolve",
     "correlate",
     "explain",

@@ -13,6 +13,7 @@ __all__ = [
     "adaptive_pool2d_gradient",
     "begin_explaining",
     "border_modes",
+    "clear_cache",
     "conv2d",
     "conv2d_grad_filters",
     "conv2d_grad_input",
@@ -35,6 +36,7 @@ __version__: str
 
 class InvalidArgument(ValueError): ...
 
+def clear_cache() -> int: ...
 def conv2d(
     x: npt.ArrayLike,
     filters: npt.ArrayLike,

@@ -59,6 +59,21 @@ def threads(threads: int) -> Iterator[None]:
         _core.override_num_threads(before)
 
 
+def clear_cache() -> int:
+    """Give the memory that is kept for results back to the operating system.
+
+    The memory of a large result (1 MiB or more) is kept when the array is gone, and used for the next
+    result of its size: at most 256 MiB, the oldest given back first. With ``FERROCONV_CACHE=0`` in the
+    environment nothing is kept.
+
+    Returns
+    -------
+    int
+        How many bytes that were.
+    """
+    return _core.clear_cache()
+
+
 def info(*, measure: bool = False) -> dict[str, Any]:
     """Describe the build and the machine.
 

@@ -1,5 +1,8 @@
-//! Scratch memory: one arena a thread, grown to what a plan needs and kept for the next call.
+//! Memory: scratch, one arena a thread, grown to what a plan needs and kept for the next call; and that
+//! of large [`results`].
 #![expect(unsafe_code, reason = "views aligned bytes as numbers")]
+
+pub mod results;
 
 use crate::dtype::Bool;
 use half::{bf16, f16};

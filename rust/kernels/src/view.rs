@@ -196,6 +196,16 @@ impl<'a> Plane<'a> {
             && self.data.addr().is_multiple_of(align_of::<A>())
     }
 
+    /// Whether so many consecutive rows crowd each other out of an L1 cache: rows that stand a multiple
+    /// of 2 KiB apart meet in half of its sets or fewer, at 8 or 12 ways each.
+    pub fn crowds(&self, rows: usize) -> bool {
+        match self.strides[0].unsigned_abs() {
+            stride if stride % 4096 == 0 => rows > 6,
+            stride if stride % 2048 == 0 => rows > 12,
+            _ => false,
+        }
+    }
+
     /// Columns `cols` of row `y`, if rows can be lent.
     ///
     /// # Panics

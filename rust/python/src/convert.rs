@@ -3,6 +3,7 @@
 
 mod input;
 mod layout;
+mod memory;
 mod output;
 
 pub(crate) use input::Input;

@@ -27,8 +27,8 @@ mod _core {
     use crate::pool_gradient::{adaptive_pool2d_gradient, pool2d_gradient};
     #[pymodule_export]
     use crate::runtime::{
-        begin_explaining, dtypes, end_explaining, get_num_threads, info, measure, override_num_threads,
-        set_num_threads,
+        begin_explaining, clear_cache, dtypes, end_explaining, get_num_threads, info, measure,
+        override_num_threads, set_num_threads,
     };
     #[pymodule_export]
     use crate::tensorflow::{conv2d_size, pool2d_size, register_tensorflow_ops};

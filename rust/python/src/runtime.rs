@@ -3,7 +3,7 @@
 use crate::door::{self, Integer, InvalidArgument, exception};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
-use ferroconv_kernels::{parallel, probe};
+use ferroconv_kernels::{alloc, parallel, probe};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -64,6 +64,12 @@ pub(crate) fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 pub(crate) fn measure(py: Python<'_>) -> PyResult<(f64, f64)> {
     let isa = Isa::best().map_err(exception)?;
     Ok(py.detach(|| (probe::fma_peak(isa), probe::copy_speed())))
+}
+
+/// Gives the memory kept for results back; returns how many bytes that were.
+#[pyfunction]
+pub(crate) fn clear_cache() -> usize {
+    alloc::results::clear()
 }
 
 /// From here on this thread's calls are explained and not run.

@@ -107,7 +107,9 @@ impl Geometry {
         let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
         let reach = place(cols.taps - 1).1;
         let reach = if whole { reach.next_multiple_of(MAX_LANES) } else { reach };
-        let phase_len = width.next_multiple_of(MAX_LANES) + reach;
+        // A whole number of cache lines, odd, so that the rows of a ring meet in all sets of a cache.
+        let lines = (width.next_multiple_of(MAX_LANES) + reach).div_ceil(MAX_LANES);
+        let phase_len = (lines | 1) * MAX_LANES;
         let offset = |tap| place(tap).0 * phase_len + place(tap).1;
         Self {
             step: rows.dilation / common,
@@ -245,7 +247,8 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
     fn interior<V: Vector<Elem = A>>(&self, planes: &[Plane<'_>], cols: &Range<usize>) -> Range<usize> {
         let axis = &self.problem.axes[1];
         let none = cols.end..cols.end;
-        if axis.stride != 1 || !planes.iter().all(Plane::lends::<A>) {
+        let rows = self.geometry.rows_for(self.geometry.height) * planes.len();
+        if axis.stride != 1 || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows)) {
             return none;
         }
         let first = axis.before.max(0) as usize;

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "hands NumPy's memory to the kernels' views")]
 
 use super::layout::{channels_last, line, moved, stacked};
-use super::{Input, data, dtype_of};
+use super::{Input, data, dtype_of, memory};
 use crate::door::{InvalidArgument, exception};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::view::Dst;
@@ -97,17 +97,14 @@ impl<'py> Output<'py> {
             )));
         }
         let mut dims: Vec<npyffi::npy_intp> = shape.iter().map(|&n| n as npyffi::npy_intp).collect();
-        // SAFETY: a valid shape and a dtype, whose reference the call takes over.
-        let array = unsafe {
-            let made = PY_ARRAY_API.PyArray_Empty(
-                py,
-                dims.len() as i32,
-                dims.as_mut_ptr(),
-                descr.into_dtype_ptr(),
-                0,
-            );
-            Bound::from_owned_ptr_or_err(py, made)?
-        };
+        let array = memory::kept(py, bytes.unwrap_or(0), || {
+            // SAFETY: a valid shape and a dtype, whose reference the call takes over.
+            unsafe {
+                let rank = dims.len() as i32;
+                let made = PY_ARRAY_API.PyArray_Empty(py, rank, dims.as_mut_ptr(), descr.into_dtype_ptr(), 0);
+                Bound::from_owned_ptr_or_err(py, made)
+            }
+        })?;
         Ok(Self { array: array.cast_into::<PyUntypedArray>()?, dtype })
     }
 
