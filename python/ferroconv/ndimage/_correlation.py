@@ -323,6 +323,8 @@ def _run(
         given, dtype = read_output(output, image.shape, is_complex)
     if image.dtype.char == "e" or dtype.char == "e":
         raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
+    if dtype.kind == "c" and not is_complex:
+        raise MirrorTypeError(f"a real image has a real output, as in SciPy. Received: {image.dtype} to {dtype}.")
     if not isinstance(mode, str):
         raise MirrorError(f"mode must be one name; SciPy has no sequence of modes here. Received: {mode!r}.")
     if type(cval) is not float and np.iscomplexobj(cval) and image.dtype.kind != "c":
