@@ -7,7 +7,7 @@ the image, and in which type the image stands between them, is decided here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
+from ferroconv._explain import explaining
 
 Combine = Literal["sum", "magnitude"]
 
@@ -80,21 +81,28 @@ def run_sum(
     them. By the native rules they are of a floating-point type and an integer result is rounded once.
     """
     native = rule != "ndimage1d"
-    work = _widest(image.dtype, dtype, terms, combine, cval) if native else dtype
-    total = out if work == dtype else None
-    for number, term in enumerate(terms):
-        target = total if number == 0 else None
-        value = run(image, term, rule=rule, cval=cval, dtype=work, out=target, workers=workers)
-        if combine == "magnitude":
-            np.multiply(value, value, value)
-        if number == 0:
-            total = value
-        else:
-            total += value
-    assert total is not None, "a filter has a term at least"
-    if combine == "magnitude":
-        np.sqrt(total, total, casting="unsafe")
+    work = widest(image.dtype, dtype, terms, combine, cval) if native else dtype
+    target = out if work == dtype else None
+    total = run(image, terms[0], rule=rule, cval=cval, dtype=work, out=target, workers=workers)
+    rest = (run(image, term, rule=rule, cval=cval, dtype=work, workers=workers) for term in terms[1:])
+    total = combined(total, rest, combine)
     return total if work == dtype else store(total, rule, dtype, out, workers)
+
+
+def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine: Combine) -> npt.NDArray[Any]:
+    """Combine terms in the first of them, each in its turn; they are overwritten."""
+    silent = explaining()
+    if combine == "magnitude" and not silent:
+        np.multiply(total, total, total)
+    for term in rest:
+        if silent:
+            continue
+        if combine == "magnitude":
+            np.multiply(term, term, term)
+        total += term
+    if combine == "magnitude" and not silent:
+        np.sqrt(total, total, casting="unsafe")
+    return total
 
 
 def store(
@@ -105,9 +113,7 @@ def store(
     return _along(image, step, rule, 0.0, dtype, out, workers)
 
 
-def accurate(
-    image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass], cval: Any = 0.0
-) -> np.dtype[Any]:
+def accurate(image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass], cval: Any = 0.0) -> np.dtype[Any]:
     """The type between native passes: ``float32`` where the kernels themselves would sum in it."""
     if "c" in (image.kind, dtype.kind):
         return np.dtype(np.complex64 if _single(image) and _single(dtype) else np.complex128)
@@ -120,22 +126,33 @@ def accurate(
     return np.dtype(np.float32)
 
 
-def faithful(image: np.dtype[Any], passes: Sequence[Pass], cval: Any) -> bool:
+def faithful(image: np.dtype[Any], passes: Sequence[Pass], cval: Any, rule: str) -> bool:
     """Whether floating-point passes give the exact sums wherever the kernels promise them.
 
-    They promise them of integer images under whole-numbered weights; beyond 2**53 no passes do.
+    They promise them of integer images under whole-numbered weights. Passes have them up to 2**53; to
+    wrap, a sum in floating point must fit 32 bits.
     """
-    return not (image.kind in "biu" and _whole(passes, cval) and _bound(image, passes, cval) > 2.0**53)
+    if image.kind not in "biu" or not _whole(passes, cval):
+        return True
+    return _bound(image, passes, cval) <= (2.0**53 if rule == "saturate" else 2.0**31)
 
 
 def _bound(image: np.dtype[Any], passes: Sequence[Pass], cval: Any) -> float:
     """The largest magnitude that a sum of an integer image can have."""
     most = 1.0 if image.kind == "b" else float(max(-int(np.iinfo(image).min), int(np.iinfo(image).max)))
-    return max(most, abs(cval)) * math.prod(float(np.abs(step.weights).sum()) for step in passes)
+    if _constant(passes):
+        most = max(most, abs(cval))
+    return most * math.prod(float(np.abs(step.weights).sum()) for step in passes)
 
 
 def _whole(passes: Sequence[Pass], cval: Any) -> bool:
-    return bool(np.imag(cval) == 0 and np.real(cval) % 1 == 0) and all((s.weights % 1 == 0).all() for s in passes)
+    outside = not _constant(passes) or (np.imag(cval) == 0 and np.real(cval) % 1 == 0)
+    return bool(outside) and all((step.weights % 1 == 0).all() for step in passes)
+
+
+def _constant(passes: Sequence[Pass]) -> bool:
+    """Whether the image may go on with `cval`."""
+    return any(step.border == "constant" for step in passes)
 
 
 def _single(dtype: np.dtype[Any]) -> bool:
@@ -150,7 +167,7 @@ def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
-def _widest(
+def widest(
     image: np.dtype[Any], dtype: np.dtype[Any], terms: Sequence[Sequence[Pass]], combine: Combine, cval: Any
 ) -> np.dtype[Any]:
     """The type in which native terms are summed, and squared."""
@@ -162,7 +179,8 @@ def _widest(
 
 def _copy(image: npt.NDArray[Any], dtype: np.dtype[Any], out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
     result = np.empty(image.shape, dtype) if out is None else out
-    result[...] = image
+    if not explaining():
+        result[...] = image
     return result
 
 

@@ -37,8 +37,7 @@ def read_output(output: Any, shape: tuple[int, ...], is_complex: bool) -> tuple[
 
 def read_axes(axes: Any, ndim: int) -> tuple[int, ...]:
     """The axes that are filtered, counted from the front."""
-    given = (axes,) if np.isscalar(axes) else axes
-    given = tuple(operator.index(axis) for axis in given)
+    given = tuple(operator.index(axis) for axis in (axes if np.iterable(axes) else (axes,)))
     for axis in given:
         if not -ndim <= axis < ndim:
             raise MirrorAxisError(f"axes must be axes of input. Received: {axis} for {ndim} axes.")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import MirrorError, MirrorTypeError
 from ferroconv._docs import fill
+from ferroconv._explain import explaining
 from ferroconv.ndimage._arguments import one_axis, read_axes, read_output
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
@@ -346,6 +347,7 @@ def _run(
     except TypeError as error:
         raise MirrorTypeError(*error.args) from None
     if given is not None and target is None:
-        given[...] = result
+        if not explaining():
+            given[...] = result
         return given
     return result if dtype.isnative else result.astype(dtype)

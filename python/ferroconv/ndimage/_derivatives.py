@@ -234,9 +234,7 @@ def generic_laplace(
     >>> generic_laplace(squares, fourth_order)[2:5].round(6)
     array([2., 2., 2.])
     """
-    return _generic(
-        input, derivative2, "sum", output, mode, cval, extra_arguments, extra_keywords or {}, axes, workers
-    )
+    return _generic(input, derivative2, "sum", output, mode, cval, extra_arguments, extra_keywords or {}, axes, workers)
 
 
 @fill

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ferroconv import _core
 from ferroconv._args import MirrorError, MirrorTypeError
+from ferroconv._explain import explaining
 from ferroconv._passes import Combine, Pass, run_sum
 from ferroconv.ndimage._arguments import read_output
 
@@ -35,14 +36,15 @@ def filtered(
         _refuse(image.dtype, dtype, cval, steps)
     try:
         result = run_sum(
-            image, terms, combine, rule="ndimage1d", cval=cval, dtype=dtype.newbyteorder("="), out=target, workers=workers
+            image, terms, combine, rule="ndimage1d", cval=cval, dtype=dtype.newbyteorder("="), out=target,
+            workers=workers,
         )  # fmt: skip
     except _core.InvalidArgument as error:
         raise MirrorError(*error.args) from None
     except TypeError as error:
         raise MirrorTypeError(*error.args) from None
     if given is not None:
-        if target is None:
+        if target is None and not explaining():
             given[...] = result
         return given
     return result if dtype.isnative else result.astype(dtype)
