@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _passes, _weights
-from ferroconv._args import later
+from ferroconv._args import apart, later
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
 from ferroconv._native import Options, Window, direct, plan, result_dtype, separable
@@ -160,6 +160,7 @@ def _magnitude(
     target = result_dtype(image, dtype)
     if "c" in (image.dtype.kind, target.kind):
         raise TypeError(f"the magnitude is that of a real image. Received: {image.dtype} to {target}.")
+    apart(image, out)
     terms = [plan(image, window, options) for window in windows]
     planned = [term for term in terms if term is not None]
     if len(planned) == len(terms):

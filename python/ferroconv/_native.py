@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core, _passes
-from ferroconv._args import pair
+from ferroconv._args import apart, pair
 from ferroconv._filters import spatial
 from ferroconv._passes import Pass
 
@@ -45,6 +45,7 @@ def separable(
     passes, target = plan(image, window, options), result_dtype(image, dtype)
     if passes is None or not _passes.faithful(image.dtype, passes, cval, options.overflow):
         return direct(image, np.multiply.outer(*window), options, cval, target, out)
+    apart(image, out)
     return _passes.run(image, passes, rule=options.overflow, cval=cval, dtype=target, out=out, workers=options.workers)
 
 

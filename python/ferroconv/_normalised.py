@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ferroconv._args import apart
 from ferroconv._docs import PARAGRAPHS
 from ferroconv._explain import explaining
 
@@ -55,6 +56,7 @@ def ignoring(
             "a window whose pixels are all left out gives NaN, which an integer can't hold: "
             f"ask for a floating-point result by dtype=. Received: {target}."
         )
+    apart(image, out)
     values = image.copy() if image.dtype.isnative else image.astype(target)
     values[absent] = 0
     narrow = target.kind != "c" and target.itemsize <= 2

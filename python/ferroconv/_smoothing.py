@@ -73,7 +73,7 @@ def gaussian(
     >>> import ferroconv
     >>> step = np.array([[0, 0, 0, 255, 255, 255]], np.uint8)
     >>> ferroconv.gaussian(step, 1)
-    array([[  1,  17,  79, 176, 238, 254]], dtype=uint8)
+    array([[  1,  15,  77, 178, 240, 254]], dtype=uint8)
     """
     later(precision=(precision, "highest"))
     check(overflow, nan)

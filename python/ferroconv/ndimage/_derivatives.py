@@ -185,7 +185,7 @@ def laplace(
     """
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
-    modes = per_axis(mode, len(over), "mode")
+    modes = per_axis(mode, len(over), "mode") if over else []  # without axes SciPy reads no modes
     terms = [[Pass(axis, _weights.SECOND_DIFFERENCE, border)] for axis, border in zip(over, modes, strict=True)]
     return filtered(image, terms, output, cval, workers)
 

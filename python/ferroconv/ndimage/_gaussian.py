@@ -24,18 +24,6 @@ PARAGRAPHS["gaussian_window"] = """truncate : float, optional
 radius : None, int or sequence of int, optional
     The window's radius in pixels, in the place of ``int(truncate * sigma + 0.5)``."""
 
-PARAGRAPHS["mirror_modes"] = """mode : str or sequence of str, optional
-    How the image goes on past its edges, for all axes that are filtered or for each of them, in
-    scipy.ndimage's names:
-
-%(ndimage_modes)s
-
-cval : scalar, optional
-    The value of ``k`` above."""
-
-PARAGRAPHS["mirror_axes"] = """axes : int or tuple of int, optional
-    The axes of `input` that are filtered; by default all."""
-
 
 @fill
 def gaussian_filter1d(
@@ -216,7 +204,7 @@ def gaussian_laplace(
     >>> image = np.zeros((5, 5))
     >>> image[2, 2] = 100
     >>> gaussian_laplace(image, 1)[2].round(1)
-    array([ -0.2,  -9.6, -31.8,  -9.6,  -0.2])
+    array([  5.5,  -9.6, -31.8,  -9.6,   5.5])
     """
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
@@ -311,8 +299,9 @@ def _terms(
         unknown = sorted(kwargs.keys() - {"truncate", "radius"})
         raise TypeError(f"of gaussian_filter's keywords truncate and radius may be given. Received: {unknown}.")
     truncate, radius = kwargs.get("truncate", 4.0), kwargs.get("radius")
+    modes = per_axis(mode, len(over), "mode") if over else []  # without axes SciPy reads no modes
     terms = []
-    for axis, border in zip(over, per_axis(mode, len(over), "mode"), strict=True):
+    for axis, border in zip(over, modes, strict=True):
         orders = [order * (other == axis) for other in range(ndim)]
         terms.append(_passes(range(ndim), sigma, orders, border, truncate, radius))
     return terms
