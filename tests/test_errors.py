@@ -77,8 +77,7 @@ WRONG = {
     "more workers": ({"workers": 10**30}, ValueError, "Received"),
     "half a worker": ({"workers": 1.5}, TypeError, ""),
     "a worker's name": ({"workers": "two"}, TypeError, ""),
-    "nan ignored": ({"nan": "ignore"}, NotImplementedError, "nan='ignore' is not supported"),
-    "mask": ({"mask": np.ones((6, 7), bool)}, NotImplementedError, "mask=.* is not supported"),
+    "unknown nan": ({"nan": "drop"}, ValueError, "'propagate' or 'ignore'.*Received: 'drop'"),
     "high": ({"precision": "high"}, NotImplementedError, "precision='high' is not supported"),
     "medium": ({"precision": "medium"}, NotImplementedError, "precision='medium' is not supported"),
     "image larger than memory": (
@@ -115,6 +114,43 @@ def test_wrong_arguments(function, case):
     with pytest.raises(kind):
         arguments = {"image": IMAGE, "weights": WINDOW, **changed}
         function(arguments.pop("image"), arguments.pop("weights"), **arguments)
+
+
+SEPARABLE = {
+    "gaussian": lambda image, **options: ferroconv.gaussian(image, 1.0, radius=1, **options),
+    "sobel": ferroconv.sobel,
+    "magnitude": lambda image, **options: ferroconv.sobel(image, None, **options),
+    "laplace": ferroconv.laplace,
+}
+
+
+@pytest.mark.parametrize("function", SEPARABLE)
+@pytest.mark.parametrize("case", [case for case, (changed, *_) in WRONG.items() if "weights" not in changed])
+def test_wrong_arguments_of_separable_filters(function, case):
+    changed, kind, message = WRONG[case]
+    image = changed.get("image", IMAGE)
+    options = {name: value for name, value in changed.items() if name != "image"}
+    out = np.full(IMAGE.shape, 7.0)
+    for target in (out, None):
+        with pytest.raises(kind, match="(?s)" + message if target is not None else None) as caught:
+            SEPARABLE[function](image, out=target, **options)
+        assert "internal" not in str(caught.value)
+    assert (out == 7).all(), "out= was touched"
+
+
+@pytest.mark.parametrize("function", SEPARABLE)
+def test_wrong_out_of_separable_filters(function):
+    for _, out, kind, message in outs():
+        with pytest.raises(kind, match=message):
+            SEPARABLE[function](IMAGE, out=out)
+        assert (np.asarray(out) == 7).all(), "out= was touched"
+    whole = np.full((20, 20), 7.0)
+    for out in (whole[:6, :7], whole[5:11, 6:13], whole[::-1][14:, 7:0:-1]):
+        with pytest.raises(ValueError, match="share memory.*Received"):
+            SEPARABLE[function](whole[:6, :7], out=out)
+    assert (whole == 7).all()
+    ferroconv.explain(SEPARABLE[function], IMAGE, out=whole[:6, :7])
+    assert (whole == 7).all(), "explain touched out="
 
 
 def outs():

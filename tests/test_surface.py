@@ -30,11 +30,13 @@ MIRRORS = [(ferroconv.signal, scipy.signal), (ferroconv.ndimage, scipy.ndimage)]
 def test_signatures_are_scipys_and_workers(ours, theirs):
     assert ours.__all__
     for name in ours.__all__:
-        mine = list(inspect.signature(getattr(ours, name)).parameters.values())
-        added = mine.pop()
+        mine = dict(inspect.signature(getattr(ours, name)).parameters)
+        added = mine.pop("workers")
         assert (added.name, added.default, added.kind) == ("workers", None, added.KEYWORD_ONLY)
         original = list(inspect.signature(getattr(theirs, name)).parameters.values())
-        assert [(p.name, p.kind, p.default) for p in mine] == [(p.name, p.kind, p.default) for p in original], name
+        assert [(p.name, p.kind, p.default) for p in mine.values()] == [
+            (p.name, p.kind, p.default) for p in original
+        ], name
 
 
 def test_native_signatures():
@@ -46,6 +48,21 @@ def test_native_signatures():
     }  # fmt: skip
     assert [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == ["image", "weights"]
     assert inspect.signature(ferroconv.convolve) == inspect.signature(ferroconv.correlate)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("gaussian", {"image", "sigma", "order", "truncate", "radius"}),
+        ("sobel", {"image", "axis"}),
+        ("laplace", {"image"}),
+    ],
+)
+def test_native_filters_share_their_options(name, own):
+    parameters = inspect.signature(getattr(ferroconv, name)).parameters
+    options = {n: p for n, p in inspect.signature(ferroconv.correlate).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert {n: p for n, p in parameters.items() if n not in own} == options
+    assert own <= set(parameters)
 
 
 @pytest.mark.parametrize("module", [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn])

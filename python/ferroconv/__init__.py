@@ -1,15 +1,18 @@
 """2-D convolution, correlation and pooling in Rust, with SciPy's exact semantics.
 
-The native forms stand here: `correlate`, `convolve`. ``ferroconv.signal`` and ``ferroconv.ndimage``
-have SciPy's names, arguments and results; ``ferroconv.nn`` pools arrays.
+The native forms stand here: `correlate`, `convolve`, `gaussian`, `sobel`, `laplace`.
+``ferroconv.signal`` and ``ferroconv.ndimage`` have SciPy's names, arguments and results;
+``ferroconv.nn`` pools arrays.
 
 Importing this module imports NumPy and nothing else.
 """
 
 from ferroconv import _core, ndimage, nn, signal
+from ferroconv._edges import laplace, sobel
 from ferroconv._explain import Explanation, explain
 from ferroconv._filters import convolve, correlate
 from ferroconv._runtime import clear_cache, get_num_threads, info, set_num_threads, threads
+from ferroconv._smoothing import gaussian
 
 __version__: str = _core.__version__
 
@@ -20,11 +23,14 @@ __all__ = [
     "convolve",
     "correlate",
     "explain",
+    "gaussian",
     "get_num_threads",
     "info",
+    "laplace",
     "ndimage",
     "nn",
     "set_num_threads",
     "signal",
+    "sobel",
     "threads",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 DataFormat = Literal["channels_last", "channels_first"]
 Padding = str | Sequence[Sequence[int]]
@@ -49,3 +50,12 @@ def channels_first(data_format: str) -> bool:
     if data_format not in ("channels_last", "channels_first"):
         raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Received: {data_format!r}.")
     return data_format == "channels_first"
+
+
+def apart(image: npt.NDArray[Any], out: Any) -> None:
+    """Refuse an `out` that shares memory with an image of which copies are filtered: the kernels' own rule."""
+    if isinstance(out, np.ndarray) and np.shares_memory(image, out):
+        raise ValueError(
+            "out= must not share memory with an input, which is still being read while it is written. "
+            "Received: overlapping arrays; pass a copy of one of them."
+        )

@@ -38,6 +38,16 @@ PARAGRAPHS = {
 
 cval : scalar, optional
     The value of ``k`` above.""",
+    "mirror_modes": """mode : str or sequence of str, optional
+    How the image goes on past its edges, for all axes that are filtered or for each of them, in
+    scipy.ndimage's names:
+
+%(ndimage_modes)s
+
+cval : scalar, optional
+    The value of ``k`` above.""",
+    "mirror_axes": """axes : int or tuple of int, optional
+    The axes of `input` that are filtered; by default all.""",
     "mirror_notes": """Floating-point results are within ``c n eps sum|w x|`` of SciPy's, element by element:
 ``float32`` images are filtered in ``float32``. Integer results are SciPy's exactly: sums in ``float64`` in SciPy's
 order, truncated towards zero, wrapping. The documentation lists the deliberate differences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,18 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     (['correlate', 'direct', 'f32'], 'exact')
     """
     _core.begin_explaining()
+    _here.explaining = True
     try:
         function(*args, **kwargs)
     finally:
+        _here.explaining = False
         plans = _core.end_explaining()
     return Explanation([Plan(**plan) for plan in plans])
+
+
+def explaining() -> bool:
+    """Whether this thread is inside of `explain`: arrays hold nothing then, and `out` is left alone."""
+    return getattr(_here, "explaining", False)
+
+
+_here = threading.local()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import later, pair
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._normalised import ignoring
 
 Extent = Literal["full", "same", "valid"]
 
@@ -19,7 +20,9 @@ PARAGRAPHS["native_parameters"] = """image : array_like
     read-only, strided, unaligned or byte-swapped arrays are fine.
 weights : array_like
     The window's values, two axes.
-extent : {'full', 'same', 'valid'}, optional
+%(native_options)s"""
+
+PARAGRAPHS["native_options"] = """extent : {'full', 'same', 'valid'}, optional
     Which positions are computed: all where window and image meet, as many as the image has, or those
     where the window lies inside the image.
 border : str or pair of str, optional
@@ -42,10 +45,10 @@ dtype : dtype, optional
     The result's. By default the image's, or the complex type that holds a complex product.
 overflow : {'saturate', 'wrap'}, optional
     What an integer result does with a sum that it can't hold.
-nan : {'propagate'}, optional
-    NaN stays where the mathematics puts it. 'ignore' comes later.
-mask : None, optional
-    Comes later.
+nan : {'propagate', 'ignore'}, optional
+    NaN stays where the mathematics puts it, or is left out like a masked pixel.
+mask : array_like of bool, optional
+    True where a pixel is left out; of the image's shape, or one that broadcasts to it. See Notes.
 precision : {'highest'}, optional
     ``float32`` images are filtered in ``float32``. The lower classes come later.
 out : ndarray, optional
@@ -71,7 +74,9 @@ Notes
 ``float16``, ``bfloat16`` and ``float32`` are summed in ``float32``, ``float64`` in ``float64``. Integer
 images with whole-numbered weights are summed exactly. With other weights they are summed in ``float32``
 where that errs by less than 1/64 of a level, else in ``float64``, and rounded half to even.
-`ferroconv.explain` says which it is and states the bound."""
+`ferroconv.explain` says which it is and states the bound.
+
+%(ignoring)s"""
 
 
 @fill
@@ -178,9 +183,8 @@ def _native(
     dilation: Any, axes: Any, channel_axis: int | None, dtype: Any, overflow: str, nan: str, mask: Any,
     precision: str, out: Any, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    later(nan=(nan, "propagate"), mask=(mask, None), precision=(precision, "highest"))
-    if overflow not in ("saturate", "wrap"):
-        raise ValueError(f"overflow must be 'saturate' or 'wrap'. Received: {overflow!r}.")
+    later(precision=(precision, "highest"))
+    check(overflow, nan)
     image = np.asarray(image)
     weights = np.asarray(weights)
     row, col = pair(origin, "origin")
@@ -189,14 +193,29 @@ def _native(
         # scipy.ndimage.convolve: the origin turns with the window, and an even window has its
         # centre one tap further on.
         row, col = (-o - d * (1 - n % 2) for o, d, n in zip((row, col), steps, weights.shape, strict=True))
-    return _core.correlate(
-        image, weights, _spatial(axes, channel_axis, image.ndim), overflow, turn, False, extent, border, cval,
-        (row, col), pair(stride, "stride"), steps,
-        None if dtype is None else np.dtype(dtype), out, workers,
-    )  # fmt: skip
+    plane, strides = spatial(axes, channel_axis, image.ndim), pair(stride, "stride")
+
+    def run(image: Any, cval: Any, dtype: Any, out: Any) -> npt.NDArray[Any]:
+        return _core.correlate(
+            image, weights, plane, overflow, turn, False, extent, border, cval, (row, col), strides, steps,
+            None if dtype is None else np.dtype(dtype), out, workers,
+        )  # fmt: skip
+
+    if nan == "propagate" and mask is None:
+        return run(image, cval, dtype, out)
+    return ignoring(run, image, [weights], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out)
 
 
-def _spatial(axes: Sequence[int], channel_axis: int | None, ndim: int) -> tuple[int, int]:
+def check(overflow: str, nan: str) -> None:
+    """Refuse names that no native form knows."""
+    if overflow not in ("saturate", "wrap"):
+        raise ValueError(f"overflow must be 'saturate' or 'wrap'. Received: {overflow!r}.")
+    if nan not in ("propagate", "ignore"):
+        raise ValueError(f"nan must be 'propagate' or 'ignore'. Received: {nan!r}.")
+
+
+def spatial(axes: Sequence[int], channel_axis: int | None, ndim: int) -> tuple[int, int]:
+    """The image's axes of rows and columns."""
     if channel_axis is None:
         return pair(axes, "axes")
     if not -ndim <= channel_axis < ndim or ndim < 3:

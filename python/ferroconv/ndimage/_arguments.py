@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_output(output: Any, shape: tuple[int, ...], is_complex: bool) -> tuple[
 
 def read_axes(axes: Any, ndim: int) -> tuple[int, ...]:
     """The axes that are filtered, counted from the front."""
-    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    given = tuple(operator.index(axis) for axis in (axes if np.iterable(axes) else (axes,)))
     for axis in given:
         if not -ndim <= axis < ndim:
             raise MirrorAxisError(f"axes must be axes of input. Received: {axis} for {ndim} axes.")
@@ -51,3 +52,13 @@ def one_axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise MirrorAxisError(f"axis must be an axis of input. Received: axis={axis} for {ndim} axes.")
     return axis % ndim
+
+
+def per_axis(value: Any, count: int, name: str) -> list[Any]:
+    """One value for all of `count` axes, or one for each."""
+    if isinstance(value, str) or not np.iterable(value):
+        return [value] * count
+    values = list(value)
+    if len(values) != count:
+        raise MirrorError(f"{name} must be one value, or one for each of {count} axes. Received: {value!r}.")
+    return values

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import MirrorError, MirrorTypeError
 from ferroconv._docs import fill
+from ferroconv._explain import explaining
 from ferroconv.ndimage._arguments import one_axis, read_axes, read_output
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
@@ -323,6 +324,8 @@ def _run(
         given, dtype = read_output(output, image.shape, is_complex)
     if image.dtype.char == "e" or dtype.char == "e":
         raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
+    if dtype.kind == "c" and not is_complex:
+        raise MirrorTypeError(f"a real image has a real output, as in SciPy. Received: {image.dtype} to {dtype}.")
     if not isinstance(mode, str):
         raise MirrorError(f"mode must be one name; SciPy has no sequence of modes here. Received: {mode!r}.")
     if type(cval) is not float and np.iscomplexobj(cval) and image.dtype.kind != "c":
@@ -344,6 +347,7 @@ def _run(
     except TypeError as error:
         raise MirrorTypeError(*error.args) from None
     if given is not None and target is None:
-        given[...] = result
+        if not explaining():
+            given[...] = result
         return given
     return result if dtype.isnative else result.astype(dtype)

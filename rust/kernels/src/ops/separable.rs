@@ -108,7 +108,7 @@ impl Inner for Passes {
 
     const WHOLE: bool = true;
 
-    fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Prepared<A> {
+    fn prepare<A: Accumulator>(problem: &Correlate, sources: &[Source], geometry: &Geometry) -> Prepared<A> {
         let terms = problem.terms().expect("a window that is a sum of outer products");
         let typed = |weights: &[f64]| -> Vec<A> { weights.iter().map(|&w| A::from_f64(w)).collect() };
         let pass = if problem.summation == Summation::Folded {
@@ -135,7 +135,7 @@ impl Inner for Passes {
             reach: geometry.reach,
             stored: (problem.summation == Summation::Folded && integers)
                 .then_some((problem.dst, problem.finish)),
-            outside: (problem.passes && constant).then(|| problem.outside(0)),
+            outside: (problem.passes && constant).then(|| problem.outside(sources[0].component)),
         }
     }
 

@@ -1,0 +1,90 @@
+"""The weights of the named windows: Gaussians and their derivatives, differences, and smoothings."""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Taps = npt.NDArray[np.float64]
+
+KEPT = 1024
+"""The largest radius of Gaussian weights that are kept for the next call."""
+
+
+def _frozen(*values: float) -> Taps:
+    weights = np.array(values, np.float64)
+    weights.setflags(write=False)
+    return weights
+
+
+DIFFERENCE = _frozen(-1, 0, 1)
+SECOND_DIFFERENCE = _frozen(1, -2, 1)
+SOBEL = _frozen(1, 2, 1)
+PREWITT = _frozen(1, 1, 1)
+NOTHING = _frozen(1)
+
+
+def gaussian(sigma: Any, order: Any, truncate: float, radius: Any) -> Taps:
+    """Gaussian weights of a standard deviation above zero, in the order of correlation.
+
+    The window has ``2 * radius + 1`` taps, and by default ``radius = int(truncate * sigma + 0.5)``.
+    """
+    deviation = float(sigma)
+    if not deviation > 0 or math.isinf(deviation):
+        raise ValueError(f"sigma must be above zero and finite. Received: {sigma!r}.")
+    if isinstance(sigma, np.ndarray):
+        sigma = sigma[()]
+    order = operator.index(order)
+    if order < 0:
+        raise ValueError(f"order must be 0 or more: the order of the derivative. Received: {order}.")
+    if radius is None:
+        reach = truncate * deviation + 0.5
+        if not math.isfinite(reach):
+            raise ValueError(f"truncate must be a finite number of standard deviations. Received: {truncate!r}.")
+        radius = int(reach)
+    if not isinstance(radius, numbers.Integral) or radius < 0:
+        raise ValueError(f"radius must be a nonnegative integer, or None. Received: {radius!r}.")
+    radius = int(radius)
+    weights = (_kept if radius <= KEPT else _gaussian)(sigma, order, radius)
+    if weights is None:
+        raise ValueError(f"sigma is too small for a derivative of order {order}. Received: {sigma!r}.")
+    return weights
+
+
+def _gaussian(sigma: Any, order: int, radius: int) -> Taps | None:
+    """``q(x) exp(-x**2 / (2 sigma**2)) / sum(exp(...))``, or None where the numbers are not finite.
+
+    ``q`` is the polynomial that the derivatives bring: ``q -> q' - x q / sigma**2`` with each of them.
+    Each operation is SciPy's, in its order and in its types (those of `sigma` among them), so that
+    truncated integer results agree.
+    """
+    variance = sigma * sigma
+    if not variance > 0:
+        return None
+    x = np.arange(-radius, radius + 1)
+    with np.errstate(all="ignore"):
+        bell = np.exp(-0.5 / variance * x**2)
+        bell = bell / bell.sum()
+        if order > 0:
+            powers = np.arange(order + 1)
+            q = np.zeros(order + 1)
+            q[0] = 1
+            step = np.diag(powers[1:], 1) + np.diag(np.ones(order) / -variance, -1)
+            for _ in range(order):
+                q = step.dot(q)
+            bell = (x[:, None] ** powers).dot(q) * bell
+    if not np.isfinite(bell).all():
+        return None
+    bell = np.ascontiguousarray(bell[::-1])
+    bell.setflags(write=False)
+    return bell
+
+
+# Types are part of the key: the square of a float32 sigma is rounded to float32.
+_kept = functools.lru_cache(maxsize=128, typed=True)(_gaussian)
