@@ -66,8 +66,10 @@ def run(
 
 
 def _walks(passes: Sequence[Pass], ndim: int, fused: bool) -> list[Sequence[Pass]]:
-    """The passes, one or two for each walk over the image: one along another axis and one along the last
-    can be made together."""
+    """The passes, one or two for each walk over the image.
+
+    One along another axis and one along the last can be made together.
+    """
     walks: list[Sequence[Pass]] = []
     for step in passes:
         before = walks[-1][-1] if walks else step
