@@ -33,6 +33,8 @@
 //! nearest integer is then the sum.
 
 mod spectrum;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod trust;
 

@@ -306,7 +306,7 @@ fn classify<A: Real>(
 
 /// The circular convolution, in place.
 #[inline(always)]
-fn transform<V: Vector>(
+pub(super) fn transform<V: Vector>(
     engine: &Engine<V::Elem>,
     parts: [&mut [V::Elem]; 2],
     step: usize,
