@@ -116,7 +116,9 @@ impl<A: Accumulator> Column<A> {
     #[inline(always)]
     unsafe fn get<V: Vector<Elem = A>>(self, row: usize) -> Complex<V> {
         // SAFETY: the caller's promise.
-        unsafe { Complex { re: V::load(self.re.add(row * self.step)), im: V::load(self.im.add(row * self.step)) } }
+        unsafe {
+            Complex { re: V::load(self.re.add(row * self.step)), im: V::load(self.im.add(row * self.step)) }
+        }
     }
     /// # Safety
     /// Row `row` exists.
@@ -351,7 +353,9 @@ pub fn forward_rows<V: Vector>(
     let [re, im] = spectrum;
     assert!(rows.is_multiple_of(V::LANES) && n.is_multiple_of(V::LANES), "whole vectors");
     assert!(re.len() >= rows * n && im.len() >= rows * n, "room for the spectrum");
-    for (group, (re, im)) in re.chunks_exact_mut(n * V::LANES).zip(im.chunks_exact_mut(n * V::LANES)).enumerate() {
+    for (group, (re, im)) in
+        re.chunks_exact_mut(n * V::LANES).zip(im.chunks_exact_mut(n * V::LANES)).enumerate()
+    {
         // SAFETY: the group's rows are in the plane; the chunks hold n vectors.
         unsafe {
             let column = transposed_in::<V>(plane, group * V::LANES, n, re, im);
@@ -431,8 +435,18 @@ unsafe fn transposed_out<V: Vector>(
     for x in (0..n).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
-            V::transpose(column.re.add(x * V::LANES), V::LANES, plane.re.as_mut_ptr().add(to + x), plane.step);
-            V::transpose(column.im.add(x * V::LANES), V::LANES, plane.im.as_mut_ptr().add(to + x), plane.step);
+            V::transpose(
+                column.re.add(x * V::LANES),
+                V::LANES,
+                plane.re.as_mut_ptr().add(to + x),
+                plane.step,
+            );
+            V::transpose(
+                column.im.add(x * V::LANES),
+                V::LANES,
+                plane.im.as_mut_ptr().add(to + x),
+                plane.step,
+            );
         }
     }
 }

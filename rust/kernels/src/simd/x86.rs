@@ -130,8 +130,7 @@ fn mullo_epi64_avx2(a: __m256i, b: __m256i) -> __m256i {
 unsafe fn transpose_f32x8(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
     // SAFETY: the caller's promise.
     let row = |i: usize| unsafe { _mm256_loadu_ps(from.add(i * step)) };
-    let (r0, r1, r2, r3, r4, r5, r6, r7) =
-        (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
+    let (r0, r1, r2, r3, r4, r5, r6, r7) = (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
     // Pairs of rows, then squares of four within each half, then the halves.
     let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
     let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));

@@ -46,8 +46,8 @@ impl Real for f64 {
     fn times(self, other: Self) -> Self {
         self * other
     }
-    const LARGEST: f64 = 1e100;
-    const SMALLEST_ENERGY: f64 = 1e-200;
+    const LARGEST: Self = 1e100;
+    const SMALLEST_ENERGY: Self = 1e-200;
 }
 
 /// One arithmetic of the transforms, and what is asked of a result before it is taken from them.
@@ -61,10 +61,7 @@ pub(super) enum Proof {
     /// Every sum is an integer that the transforms err from by less than 1/4.
     Rounding,
     /// A result's `sum |w x|` is at least `factor` times the root of the tile's sum of squares.
-    Floor {
-        factor: f64,
-        witness: Option<Witness>,
-    },
+    Floor { factor: f64, witness: Option<Witness> },
 }
 
 /// The results of a tile that stand in one part of the complex plane.
@@ -231,7 +228,8 @@ fn clean<A: Real>(
         let mut spoilt = Vec::new();
         for (y, row) in part.chunks_exact_mut(step).take(needed[0]).enumerate() {
             for (x, a) in row[..needed[1]].iter_mut().enumerate() {
-                if !(a.magnitude().into_f64() <= A::LARGEST) {
+                let size = a.magnitude().into_f64();
+                if size.is_nan() || size > A::LARGEST {
                     *a = A::default();
                     spoilt.push((y, x));
                 }

@@ -130,6 +130,10 @@ pub(super) struct Cells<A> {
     sums: Vec<A>,
     /// A row's magnitudes, summed over the rows of the cells being filled.
     line: Vec<A>,
+    /// For each column, the sum of squares.
+    squares: Vec<A>,
+    /// For each column, the largest magnitude.
+    peaks: Vec<A>,
     /// The largest magnitude.
     pub(super) most: f64,
     /// The sum of squares.
@@ -145,34 +149,23 @@ impl<A: Real> Cells<A> {
             grid,
             sums: vec![A::default(); grid[0] * grid[1]],
             line: vec![A::default(); points[1]],
+            squares: vec![A::default(); points[1]],
+            peaks: vec![A::default(); points[1]],
             most: 0.0,
             energy: 0.0,
         }
     }
 
-    /// Counts row `y` of the plane.
+    /// Counts row `y` of the plane. Column by column: sums over a row would be a chain of additions.
     #[inline(always)]
     pub(super) fn count(&mut self, y: usize, row: &[A]) {
-        const WIDTH: usize = 16;
-        let (mut squares, mut most) = ([A::default(); WIDTH], [A::default(); WIDTH]);
-        let whole = row.len() / WIDTH * WIDTH;
-        for (row, line) in row[..whole].chunks_exact(WIDTH).zip(self.line.chunks_exact_mut(WIDTH)) {
-            for i in 0..WIDTH {
-                let a = row[i].magnitude();
-                line[i] = line[i].plus(a);
-                squares[i] = squares[i].plus(a.times(a));
-                most[i] = if a > most[i] { a } else { most[i] };
-            }
-        }
-        for (&a, line) in row[whole..].iter().zip(&mut self.line[whole..]) {
-            let a = a.magnitude();
-            *line = line.plus(a);
-            squares[0] = squares[0].plus(a.times(a));
-            most[0] = if a > most[0] { a } else { most[0] };
-        }
-        for i in 0..WIDTH {
-            self.energy += squares[i].into_f64();
-            self.most = self.most.max(most[i].into_f64());
+        let n = row.len();
+        let (line, squares, peaks) = (&mut self.line[..n], &mut self.squares[..n], &mut self.peaks[..n]);
+        for i in 0..n {
+            let a = row[i].magnitude();
+            line[i] = line[i].plus(a);
+            squares[i] = squares[i].plus(a.times(a));
+            peaks[i] = if a > peaks[i] { a } else { peaks[i] };
         }
         if (y + 1).is_multiple_of(self.size) {
             self.close(y / self.size);
@@ -191,11 +184,13 @@ impl<A: Real> Cells<A> {
         self.line.fill(A::default());
     }
 
-    /// Ends the count after `rows` rows: what is left in a last, incomplete row of cells.
+    /// Ends the count after `rows` rows: what is left in a last, incomplete row of cells, and the totals.
     pub(super) fn finish(&mut self, rows: usize) {
         if !rows.is_multiple_of(self.size) {
             self.close(rows / self.size);
         }
+        self.energy = self.squares.iter().map(|s| s.into_f64()).sum();
+        self.most = self.peaks.iter().map(|p| p.into_f64()).fold(0.0, f64::max);
     }
 
     /// Marks the cell of a sample that is left out of the plane: what reads it is not to be trusted.
