@@ -100,11 +100,14 @@ impl Plan {
     /// The cheapest.
     fn new(problem: &Correlate, double: bool) -> Option<Self> {
         let packed = !problem.src.is_complex() && !problem.taps.is_complex();
+        let small = problem.output().iter().product::<usize>() < 1 << 12;
         let sides = |axis: usize| {
             let (taps, dst) = (problem.axes[axis].taps, problem.axes[axis].dst.max(1));
             let least = taps.next_power_of_two().max(LEAST);
             let most = (dst + taps - 1).next_power_of_two().clamp(least, MOST.max(least));
-            std::iter::successors(Some(least), move |n| Some(n * 2)).take_while(move |&n| n <= most)
+            // What is small is one tile: there is nothing to look for.
+            let first = if small { most } else { least };
+            std::iter::successors(Some(first), move |n| Some(n * 2)).take_while(move |&n| n <= most)
         };
         let mut best: Option<Self> = None;
         for rows in sides(0) {
