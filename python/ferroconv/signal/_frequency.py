@@ -138,7 +138,9 @@ def _frequency(in1: Any, in2: Any, mode: str, axes: Any, workers: int | None) ->
     if in1.size == 0 or in2.size == 0:
         return np.array([])
     over = [a for a in _read_axes(axes, in1.ndim) if in1.shape[a] != 1 and in2.shape[a] != 1]
-    if any(n != k and 1 not in (n, k) for a, (n, k) in enumerate(zip(in1.shape, in2.shape, strict=True)) if a not in over):
+    if any(
+        n != k and 1 not in (n, k) for a, (n, k) in enumerate(zip(in1.shape, in2.shape, strict=True)) if a not in over
+    ):
         raise ValueError(f"incompatible shapes for in1 and in2: {in1.shape} and {in2.shape}.")
     if mode not in MODES:
         raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'. Received: {mode!r}.")

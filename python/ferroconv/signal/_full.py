@@ -86,7 +86,7 @@ def _planes(
         _length(n, k, mode) if a in axes else max(n, k)
         for a, (n, k) in enumerate(zip(image.shape, window.shape, strict=True))
     ]
-    result = np.empty(shape, dtype)
+    result: npt.NDArray[Any] = np.empty(shape, dtype)
     for index in np.ndindex(*(window.shape[a] for a in apart)):
         at = dict(zip(apart, index, strict=True))
         pick = tuple(slice(at[a], at[a] + 1) if a in at else slice(None) for a in range(ndim))
