@@ -80,12 +80,12 @@ def _planes(
     rows, cols = sorted([*axes, *beside[: 2 - len(axes)]])
     apart = [a for a in others if window.shape[a] > 1]
     if not apart:
-        taps = window.reshape(window.shape[rows], window.shape[cols])
+        taps: npt.NDArray[Any] = window.reshape(window.shape[rows], window.shape[cols])
         return _correlated(image, taps, (rows, cols), mode, dtype, None, workers)
-    shape = [
+    shape = tuple(
         _length(n, k, mode) if a in axes else max(n, k)
         for a, (n, k) in enumerate(zip(image.shape, window.shape, strict=True))
-    ]
+    )
     result: npt.NDArray[Any] = np.empty(shape, dtype)
     for index in np.ndindex(*(window.shape[a] for a in apart)):
         at = dict(zip(apart, index, strict=True))
