@@ -33,6 +33,9 @@ def test_signatures_are_scipys_and_workers(ours, theirs):
         mine = dict(inspect.signature(getattr(ours, name)).parameters)
         added = mine.pop("workers")
         assert (added.name, added.default, added.kind) == ("workers", None, added.KEYWORD_ONLY)
+        if name == "sepfir2d":  # a C function, whose signature stands in its documentation only
+            assert [p.name for p in mine] == ["input", "hrow", "hcol"]
+            continue
         original = list(inspect.signature(getattr(theirs, name)).parameters.values())
         assert [(p.name, p.kind, p.default) for p in mine.values()] == [
             (p.name, p.kind, p.default) for p in original

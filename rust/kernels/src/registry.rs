@@ -145,7 +145,7 @@ pub trait Operation: Sized + 'static {
 impl Operation for ops::correlate::Correlate {
     const NAME: &'static str = "correlate";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::folded::Folded, &ops::separable::Separable, &ops::direct::Direct];
+        &[&ops::folded::Folded, &ops::separable::Separable, &ops::direct::Direct, &ops::fft::Fft];
 
     fn describe(&self) -> String {
         let [[ih, iw], [kh, kw]] = [self.axes.map(|a| a.src), self.taps.shape()];

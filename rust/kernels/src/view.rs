@@ -385,6 +385,22 @@ impl Tile<'_> {
         self.data.wrapping_offset(offset)
     }
 
+    /// A rectangle of the tile, by the image's rows and columns.
+    ///
+    /// # Panics
+    /// If it is not inside the tile.
+    pub fn part(&mut self, rows: Range<usize>, cols: Range<usize>) -> Tile<'_> {
+        assert!(rows.start <= rows.end && cols.start <= cols.end, "a rectangle");
+        assert!(
+            self.rows.start <= rows.start
+                && rows.end <= self.rows.end
+                && self.cols.start <= cols.start
+                && cols.end <= self.cols.end,
+            "a part of the tile"
+        );
+        Tile { rows, cols, ..*self }
+    }
+
     /// Whether rows can be lent as slices of `A`.
     pub fn lends<A: Accumulator>(&self) -> bool {
         A::STORED_AS == Some(self.dtype)

@@ -49,6 +49,7 @@ const PROBLEMS: &[Named] = &[
     named("window of two rows", [11, 70], [2, 3]),
     named("window of the image's size", [6, 7], [6, 7]),
     named("window many times the image", [2, 3], [9, 14]),
+    named("several transforms, the last ones cut off", [60, 90], [9, 7]),
     Named { reason: "full", image: [7, 20], window: [3, 4], change: |s| s.extent = Extent::Full },
     Named { reason: "valid", image: [12, 40], window: [5, 3], change: |s| s.extent = Extent::Valid },
     Named {

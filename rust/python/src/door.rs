@@ -4,7 +4,7 @@
 use ferroconv_kernels::Error;
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::parallel::Workers;
-use ferroconv_kernels::registry::{Explanation, Operation, Schedule};
+use ferroconv_kernels::registry::{Explanation, Implementation, Operation, Schedule};
 use ferroconv_kernels::view::{Dst, Src};
 use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -42,6 +42,25 @@ pub(crate) fn begin_explaining() {
 /// Ends that, and gives back what was collected.
 pub(crate) fn end_explaining() -> Vec<Explanation> {
     EXPLAINING.take().unwrap_or_default()
+}
+
+thread_local! {
+    /// The name of the implementation that this thread's calls run where it takes the problem.
+    static PREFERRED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Prefers an implementation by its name, or none; gives back what was preferred.
+pub(crate) fn prefer(implementation: Option<String>) -> Option<String> {
+    PREFERRED.replace(implementation)
+}
+
+/// The preferred implementation if it takes the problem, else the cheapest.
+fn choose<P: Operation>(problem: &P) -> PyResult<&'static dyn Implementation<P>> {
+    let preferred = PREFERRED.with_borrow(|name| {
+        let name = name.as_deref()?;
+        P::IMPLEMENTATIONS.iter().copied().find(|i| i.name() == name && i.cost(problem).is_ok())
+    });
+    preferred.map_or_else(|| problem.select().map_err(exception), Ok)
 }
 
 /// An integer argument. One beyond 64 bits is a `ValueError`, as any other that is too large.
@@ -95,7 +114,7 @@ pub(crate) fn run<P: Operation + Sync>(
     if explained {
         return Ok(());
     }
-    let chosen = problem.select().map_err(exception)?;
+    let chosen = choose(problem)?;
     let signal: Mutex<Option<PyErr>> = Mutex::new(None);
     let interrupted = || {
         Python::attach(|py| py.check_signals()).is_err_and(|error| {

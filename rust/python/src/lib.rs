@@ -28,7 +28,7 @@ mod _core {
     #[pymodule_export]
     use crate::runtime::{
         begin_explaining, clear_cache, dtypes, end_explaining, get_num_threads, info, measure,
-        override_num_threads, set_num_threads,
+        override_num_threads, prefer, set_num_threads,
     };
     #[pymodule_export]
     use crate::tensorflow::{conv2d_size, pool2d_size, register_tensorflow_ops};

@@ -38,6 +38,14 @@ pub(crate) fn override_num_threads(threads: Option<Integer>) -> PyResult<Option<
     parallel::override_num_threads(threads.map(count).transpose()?).map_err(exception)
 }
 
+/// Prefers an implementation for this thread's calls, where it takes the problem; None ends that. Returns
+/// the preference that was in force.
+#[pyfunction]
+#[pyo3(signature = (implementation, /))]
+pub(crate) fn prefer(implementation: Option<String>) -> Option<String> {
+    door::prefer(implementation)
+}
+
 /// Names of the dtypes.
 #[pyfunction]
 pub(crate) fn dtypes() -> Vec<&'static str> {

@@ -39,7 +39,7 @@ impl Implementation<Correlate> for Direct {
 }
 
 /// The loop at the head of this file.
-enum RegisterTile {}
+pub(super) enum RegisterTile {}
 
 impl Inner for RegisterTile {
     /// A program for each height that a block may have.

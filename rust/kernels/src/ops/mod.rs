@@ -3,6 +3,7 @@
 pub mod conv;
 pub mod correlate;
 pub mod direct;
+pub mod fft;
 pub mod folded;
 pub mod pool;
 pub mod separable;

@@ -20,7 +20,7 @@
 use super::correlate::{Correlate, Source};
 use crate::border::Border;
 use crate::dtype::Accumulator;
-use crate::isa::Kernel;
+use crate::isa::{Isa, Kernel};
 use crate::registry::{Schedule, single};
 use crate::simd::{Lane, MAX_LANES, MAX_ROWS, Simd, Vector};
 use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
@@ -146,7 +146,7 @@ const fn gcd(a: usize, b: usize) -> usize {
 type Component<P> = (Vec<Source>, P);
 
 /// A problem with its typed weights, ready to be run tile by tile.
-struct Job<'p, A: Accumulator, I: Inner> {
+pub(super) struct Job<'p, A: Accumulator, I: Inner> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
     geometry: Geometry,
@@ -168,18 +168,8 @@ pub(super) fn run<I: Inner>(
     let workers = workers.at_most(tiles.count());
     let isa = schedule.isa;
     dispatch_arithmetic!(problem.arithmetic, |L| {
-        let geometry = Geometry::new(problem, size[1].min(problem.axes[1].dst.max(1)), I::WHOLE);
-        let components = (problem.components().into_iter())
-            .map(|sources| {
-                let prepared = I::prepare::<<L as Lane>::Elem>(problem, &sources, &geometry);
-                (sources, prepared)
-            })
-            .collect();
-        let job = Job::<_, I> { problem, src, geometry, components };
-        workers.drain(
-            || tiles.take(),
-            |mut tile| isa.dispatch(TileKernel::<'_, '_, '_, L, I> { job: &job, tile: &mut tile }),
-        )
+        let job = Job::<<L as Lane>::Elem, I>::new(problem, src, size[1]);
+        workers.drain(|| tiles.take(), |mut tile| job.compute::<L>(isa, &mut tile))
     })
 }
 
@@ -224,7 +214,24 @@ impl<L: Lane<Elem: Rows>, I: Inner> Kernel for TileKernel<'_, '_, '_, L, I> {
     }
 }
 
-impl<A: Rows, I: Inner> Job<'_, A, I> {
+impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
+    /// For tiles of at most `width` columns.
+    pub(super) fn new(problem: &'p Correlate, src: &'p Src<'p>, width: usize) -> Self {
+        let geometry = Geometry::new(problem, width.min(problem.axes[1].dst.max(1)), I::WHOLE);
+        let components = (problem.components().into_iter())
+            .map(|sources| {
+                let prepared = I::prepare::<A>(problem, &sources, &geometry);
+                (sources, prepared)
+            })
+            .collect();
+        Self { problem, src, geometry, components }
+    }
+
+    /// Computes a tile of at most the width that the job was made for.
+    pub(super) fn compute<L: Lane<Elem = A>>(&self, isa: Isa, tile: &mut Tile<'_>) {
+        isa.dispatch(TileKernel::<'_, '_, '_, L, I> { job: self, tile });
+    }
+
     /// Computes one tile.
     fn tile<S: Simd, V: Vector<Elem = A>>(&self, simd: S, tile: &mut Tile<'_>) {
         for (component, (sources, _)) in self.components.iter().enumerate() {
@@ -415,7 +422,7 @@ impl<A: Rows, I: Inner> Job<'_, A, I> {
 
 /// Widens the samples at `start, start + step, ...` of row `y`, continued by `border`.
 #[inline(always)]
-fn widen<A: Rows>(
+pub(super) fn widen<A: Rows>(
     plane: &Plane<'_>,
     y: usize,
     start: isize,

@@ -5,6 +5,7 @@
 //! (`V3`, `V4`, ...) can be made only where the CPU has the instructions: holding one is the proof
 //! that they may be executed.
 
+pub mod fft;
 mod gemm;
 mod portable;
 mod tile;
@@ -79,6 +80,26 @@ pub trait Vector: Copy {
     fn add(self, other: Self) -> Self;
     /// `self - other`, lane by lane.
     fn sub(self, other: Self) -> Self;
+    /// `self - a * b`, lane by lane.
+    #[inline(always)]
+    fn mul_sub(self, a: Self, b: Self) -> Self {
+        self.sub(Self::splat(Self::Elem::default()).mul_add(a, b))
+    }
+    /// Writes the transpose of a square of `LANES` rows, `step` elements apart, to rows `to_step` apart.
+    ///
+    /// # Safety
+    /// - Every row is valid for reading or writing `LANES` elements; the squares don't overlap.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw access to a square; its bounds are checked once a transform")]
+    #[inline(always)]
+    unsafe fn transpose(from: *const Self::Elem, step: usize, to: *mut Self::Elem, to_step: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: the caller's promise.
+                unsafe { to.add(j * to_step + i).write(from.add(i * step + j).read()) }
+            }
+        }
+    }
 }
 
 /// A kind of [`Arithmetic`](crate::dtype::Arithmetic) as a type: its accumulator, and its vector in

@@ -52,7 +52,8 @@ token! {
 
 macro_rules! vector {
     ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
-     $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr) => {
+     $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr
+     $(, $mul_sub:ident, $transpose:ident)?) => {
         #[doc = concat!(stringify!($lanes), " lanes of `", stringify!($elem), "`.")]
         #[derive(Clone, Copy, Debug)]
         pub struct $name($reg);
@@ -96,6 +97,18 @@ macro_rules! vector {
                 // SAFETY: see the note on this impl.
                 Self(unsafe { $sub(self.0, other.0) })
             }
+            $(
+                #[inline(always)]
+                fn mul_sub(self, a: Self, b: Self) -> Self {
+                    // SAFETY: see the note on this impl.
+                    Self(unsafe { $mul_sub(a.0, b.0, self.0) })
+                }
+                #[inline(always)]
+                unsafe fn transpose(from: *const $elem, step: usize, to: *mut $elem, to_step: usize) {
+                    // SAFETY: the caller vouches for the squares; see the note on this impl.
+                    unsafe { $transpose(from, step, to, to_step) }
+                }
+            )?
         }
     };
 }
@@ -110,6 +123,73 @@ fn mullo_epi64_avx2(a: __m256i, b: __m256i) -> __m256i {
     _mm256_add_epi64(_mm256_mul_epu32(a, b), _mm256_slli_epi64::<32>(cross))
 }
 
+/// # Safety
+/// Eight rows of eight elements on either side.
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn transpose_f32x8(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
+    // SAFETY: the caller's promise.
+    let row = |i: usize| unsafe { _mm256_loadu_ps(from.add(i * step)) };
+    let (r0, r1, r2, r3, r4, r5, r6, r7) = (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
+    // Pairs of rows, then squares of four within each half, then the halves.
+    let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+    let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+    let (a4, a5) = (_mm256_unpacklo_ps(r4, r5), _mm256_unpackhi_ps(r4, r5));
+    let (a6, a7) = (_mm256_unpacklo_ps(r6, r7), _mm256_unpackhi_ps(r6, r7));
+    let (b0, b1) = (_mm256_shuffle_ps::<0x44>(a0, a2), _mm256_shuffle_ps::<0xEE>(a0, a2));
+    let (b2, b3) = (_mm256_shuffle_ps::<0x44>(a1, a3), _mm256_shuffle_ps::<0xEE>(a1, a3));
+    let (b4, b5) = (_mm256_shuffle_ps::<0x44>(a4, a6), _mm256_shuffle_ps::<0xEE>(a4, a6));
+    let (b6, b7) = (_mm256_shuffle_ps::<0x44>(a5, a7), _mm256_shuffle_ps::<0xEE>(a5, a7));
+    // SAFETY: the caller's promise.
+    let put = |j: usize, v: __m256| unsafe { _mm256_storeu_ps(to.add(j * to_step), v) };
+    put(0, _mm256_permute2f128_ps::<0x20>(b0, b4));
+    put(1, _mm256_permute2f128_ps::<0x20>(b1, b5));
+    put(2, _mm256_permute2f128_ps::<0x20>(b2, b6));
+    put(3, _mm256_permute2f128_ps::<0x20>(b3, b7));
+    put(4, _mm256_permute2f128_ps::<0x31>(b0, b4));
+    put(5, _mm256_permute2f128_ps::<0x31>(b1, b5));
+    put(6, _mm256_permute2f128_ps::<0x31>(b2, b6));
+    put(7, _mm256_permute2f128_ps::<0x31>(b3, b7));
+}
+
+/// # Safety
+/// Four rows of four elements on either side.
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn transpose_f64x4(from: *const f64, step: usize, to: *mut f64, to_step: usize) {
+    // SAFETY: the caller's promise.
+    let row = |i: usize| unsafe { _mm256_loadu_pd(from.add(i * step)) };
+    let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+    let (a0, a1) = (_mm256_unpacklo_pd(r0, r1), _mm256_unpackhi_pd(r0, r1));
+    let (a2, a3) = (_mm256_unpacklo_pd(r2, r3), _mm256_unpackhi_pd(r2, r3));
+    // SAFETY: the caller's promise.
+    let put = |j: usize, v: __m256d| unsafe { _mm256_storeu_pd(to.add(j * to_step), v) };
+    put(0, _mm256_permute2f128_pd::<0x20>(a0, a2));
+    put(1, _mm256_permute2f128_pd::<0x20>(a1, a3));
+    put(2, _mm256_permute2f128_pd::<0x31>(a0, a2));
+    put(3, _mm256_permute2f128_pd::<0x31>(a1, a3));
+}
+
+/// Four squares of half the side, each transposed and put in the other's place.
+macro_rules! transpose_by_quarters {
+    ($name:ident, $elem:ty, $side:literal, $quarter:ident) => {
+        /// # Safety
+        /// As many rows of as many elements as the vector has lanes, on either side.
+        #[inline]
+        #[target_feature(enable = "avx")]
+        unsafe fn $name(from: *const $elem, step: usize, to: *mut $elem, to_step: usize) {
+            for i in [0, $side] {
+                for j in [0, $side] {
+                    // SAFETY: the caller's promise.
+                    unsafe { $quarter(from.add(i * step + j), step, to.add(j * to_step + i), to_step) }
+                }
+            }
+        }
+    };
+}
+transpose_by_quarters!(transpose_f32x16, f32, 8, transpose_f32x8);
+transpose_by_quarters!(transpose_f64x8, f64, 4, transpose_f64x4);
+
 vector!(
     F32x8,
     f32,
@@ -121,7 +201,9 @@ vector!(
     _mm256_storeu_ps,
     _mm256_add_ps,
     _mm256_sub_ps,
-    |acc, a, b| _mm256_fmadd_ps(a, b, acc)
+    |acc, a, b| _mm256_fmadd_ps(a, b, acc),
+    _mm256_fnmadd_ps,
+    transpose_f32x8
 );
 vector!(
     F64x4,
@@ -134,7 +216,9 @@ vector!(
     _mm256_storeu_pd,
     _mm256_add_pd,
     _mm256_sub_pd,
-    |acc, a, b| _mm256_fmadd_pd(a, b, acc)
+    |acc, a, b| _mm256_fmadd_pd(a, b, acc),
+    _mm256_fnmadd_pd,
+    transpose_f64x4
 );
 vector!(
     F64x4Unfused,
@@ -187,7 +271,9 @@ vector!(
     _mm512_storeu_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
-    |acc, a, b| _mm512_fmadd_ps(a, b, acc)
+    |acc, a, b| _mm512_fmadd_ps(a, b, acc),
+    _mm512_fnmadd_ps,
+    transpose_f32x16
 );
 vector!(
     F64x8,
@@ -200,7 +286,9 @@ vector!(
     _mm512_storeu_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
-    |acc, a, b| _mm512_fmadd_pd(a, b, acc)
+    |acc, a, b| _mm512_fmadd_pd(a, b, acc),
+    _mm512_fnmadd_pd,
+    transpose_f64x8
 );
 vector!(
     F64x8Unfused,

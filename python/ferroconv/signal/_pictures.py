@@ -1,7 +1,4 @@
-"""scipy.signal's 2-D convolution: the same names, arguments, defaults, results and errors.
-
-One keyword is added, ``workers``. Everything else that ferroconv can do is on its native forms.
-"""
+"""scipy.signal.convolve2d and correlate2d."""
 
 from __future__ import annotations
 

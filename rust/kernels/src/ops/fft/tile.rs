@@ -1,0 +1,366 @@
+//! One tile: gathered, judged, transformed, written, and what may not come from the transform summed directly.
+
+use super::spectrum::Engine;
+use super::trust::{Cells, Witness};
+use super::{Job, Levels, Plan};
+use crate::alloc;
+use crate::isa::Kernel;
+use crate::ops::strip::widen;
+use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
+use crate::simd::{Lane, Simd, Vector, lane};
+use crate::view::{Rows, Tile};
+use std::ops::Range;
+
+/// Results of a side of the blocks that are summed directly.
+const BLOCK: usize = 32;
+
+/// What transforms are made in.
+pub(super) trait Real: Rows {
+    fn magnitude(self) -> Self;
+    fn times(self, other: Self) -> Self;
+    /// Samples beyond it are not transformed. Its square, times a tile, is far from overflow.
+    const LARGEST: f64;
+    /// A smaller sum of squares may have lost terms to underflow; so may a product's low bits.
+    const SMALLEST_ENERGY: f64;
+}
+
+impl Real for f32 {
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        self.abs()
+    }
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        self * other
+    }
+    const LARGEST: f64 = 1e10;
+    const SMALLEST_ENERGY: f64 = 1e-20;
+}
+
+impl Real for f64 {
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        self.abs()
+    }
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        self * other
+    }
+    const LARGEST: Self = 1e100;
+    const SMALLEST_ENERGY: Self = 1e-200;
+}
+
+/// One arithmetic of the transforms, and what is asked of a result before it is taken from them.
+pub(super) struct Level<A> {
+    pub(super) engine: Engine<A>,
+    pub(super) proof: Proof,
+}
+
+/// Why a result of the transforms is good enough.
+pub(super) enum Proof {
+    /// Every sum is an integer that the transforms err from by less than 1/4.
+    Rounding,
+    /// A result's `sum |w x|` is at least `factor` times the root of the tile's sum of squares.
+    Floor { factor: f64, witness: Option<Witness> },
+}
+
+/// The results of a tile that stand in one part of the complex plane.
+type Half = [Range<usize>; 2];
+
+/// A tile as a computation to be compiled for each instruction set.
+pub(super) struct TileKernel<'k, 'p, 't> {
+    pub(super) job: &'k Job<'p>,
+    pub(super) tile: &'k mut Tile<'t>,
+}
+
+impl Kernel for TileKernel<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { job, tile } = self;
+        match &job.levels {
+            Levels::Single(single, double) => {
+                let done = single
+                    .as_ref()
+                    .is_some_and(|single| attempt::<S, lane::F32>(simd, job, single, false, tile));
+                if !done {
+                    attempt::<S, lane::F64>(simd, job, double, true, tile);
+                }
+            }
+            Levels::Double(double) => {
+                attempt::<S, lane::F64>(simd, job, double, true, tile);
+            }
+        }
+    }
+}
+
+/// Computes the tile, unless some of it may not come from this level's transforms and it is not the last.
+fn attempt<S: Simd, L: Lane<Elem: Real>>(
+    simd: S,
+    job: &Job<'_>,
+    level: &Level<L::Elem>,
+    last: bool,
+    tile: &mut Tile<'_>,
+) -> bool {
+    let [rows, cols] = job.plan.points;
+    // Rows an odd number of cache lines apart: columns spread over the sets of a cache.
+    let step = cols + 64 / size_of::<L::Elem>();
+    let halves = job.plan.halves(tile);
+    alloc::scratch([rows * step, rows * step, row_buffer(cols), row_buffer(cols)], |[re, im, br, bi]| {
+        let mut cells = Vec::new();
+        simd.vectorize(
+            #[inline(always)]
+            || gather(job, level, &halves, tile.plane, [&mut *re, &mut *im], step, &mut cells),
+        );
+        let mut blocks = Blocks::default();
+        if let Proof::Floor { factor, witness } = &level.proof {
+            let total = |cells: &[Cells<L::Elem>]| cells.iter().map(|c| c.energy).sum::<f64>();
+            let floor = |cells: &[Cells<L::Elem>]| {
+                let lost = total(cells) < L::Elem::SMALLEST_ENERGY && cells.iter().any(|c| c.most > 0.0);
+                if lost { f64::INFINITY } else { factor * total(cells).sqrt() }
+            };
+            let usable = total(&cells).is_finite() && cells.iter().all(|c| c.most <= L::Elem::LARGEST);
+            if !usable && !last {
+                return false;
+            }
+            if !usable {
+                cells = clean(&halves, [&mut *re, &mut *im], step, job.problem.taps.shape(), cells);
+            }
+            blocks = classify(job, &halves, cells, witness.as_ref(), floor, !usable);
+            if !blocks.doubtful.is_empty() && !last {
+                return false;
+            }
+        }
+        if blocks.doubtful.len() <= blocks.good.len() {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    let cols = halves[0][1].len();
+                    transform::<L::Vector<S>>(&level.engine, [&mut *re, &mut *im], step, [br, bi], cols);
+                },
+            );
+            simd.vectorize(
+                #[inline(always)]
+                || write(job, &level.proof, &halves, tile, [&mut *re, &mut *im], step),
+            );
+        } else {
+            blocks.doubtful.append(&mut blocks.good);
+        }
+        job.sum_directly(tile, &blocks.doubtful);
+        for [ys, xs] in &blocks.zeros {
+            let mut row = vec![L::Elem::default(); xs.len()];
+            for y in ys.clone() {
+                for component in 0..job.problem.dst.components() {
+                    tile.write(component, y, xs.start, &mut row, job.problem.finish);
+                }
+            }
+        }
+        true
+    })
+}
+
+/// Brings in what the halves read, continued by the border, and counts magnitudes.
+#[inline(always)]
+fn gather<A: Real>(
+    job: &Job<'_>,
+    level: &Level<A>,
+    halves: &[Half],
+    plane: usize,
+    parts: [&mut [A]; 2],
+    step: usize,
+    cells: &mut Vec<Cells<A>>,
+) {
+    let problem = job.problem;
+    let [rows, cols] = job.plan.points;
+    let taps = problem.taps.shape();
+    let size = match &level.proof {
+        Proof::Floor { witness, .. } => Some(witness.as_ref().map_or(1, |w| w.cell)),
+        Proof::Rounding => None,
+    };
+    for (i, part) in parts.into_iter().enumerate() {
+        // Part i is half i of a real image, or component i of a complex one.
+        let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
+        let half = half.filter(|_| component < problem.src.components());
+        let Some([ys, xs]) = half else {
+            part.fill(A::default());
+            continue;
+        };
+        let source = job.src.plane(plane, component);
+        let outside: A = problem.outside(component);
+        let needed = [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1];
+        let start = [ys.start as isize - problem.axes[0].before, xs.start as isize - problem.axes[1].before];
+        let mut counted = size.map(|size| Cells::new([rows, cols], size));
+        for (y, row) in part.chunks_exact_mut(step).take(rows).enumerate() {
+            let (row, rest) = row.split_at_mut(if y < needed[0] { needed[1] } else { 0 });
+            rest.fill(A::default());
+            if y >= needed[0] {
+                continue;
+            }
+            match problem.border[0].index(start[0] + y as isize, problem.axes[0].src) {
+                None => row.fill(outside),
+                Some(from) => widen(&source, from, start[1], 1, problem.border[1], outside, row),
+            }
+            if let Some(cells) = &mut counted {
+                cells.count(y, row);
+            }
+        }
+        if let Some(mut counted) = counted {
+            counted.finish(needed[0]);
+            cells.push(counted);
+        }
+    }
+}
+
+/// Puts zeros for samples that can't be transformed, marks them, and counts anew.
+fn clean<A: Real>(
+    halves: &[Half],
+    parts: [&mut [A]; 2],
+    step: usize,
+    taps: [usize; 2],
+    cells: Vec<Cells<A>>,
+) -> Vec<Cells<A>> {
+    let mut anew = Vec::new();
+    for (i, (part, before)) in parts.into_iter().zip(cells).enumerate() {
+        let [ys, xs] = &halves[i.min(halves.len() - 1)];
+        let needed = [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1];
+        let mut cells = before.emptied();
+        let mut spoilt = Vec::new();
+        for (y, row) in part.chunks_exact_mut(step).take(needed[0]).enumerate() {
+            for (x, a) in row[..needed[1]].iter_mut().enumerate() {
+                let size = a.magnitude().into_f64();
+                if size.is_nan() || size > A::LARGEST {
+                    *a = A::default();
+                    spoilt.push((y, x));
+                }
+            }
+            cells.count(y, &row[..needed[1]]);
+        }
+        cells.finish(needed[0]);
+        spoilt.into_iter().for_each(|(y, x)| cells.spoil(y, x));
+        anew.push(cells);
+    }
+    anew
+}
+
+/// The blocks of a tile's results.
+#[derive(Default)]
+struct Blocks {
+    /// Those that may come from the transform (all, where nothing was asked).
+    good: Vec<Half>,
+    /// Those with a result that may not.
+    doubtful: Vec<Half>,
+    /// Those that read nothing but zeros.
+    zeros: Vec<Half>,
+}
+
+/// Tells the blocks apart: `floor` gives what is asked of `sum |w x|`.
+fn classify<A: Real>(
+    job: &Job<'_>,
+    halves: &[Half],
+    cells: Vec<Cells<A>>,
+    witness: Option<&Witness>,
+    floor: impl Fn(&[Cells<A>]) -> f64,
+    spoilt: bool,
+) -> Blocks {
+    let taps = job.problem.taps.shape();
+    let required = floor(&cells);
+    let cells = if job.plan.packed { cells } else { vec![Cells::merged(&cells)] };
+    let mut blocks = Blocks::default();
+    for ([ys, xs], cells) in halves.iter().zip(&cells) {
+        let results = [ys.len(), xs.len()];
+        let size = witness.map_or(1, |w| w.cell);
+        let mut trusted = match witness {
+            Some(witness) => witness.judge(cells, required, results),
+            None => vec![false; results[0] * results[1]],
+        };
+        if spoilt {
+            for (trusted, spoilt) in trusted.iter_mut().zip(cells.spoilt(taps, results)) {
+                *trusted &= !spoilt;
+            }
+        }
+        let across = results[1].div_ceil(size);
+        for y in (0..results[0]).step_by(BLOCK) {
+            let rows = y..(y + BLOCK).min(results[0]);
+            for x in (0..results[1]).step_by(BLOCK) {
+                let cols = x..(x + BLOCK).min(results[1]);
+                let squares = cols.start / size..cols.end.div_ceil(size);
+                let good = (rows.start / size..rows.end.div_ceil(size))
+                    .all(|row| trusted[row * across..][squares.clone()].iter().all(|&t| t));
+                let block =
+                    [ys.start + rows.start..ys.start + rows.end, xs.start + cols.start..xs.start + cols.end];
+                if cells.empty(&rows, &cols, taps) {
+                    blocks.zeros.push(block);
+                } else if good {
+                    blocks.good.push(block);
+                } else {
+                    blocks.doubtful.push(block);
+                }
+            }
+        }
+    }
+    blocks
+}
+
+/// The circular convolution, in place.
+#[inline(always)]
+pub(super) fn transform<V: Vector>(
+    engine: &Engine<V::Elem>,
+    parts: [&mut [V::Elem]; 2],
+    step: usize,
+    buffer: [&mut [V::Elem]; 2],
+    cols: usize,
+) {
+    let [re, im] = parts;
+    let mut plane = Plane { re, im, step };
+    let [rows, all] = [engine.twiddles[0].length(), engine.twiddles[1].length()];
+    forward_columns::<V>(&engine.twiddles[0], &mut plane, all);
+    let [sr, si] = &engine.spectrum;
+    convolve_rows::<V>(&engine.twiddles[1], &mut plane, rows, [sr, si], buffer);
+    inverse_columns::<V>(&engine.twiddles[0], &mut plane, cols.next_multiple_of(V::LANES));
+}
+
+/// Writes the results.
+#[inline(always)]
+fn write<A: Real>(
+    job: &Job<'_>,
+    proof: &Proof,
+    halves: &[Half],
+    tile: &mut Tile<'_>,
+    parts: [&mut [A]; 2],
+    step: usize,
+) {
+    let finish = job.problem.finish;
+    for (i, part) in parts.into_iter().enumerate() {
+        let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
+        let Some([ys, xs]) = half.filter(|_| component < job.problem.dst.components()) else { continue };
+        let mut whole = vec![0_i64; if matches!(proof, Proof::Rounding) { xs.len() } else { 0 }];
+        for (y, row) in ys.clone().zip(part.chunks_exact_mut(step)) {
+            let row = &mut row[..xs.len()];
+            if matches!(proof, Proof::Rounding) {
+                for (whole, &a) in whole.iter_mut().zip(&*row) {
+                    *whole = a.into_f64().round_ties_even() as i64;
+                }
+                tile.write(component, y, xs.start, &mut whole, finish);
+            } else {
+                tile.write(component, y, xs.start, row, finish);
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// The one or two rectangles of results that a tile covers.
+    fn halves(&self, tile: &Tile<'_>) -> Vec<Half> {
+        let ranges = [tile.rows.clone(), tile.cols.clone()];
+        let middle = ranges[self.beside].start + self.results[self.beside];
+        let mut first = ranges.clone();
+        if !self.packed || middle >= ranges[self.beside].end {
+            return vec![first];
+        }
+        let mut second = ranges;
+        first[self.beside].end = middle;
+        second[self.beside].start = middle;
+        vec![first, second]
+    }
+}
