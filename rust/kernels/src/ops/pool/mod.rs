@@ -15,8 +15,10 @@ mod fold;
 mod gathered;
 mod gradient;
 mod indexed;
+mod numbered;
 mod separable;
 mod spread;
+mod taps;
 mod winners;
 
 pub use apart::Apart;
@@ -24,6 +26,7 @@ pub use channels::Channels;
 pub use gathered::Gathered;
 pub use gradient::{MaxGrad, MeanGrad};
 pub use indexed::Indexed;
+pub use numbered::Numbered;
 pub use separable::Separable;
 pub use spread::Spread;
 
