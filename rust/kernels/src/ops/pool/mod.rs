@@ -18,7 +18,6 @@ mod indexed;
 mod numbered;
 mod separable;
 mod spread;
-mod taps;
 mod winners;
 
 pub use apart::Apart;
