@@ -136,17 +136,18 @@ impl<'a> Workers<'a> {
             }
         };
         let caller = || {
-            let mut asked = Instant::now();
+            // The clock is read where someone may interrupt: that takes as long as a tiny task.
+            let mut asked = self.interrupted.map(|interrupted| (interrupted, Instant::now()));
             while let Some(task) = next() {
                 work(task);
-                if let Some(interrupted) = self.interrupted
-                    && asked.elapsed() > POLL
+                if let Some((interrupted, since)) = &mut asked
+                    && since.elapsed() > POLL
                 {
                     if interrupted() {
                         stop.store(true, Ordering::Relaxed);
                         return;
                     }
-                    asked = Instant::now();
+                    *since = Instant::now();
                 }
             }
         };

@@ -194,7 +194,7 @@ impl Operation for ops::pool::Pool {
 impl Operation for ops::pool::MaxGrad {
     const NAME: &'static str = "max-gradient";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Apart, &ops::pool::Gathered];
+        &[&ops::pool::Apart, &ops::pool::Numbered, &ops::pool::Gathered];
 
     fn describe(&self) -> String {
         self.to_string()
@@ -256,7 +256,7 @@ macro_rules! convolution {
     )*};
 }
 convolution! {
-    Forward, "conv2d", "sum |x w|", [Diagonal, Gather];
+    Forward, "conv2d", "sum |x w|", [Plain, Diagonal, Gather];
     GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Gather];
     GradFilters, "conv2d-grad-filters", "sum |x grad|", [Diagonal, Outer];
 }

@@ -6,8 +6,10 @@
 //! rectangles that [`Tiles`] hands out once each, so that threads can't write the same element.
 #![expect(unsafe_code, reason = "turns checked positions in a strided array into memory accesses")]
 
+mod dims;
 mod picture;
 
+pub use dims::Dims;
 pub use picture::{Block, BlockRows, Blocks, Floats, Picture};
 
 use crate::Error;
@@ -21,8 +23,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Debug)]
 struct Layout {
     dtype: DType,
-    shape: Vec<usize>,
-    strides: Vec<isize>,
+    shape: Dims<usize>,
+    strides: Dims<isize>,
 }
 
 impl Layout {
@@ -46,7 +48,7 @@ impl Layout {
         offset
     }
 
-    fn new(dtype: DType, shape: Vec<usize>, strides: Vec<isize>) -> Result<Self, Error> {
+    fn new(dtype: DType, shape: Dims<usize>, strides: Dims<isize>) -> Result<Self, Error> {
         if shape.len() < 2 || shape.len() != strides.len() {
             return Err(Error::Value(format!(
                 "an image has two axes at least. Received: {} axes.",
@@ -58,7 +60,10 @@ impl Layout {
             .try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n.max(1)))
             .filter(|&bytes| bytes <= isize::MAX as usize)
             .ok_or_else(|| {
-                Error::Value(format!("the array is larger than memory can be. Received: shape {shape:?}."))
+                Error::Value(format!(
+                    "the array is larger than memory can be. Received: shape {:?}.",
+                    &*shape
+                ))
             })?;
         Ok(Self { dtype, shape, strides })
     }
@@ -66,7 +71,17 @@ impl Layout {
     /// Whether two positions of the array share memory: no axis may step less than the axes
     /// below it reach.
     fn overlaps_itself(&self) -> bool {
-        let mut axes: Vec<_> = (self.shape.iter().zip(&self.strides))
+        // Mostly the axes are in their order already.
+        let mut reach = self.dtype.size();
+        let apart = self.shape.iter().zip(&*self.strides).rev().filter(|&(&n, _)| n > 1).all(|(&n, &s)| {
+            let apart = s.unsigned_abs() >= reach;
+            reach = s.unsigned_abs().saturating_mul(n - 1).saturating_add(reach);
+            apart
+        });
+        if apart {
+            return false;
+        }
+        let mut axes: Vec<_> = (self.shape.iter().zip(&*self.strides))
             .filter(|&(&n, _)| n > 1)
             .map(|(&n, &s)| (s.unsigned_abs(), n))
             .collect();
@@ -117,10 +132,10 @@ impl<'a> Src<'a> {
     pub unsafe fn from_raw(
         data: *const u8,
         dtype: DType,
-        shape: Vec<usize>,
-        strides: Vec<isize>,
+        shape: impl Into<Dims<usize>>,
+        strides: impl Into<Dims<isize>>,
     ) -> Result<Self, Error> {
-        Ok(Self { data, layout: Layout::new(dtype, shape, strides)?, lifetime: PhantomData })
+        Ok(Self { data, layout: Layout::new(dtype, shape.into(), strides.into())?, lifetime: PhantomData })
     }
 
     /// Borrows a C-ordered slice.
@@ -129,8 +144,8 @@ impl<'a> Src<'a> {
     /// If the slice's length is not the shape's size, or the shape has fewer than two axes.
     pub fn from_slice<T: Element>(data: &'a [T], shape: &[usize]) -> Self {
         assert_eq!(data.len(), shape.iter().product::<usize>(), "one element a position");
-        let layout =
-            Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape)).expect("two axes at least");
+        let layout = Layout::new(T::DTYPE, shape.into(), contiguous(T::DTYPE, shape).into())
+            .expect("two axes at least");
         Self { data: data.as_ptr().cast(), layout, lifetime: PhantomData }
     }
 
@@ -261,15 +276,15 @@ impl<'a> Dst<'a> {
     pub unsafe fn from_raw(
         data: *mut u8,
         dtype: DType,
-        shape: Vec<usize>,
-        strides: Vec<isize>,
+        shape: impl Into<Dims<usize>>,
+        strides: impl Into<Dims<isize>>,
     ) -> Result<Self, Error> {
-        let layout = Layout::new(dtype, shape, strides)?;
+        let layout = Layout::new(dtype, shape.into(), strides.into())?;
         if layout.overlaps_itself() {
             return Err(Error::Value(format!(
                 "the elements of out= must not share memory with each other. \
                  Received: shape {:?} with strides {:?}.",
-                layout.shape, layout.strides
+                &*layout.shape, &*layout.strides
             )));
         }
         Ok(Self { data, layout, lifetime: PhantomData })
@@ -281,8 +296,8 @@ impl<'a> Dst<'a> {
     /// If the slice's length is not the shape's size, or the shape has fewer than two axes.
     pub fn from_slice<T: Element>(data: &'a mut [T], shape: &[usize]) -> Self {
         assert_eq!(data.len(), shape.iter().product::<usize>(), "one element a position");
-        let layout =
-            Layout::new(T::DTYPE, shape.to_vec(), contiguous(T::DTYPE, shape)).expect("two axes at least");
+        let layout = Layout::new(T::DTYPE, shape.into(), contiguous(T::DTYPE, shape).into())
+            .expect("two axes at least");
         Self { data: data.as_mut_ptr().cast(), layout, lifetime: PhantomData }
     }
 

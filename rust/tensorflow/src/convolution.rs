@@ -49,14 +49,16 @@ impl Op for Conv2D {
     fn compute(&self, call: &mut Call<'_>) -> Result<(), Failure> {
         let (x, filters, bias) = (call.input(0)?, call.input(1)?, call.optional(2)?);
         let conv = self.layer.of(&x, &filters)?;
-        let mut srcs = vec![self.layer.images(&x, "x", conv.x_shape())?, weights(&filters, &conv)?];
-        if let Some(bias) = &bias {
-            srcs.push(line(bias, conv.outputs)?);
-        }
-        let shape = conv.y_shape();
+        let (shape, outputs) = (conv.y_shape(), conv.outputs);
+        let (x_read, w_read) = (self.layer.images(&x, "x", conv.x_shape())?, weights(&filters, &conv)?);
+        let bias = bias.as_ref().map(|bias| line(bias, outputs)).transpose()?;
         let mut y = self.layer.results(call, x.dtype(), shape)?;
         let problem = Forward { conv, bias: bias.is_some(), relu: self.relu };
-        run(&problem, &srcs, &mut [self.layer.written(&mut y, shape)?])
+        let dsts = &mut [self.layer.written(&mut y, shape)?];
+        match bias {
+            Some(bias) => run(&problem, &[x_read, w_read, bias], dsts),
+            None => run(&problem, &[x_read, w_read], dsts),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod fft;
 mod gemm;
 mod portable;
+mod taps;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -17,6 +18,7 @@ pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, Scalar};
+pub use taps::{Place, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_tile};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4};
@@ -99,6 +101,49 @@ pub trait Vector: Copy {
                 unsafe { to.add(j * to_step + i).write(from.add(i * step + j).read()) }
             }
         }
+    }
+
+    /// `value` in the lanes where `self` equals `other`, 0 in the rest.
+    #[inline(always)]
+    fn where_equal(self, other: Self, value: Self) -> Self {
+        let [a, b, mut made] = [self, other, value].map(Self::lanes);
+        for l in 0..Self::LANES {
+            made[l] = if a[l] == b[l] { made[l] } else { Self::Elem::default() };
+        }
+        Self::of_lanes(&made)
+    }
+
+    /// The greater of `self` and `later`, and the number that belongs to it, `mine` or `its`: `later`
+    /// has to be greater, or a NaN.
+    #[inline(always)]
+    fn greatest(self, later: Self, mine: Self, its: Self) -> (Self, Self) {
+        let [mut a, b, mut mine, its] = [self, later, mine, its].map(Self::lanes);
+        for l in 0..Self::LANES {
+            #[expect(clippy::eq_op, reason = "no NaN equals itself")]
+            let wins = b[l] > a[l] || b[l] != b[l];
+            (a[l], mine[l]) = if wins { (b[l], its[l]) } else { (a[l], mine[l]) };
+        }
+        (Self::of_lanes(&a), Self::of_lanes(&mine))
+    }
+
+    /// The lanes, first in an array.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "a store into an array that is long enough")]
+    fn lanes(self) -> [Self::Elem; MAX_LANES] {
+        const { assert!(Self::LANES <= MAX_LANES) };
+        let mut lanes = [Self::Elem::default(); MAX_LANES];
+        // SAFETY: room for as many lanes as any vector has; a vector exists.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        lanes
+    }
+
+    /// The vector of the first lanes of an array.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "a load from an array that is long enough")]
+    fn of_lanes(lanes: &[Self::Elem; MAX_LANES]) -> Self {
+        const { assert!(Self::LANES <= MAX_LANES) };
+        // SAFETY: as many lanes as any vector has. Only what has vectors calls this.
+        unsafe { Self::load(lanes.as_ptr()) }
     }
 }
 

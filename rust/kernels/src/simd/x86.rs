@@ -53,7 +53,8 @@ token! {
 macro_rules! vector {
     ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
      $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr
-     $(, $mul_sub:ident, $transpose:ident)?) => {
+     $(, $mul_sub:ident, $transpose:ident, |$x:ident, $y:ident| wins $wins:expr, equal $equal:expr,
+     |$mask:ident, $off:ident, $on:ident| choose $choose:expr, $zero:ident)?) => {
         #[doc = concat!(stringify!($lanes), " lanes of `", stringify!($elem), "`.")]
         #[derive(Clone, Copy, Debug)]
         pub struct $name($reg);
@@ -107,6 +108,27 @@ macro_rules! vector {
                 unsafe fn transpose(from: *const $elem, step: usize, to: *mut $elem, to_step: usize) {
                     // SAFETY: the caller vouches for the squares; see the note on this impl.
                     unsafe { $transpose(from, step, to, to_step) }
+                }
+                #[inline(always)]
+                fn where_equal(self, other: Self, value: Self) -> Self {
+                    let ($x, $y) = (self.0, other.0);
+                    // SAFETY: see the note on this impl.
+                    Self(unsafe {
+                        let ($mask, $off, $on) = ($equal, $zero(), value.0);
+                        $choose
+                    })
+                }
+                #[inline(always)]
+                fn greatest(self, later: Self, mine: Self, its: Self) -> (Self, Self) {
+                    let ($x, $y) = (self.0, later.0);
+                    // SAFETY: see the note on this impl.
+                    unsafe {
+                        let $mask = $wins;
+                        let ($off, $on) = ($x, $y);
+                        let greater = $choose;
+                        let ($off, $on) = (mine.0, its.0);
+                        (Self(greater), Self($choose))
+                    }
                 }
             )?
         }
@@ -203,7 +225,11 @@ vector!(
     _mm256_sub_ps,
     |acc, a, b| _mm256_fmadd_ps(a, b, acc),
     _mm256_fnmadd_ps,
-    transpose_f32x8
+    transpose_f32x8,
+    |x, y| wins _mm256_or_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(y, x), _mm256_cmp_ps::<_CMP_UNORD_Q>(y, y)),
+    equal _mm256_cmp_ps::<_CMP_EQ_OQ>(x, y),
+    |mask, off, on| choose _mm256_blendv_ps(off, on, mask),
+    _mm256_setzero_ps
 );
 vector!(
     F64x4,
@@ -218,7 +244,11 @@ vector!(
     _mm256_sub_pd,
     |acc, a, b| _mm256_fmadd_pd(a, b, acc),
     _mm256_fnmadd_pd,
-    transpose_f64x4
+    transpose_f64x4,
+    |x, y| wins _mm256_or_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(y, x), _mm256_cmp_pd::<_CMP_UNORD_Q>(y, y)),
+    equal _mm256_cmp_pd::<_CMP_EQ_OQ>(x, y),
+    |mask, off, on| choose _mm256_blendv_pd(off, on, mask),
+    _mm256_setzero_pd
 );
 vector!(
     F64x4Unfused,
@@ -273,7 +303,11 @@ vector!(
     _mm512_sub_ps,
     |acc, a, b| _mm512_fmadd_ps(a, b, acc),
     _mm512_fnmadd_ps,
-    transpose_f32x16
+    transpose_f32x16,
+    |x, y| wins _mm512_cmp_ps_mask::<_CMP_GT_OQ>(y, x) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(y, y),
+    equal _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y),
+    |mask, off, on| choose _mm512_mask_blend_ps(mask, off, on),
+    _mm512_setzero_ps
 );
 vector!(
     F64x8,
@@ -288,7 +322,11 @@ vector!(
     _mm512_sub_pd,
     |acc, a, b| _mm512_fmadd_pd(a, b, acc),
     _mm512_fnmadd_pd,
-    transpose_f64x8
+    transpose_f64x8,
+    |x, y| wins _mm512_cmp_pd_mask::<_CMP_GT_OQ>(y, x) | _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(y, y),
+    equal _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(x, y),
+    |mask, off, on| choose _mm512_mask_blend_pd(mask, off, on),
+    _mm512_setzero_pd
 );
 vector!(
     F64x8Unfused,

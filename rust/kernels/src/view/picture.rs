@@ -26,8 +26,12 @@ impl Layout {
             }
             rows *= self.shape[axis];
         }
-        let shape = [&[rows], &self.shape[n - 2..]].concat();
-        Some(Self { dtype: self.dtype, shape, strides: [&[stride], &self.strides[n - 2..]].concat() })
+        let shape = [rows, self.shape[n - 2], self.shape[n - 1]].into();
+        Some(Self {
+            dtype: self.dtype,
+            shape,
+            strides: [stride, self.strides[n - 2], self.strides[n - 1]].into(),
+        })
     }
 }
 
@@ -249,7 +253,7 @@ impl<'d> Blocks<'d> {
     pub fn new(dsts: &'d mut [Dst<'_>], size: [usize; 3]) -> Self {
         let arrays: Vec<_> = dsts.iter_mut().map(|dst| (dst.data, &dst.layout)).collect();
         let shape = &arrays[0].1.shape;
-        assert!(shape.len() >= 3 && arrays.iter().all(|(_, l)| l.shape == *shape), "arrays of one shape");
+        assert!(shape.len() >= 3 && arrays.iter().all(|(_, l)| *l.shape == **shape), "arrays of one shape");
         let (outer, picture) = shape.split_at(shape.len() - 3);
         let size = size.map(|n| n.max(1));
         let grid = [0, 1, 2].map(|i| picture[i].div_ceil(size[i]));

@@ -5,6 +5,7 @@ use super::status::{Status, text};
 use super::tensor::{Tensor, number};
 use crate::op::Failure;
 use ferroconv_kernels::dtype::DType;
+use ferroconv_kernels::view::Dims;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
@@ -134,7 +135,7 @@ impl Call<'_> {
                 "the result would be larger than memory can be. Received: shape {shape:?}."
             )));
         };
-        let dims: Vec<_> = shape.iter().map(|&n| n as i64).collect();
+        let dims: Dims<_> = shape.iter().map(|&n| n as i64).collect();
         // SAFETY: a live context, as many sizes as said; TensorFlow checks index and dtype.
         let tensor = unsafe {
             let (index, rank) = (index as i32, dims.len() as i32);

@@ -3,7 +3,7 @@
 use super::api::{RawTensor, api};
 use crate::op::Failure;
 use ferroconv_kernels::dtype::DType;
-use ferroconv_kernels::view::{Dst, Src};
+use ferroconv_kernels::view::{Dims, Dst, Src};
 use std::ffi::c_int;
 
 /// The dtypes that ops are registered for, with TensorFlow's numbers.
@@ -20,7 +20,7 @@ pub(super) fn number(dtype: DType) -> c_int {
 /// A tensor: an input, which nobody writes to, or an output, which is ours alone.
 pub(crate) struct Tensor {
     raw: *mut RawTensor,
-    shape: Vec<usize>,
+    shape: Dims<usize>,
     dtype: DType,
 }
 
@@ -63,9 +63,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If it has another number of elements, or `order` is no order of the axes.
-    fn layout<const N: usize>(&self, shape: [usize; N], order: [usize; N]) -> (Vec<usize>, Vec<isize>) {
+    fn layout<const N: usize>(&self, shape: [usize; N], order: [usize; N]) -> ([usize; N], [isize; N]) {
         let size = |shape: &[usize]| shape.iter().map(|&n| n as u128).product::<u128>();
-        assert_eq!(size(&shape), size(&self.shape), "as many elements as the tensor has");
+        assert!(
+            shape[..] == *self.shape || size(&shape) == size(&self.shape),
+            "as many elements as the tensor has"
+        );
         assert!((0..N).all(|axis| order.contains(&axis)), "every axis once");
         let mut strides = [0; N];
         let mut step = self.dtype.size();
@@ -73,7 +76,7 @@ impl Tensor {
             strides[axis] = step as isize;
             step = step.saturating_mul(shape[axis].max(1));
         }
-        (order.map(|axis| shape[axis]).to_vec(), order.map(|axis| strides[axis]).to_vec())
+        (order.map(|axis| shape[axis]), order.map(|axis| strides[axis]))
     }
 
     /// The elements as an array of `shape` that is read, its axes in `order`.

@@ -17,6 +17,9 @@ pub struct Channels;
 /// Bytes of channels below which a tap is too short a run.
 const LEAST: usize = 32;
 
+/// Taps of a window whose places are found once: those of rows, and all.
+const FEW: usize = 16;
+
 /// Channels of a block: a row of them stays in the first-level cache.
 const DEEP: usize = 2048;
 
@@ -98,9 +101,28 @@ fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block
         }
         for y in rows {
             let vertical = above.window(y);
+            // The picture's rows, if they can be lent and are few.
+            let mut lent: [&[F::Elem]; FEW] = [&[]; FEW];
+            for (i, row) in lent.iter_mut().take(vertical.taps).enumerate() {
+                let y = vertical.first + i * above.dilation();
+                *row = F::lend(&picture, y, &(0..across.src()), &channels).unwrap_or(&[]);
+            }
+            let lends = vertical.taps <= FEW && !lent[0].is_empty();
             let mut fold = |out: &mut [F::Elem]| {
                 for (x, out) in cols.clone().zip(out.chunks_exact_mut(deep)) {
                     let horizontal = across.window(x);
+                    if lends && vertical.taps * horizontal.taps <= FEW {
+                        let (mut taps, mut count): ([&[F::Elem]; FEW], _) = ([&[]; FEW], 0);
+                        for row in &lent[..vertical.taps] {
+                            for j in 0..horizontal.taps {
+                                let at = horizontal.first + j * across.dilation();
+                                taps[count] = &row[at * deep..][..deep];
+                                count += 1;
+                            }
+                        }
+                        join_all::<S, F>(simd, count, |t| taps[t], out);
+                        continue;
+                    }
                     let place = |t: usize| {
                         let at = horizontal.first + t % horizontal.taps * across.dilation();
                         (vertical.first + t / horizontal.taps * above.dilation(), at..at + 1)

@@ -84,6 +84,8 @@ halves! { f16, 0x7c00; bf16, 0x7f80; }
 pub(super) trait Fold: 'static {
     /// What samples are joined as.
     type Elem: Plain;
+    /// Whether a sample may be joined twice.
+    const TWICE: bool;
     /// Joined with a sample, that sample.
     fn identity() -> Self::Elem;
     /// The earlier and the later sample as one.
@@ -118,6 +120,7 @@ pub(super) struct Greatest<T>(PhantomData<T>);
 
 impl<T: Sample> Fold for Greatest<T> {
     type Elem = T;
+    const TWICE: bool = true;
     #[inline(always)]
     fn identity() -> T {
         T::LEAST
@@ -183,6 +186,7 @@ pub(super) struct Mean<A>(PhantomData<A>);
 
 impl<A: Divide + std::ops::Add<Output = A>> Fold for Mean<A> {
     type Elem = A;
+    const TWICE: bool = false;
     #[inline(always)]
     fn identity() -> A {
         A::default()
@@ -301,6 +305,8 @@ pub(super) fn join_rows<S: Simd, F: Fold>(simd: S, rows: &[&[F::Elem]], keep: bo
             (&[a, b], false) => joined::<F, 2, false>([a, b], out),
             (&[a, b, c], false) => joined::<F, 3, false>([a, b, c], out),
             (&[a, b, c, d], false) => joined::<F, 4, false>([a, b, c, d], out),
+            // Of a single maximum the compiler makes masked stores, which some CPUs are slow at.
+            (&[a], true) if F::TWICE => joined::<F, 2, true>([a, a], out),
             (&[a], true) => joined::<F, 1, true>([a], out),
             (&[a, b], true) => joined::<F, 2, true>([a, b], out),
             (&[a, b, c], true) => joined::<F, 3, true>([a, b, c], out),
@@ -332,7 +338,7 @@ fn joined_by<F: Fold, const R: usize, const KEEP: bool, const L: usize>(
         lanes::<F, R, KEEP, L>(&rows, at, out);
         at += L;
     }
-    if at < n && !KEEP && n >= L {
+    if at < n && (!KEEP || F::TWICE) && n >= L {
         lanes::<F, R, KEEP, L>(&rows, n - L, out);
         return;
     }

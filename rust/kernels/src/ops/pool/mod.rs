@@ -15,6 +15,7 @@ mod fold;
 mod gathered;
 mod gradient;
 mod indexed;
+mod numbered;
 mod separable;
 mod spread;
 mod winners;
@@ -24,6 +25,7 @@ pub use channels::Channels;
 pub use gathered::Gathered;
 pub use gradient::{MaxGrad, MeanGrad};
 pub use indexed::Indexed;
+pub use numbered::Numbered;
 pub use separable::Separable;
 pub use spread::Spread;
 

@@ -200,13 +200,20 @@ impl Phases {
         }
     }
 
-    /// The samples of tap `j`, from the row or its phases.
-    pub(super) fn tap<'r, T>(&self, j: usize, row: &'r [T], phases: &'r [T], len: usize) -> &'r [T] {
+    /// Where the samples of tap `j` begin, in the row or, with a stride, in its phases.
+    pub(super) fn place(&self, j: usize) -> usize {
         let at = j * self.dilation;
         if self.count == 0 {
-            return &row[at * self.deep..][..len];
+            at * self.deep
+        } else {
+            at % self.stride * self.len + at / self.stride * self.deep
         }
-        &phases[at % self.stride * self.len + at / self.stride * self.deep..][..len]
+    }
+
+    /// The samples of tap `j`, from the row or its phases.
+    pub(super) fn tap<'r, T>(&self, j: usize, row: &'r [T], phases: &'r [T], len: usize) -> &'r [T] {
+        let from = if self.count == 0 { row } else { phases };
+        &from[self.place(j)..][..len]
     }
 }
 
