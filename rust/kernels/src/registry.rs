@@ -232,6 +232,26 @@ impl Operation for ops::pool::MeanGrad {
     }
 }
 
+impl Operation for ops::sliding::Sliding {
+    const NAME: &'static str = "sliding";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::sliding::Walk];
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+
+    fn bound(&self) -> String {
+        match self.error_bound() {
+            0.0 => "exact".into(),
+            bound => format!("within {bound:.2e} x the mean of |x|, before rounding to the dtype"),
+        }
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        self.numbers.name()
+    }
+}
+
 /// The three problems of a convolution layer.
 macro_rules! convolution {
     ($($problem:ident, $name:literal, $terms:literal, [$($implementation:ident),*];)*) => {$(

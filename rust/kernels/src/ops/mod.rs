@@ -5,4 +5,5 @@ pub mod correlate;
 pub mod direct;
 pub mod folded;
 pub mod pool;
+pub mod sliding;
 mod strip;
