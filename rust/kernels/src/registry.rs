@@ -252,6 +252,32 @@ impl Operation for ops::sliding::Sliding {
     }
 }
 
+impl Operation for ops::sliding::footprint::Footprint {
+    const NAME: &'static str = "footprint";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::sliding::footprint::Taps];
+
+    fn describe(&self) -> String {
+        format!(
+            "{} over {} taps{} of {:?} {} to {}, border {}",
+            if self.maximum { "maximum" } else { "minimum" },
+            self.taps.len(),
+            if self.addends.is_some() { " with addends" } else { "" },
+            self.shape,
+            self.src.name(),
+            self.dst.name(),
+            self.border.name()
+        )
+    }
+
+    fn bound(&self) -> String {
+        "exact".into()
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        if self.addends.is_some() { "f64" } else { "own" }
+    }
+}
+
 /// The three problems of a convolution layer.
 macro_rules! convolution {
     ($($problem:ident, $name:literal, $terms:literal, [$($implementation:ident),*];)*) => {$(

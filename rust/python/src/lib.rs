@@ -32,7 +32,7 @@ mod _core {
         set_num_threads,
     };
     #[pymodule_export]
-    use crate::sliding::sliding;
+    use crate::sliding::{footprint, sliding};
     #[pymodule_export]
     use crate::tensorflow::{conv2d_size, pool2d_size, register_tensorflow_ops};
     #[pymodule_export]

@@ -7,6 +7,7 @@ use crate::filters::native;
 use crate::window::constant;
 use ferroconv_kernels::border::{Api, Border};
 use ferroconv_kernels::dtype::{Finish, Overflow, Rounding};
+use ferroconv_kernels::ops::sliding::footprint::Footprint;
 use ferroconv_kernels::ops::sliding::passes::{Filter, Kind, Window};
 use ferroconv_kernels::shape::Extent;
 use numpy::PyArrayDescr;
@@ -95,5 +96,61 @@ pub(crate) fn sliding<'py>(
         door::run(py, &pass.problem, &[image.walked(pass.axes)?], &mut [between.walked(pass.axes)?], workers)?;
         image = Input::new(&between.into_any())?;
     }
+    Ok(result.into_any())
+}
+
+/// The least or greatest over the taps of `footprint`, with `structure` subtracted or added; over the
+/// axes of `image` that `axes` names, in scipy.ndimage's arithmetic.
+#[pyfunction]
+#[pyo3(signature = (image, maximum, footprint, structure, axes, origins, border, cval, dtype, out, workers, /))]
+#[expect(clippy::too_many_arguments, reason = "one door for every footprint; Python names the arguments")]
+pub(crate) fn footprint<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    maximum: bool,
+    footprint: Vec<Vec<Integer>>,
+    structure: Option<Vec<f64>>,
+    axes: Vec<Integer>,
+    origins: Vec<Integer>,
+    border: &str,
+    cval: &Bound<'py, PyAny>,
+    dtype: Option<&Bound<'py, PyArrayDescr>>,
+    out: Option<&Bound<'py, PyAny>>,
+    workers: Option<Integer>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let workers = door::workers(workers)?;
+    let image = Input::new(image)?;
+    let (api, finish) = rules("ndimage")?;
+    let ndim = image.shape().len();
+    let counted = axes.iter().map(|axis| counted(axis.0, ndim)).collect::<PyResult<Vec<_>>>()?;
+    // The kernel's rows and columns; an axis that an image lacks has one position.
+    let lacking = 2_usize.saturating_sub(ndim);
+    let place = |tap: &Vec<Integer>| {
+        let mut offsets = vec![0; ndim + lacking];
+        for ((&axis, at), origin) in counted.iter().zip(tap).zip(&origins) {
+            offsets[lacking + axis] = at.0.saturating_sub(origin.0);
+        }
+        offsets
+    };
+    let problem = Footprint {
+        maximum,
+        src: image.dtype,
+        dst: dtype.map_or(Ok(image.dtype), dtype_of)?,
+        shape: [vec![1; lacking], image.shape().to_vec()].concat(),
+        taps: footprint.iter().map(place).collect(),
+        addends: structure,
+        border: Border::parse(api, border).map_err(exception)?,
+        cval: constant(cval)?,
+        finish,
+    };
+    let problem = problem.checked().map_err(exception)?;
+    let descr = native(dtype).or_else(|| (problem.dst == image.dtype).then(|| image.descr()));
+    let mut result = match out {
+        Some(out) => Output::given(out, image.shape(), Some(problem.dst), &[&image])?,
+        None => Output::new(py, image.shape(), problem.dst, descr)?,
+    };
+    let last = ndim.checked_sub(1);
+    let axes = [last.and_then(|l| l.checked_sub(1)), last, None];
+    door::run(py, &problem, &[image.walked(axes)?], &mut [result.walked(axes)?], workers)?;
     Ok(result.into_any())
 }

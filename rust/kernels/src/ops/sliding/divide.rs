@@ -7,6 +7,9 @@ use crate::dtype::{Accumulator, Rounding};
 
 /// Below this `f32` divides whole numbers exactly.
 const F32: u128 = 1 << 22;
+/// Below this a multiplication by the inverse of an odd divisor rounds as the quotient does: it is `2^-22` of the
+/// quotient off at the most, and the nearest tie, which an odd divisor never hits, `1 / (2 k)` away.
+const ODD: u128 = 1 << 20;
 /// Below this `f64` does.
 const F64: u128 = 1 << 51;
 
@@ -33,6 +36,10 @@ impl Divisor {
 
 /// A number in which sums are made.
 pub(super) trait Divide: Accumulator {
+    /// Whether sums are exact, so that what was added can be taken away.
+    const EXACT: bool;
+    /// The difference (modulo an integer's width).
+    fn minus(self, other: Self) -> Self;
     /// Divides every sum.
     fn divide(sums: &mut [Self], divisor: &Divisor);
 }
@@ -40,6 +47,9 @@ pub(super) trait Divide: Accumulator {
 macro_rules! divide_floats {
     ($($t:ty),*) => {$(
         impl Divide for $t {
+            const EXACT: bool = false;
+            #[inline(always)]
+            fn minus(self, other: Self) -> Self { self - other }
             #[inline(always)]
             fn divide(sums: &mut [Self], divisor: &Divisor) {
                 let k = divisor.k as Self;
@@ -88,9 +98,21 @@ fn exact(sum: i128, k: i128, rounding: Rounding) -> i128 {
 }
 
 impl Divide for i32 {
+    const EXACT: bool = true;
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
     #[inline(always)]
     fn divide(sums: &mut [Self], divisor: &Divisor) {
-        if divisor.below <= F32 {
+        if divisor.below <= ODD && divisor.k % 2 == 1 && divisor.rounding == Rounding::HalfEven {
+            const SHIFT: f32 = 12_582_912.0;
+            let inverse = 1.0 / divisor.k as f32;
+            for sum in sums {
+                let quotient = *sum as f32 * inverse;
+                *sum = ((quotient + SHIFT).to_bits() as Self).wrapping_sub(SHIFT.to_bits() as Self);
+            }
+        } else if divisor.below <= F32 {
             through!(sums, divisor, i32, f32, 12_582_912.0, i32);
         } else {
             through!(sums, divisor, i32, f64, 6_755_399_441_055_744.0, i64);
@@ -99,6 +121,11 @@ impl Divide for i32 {
 }
 
 impl Divide for i64 {
+    const EXACT: bool = true;
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
     #[inline(always)]
     fn divide(sums: &mut [Self], divisor: &Divisor) {
         if divisor.below <= F64 {
@@ -112,6 +139,11 @@ impl Divide for i64 {
 }
 
 impl Divide for i128 {
+    const EXACT: bool = true;
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
     fn divide(sums: &mut [Self], divisor: &Divisor) {
         for sum in sums {
             *sum = exact(*sum, divisor.k.into(), divisor.rounding);
@@ -175,8 +207,8 @@ impl ByteDivisor {
     fn nearest(self, n: u16) -> u16 {
         let n = n + self.k / 2;
         let q = self.floor(n);
-        // A tie: the even one of two. An odd divisor has none.
-        let tie = u16::from(n == q.wrapping_mul(self.k)) & q & 1 & !self.k;
+        // A tie: the even one of two.
+        let tie = u16::from(n == q.wrapping_mul(self.k)) & q & 1;
         q - tie
     }
 
@@ -199,6 +231,12 @@ impl ByteDivisor {
             (_, Rounding::Truncate) => {
                 for x in 0..n {
                     into[x] = narrow(self.floor(sums[x]));
+                }
+            }
+            // An odd divisor has no ties.
+            (_, Rounding::HalfEven) if self.k % 2 == 1 => {
+                for x in 0..n {
+                    into[x] = narrow(self.floor(sums[x] + self.k / 2));
                 }
             }
             (_, Rounding::HalfEven) => {

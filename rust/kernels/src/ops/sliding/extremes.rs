@@ -1,11 +1,12 @@
 //! Least and greatest.
 
 use super::Sliding;
-use super::fold::{Fold, Run};
+use super::fold::{Fold, Run, Step};
 use crate::alloc::Plain;
 use crate::dtype::{Bool, Convert, Element, Finish, Kind, Rounding};
 use crate::view::{BlockRows, Picture, Rows};
 use half::{bf16, f16};
+use std::marker::PhantomData;
 
 /// A number with an order; a NaN comes before and after every number.
 pub(super) trait Ordered: Plain {
@@ -96,6 +97,25 @@ fn outside<T: Convert<f64> + Convert<i128>>(problem: &Sliding) -> T {
     }
 }
 
+/// The least or the greatest.
+pub(super) struct Extreme<T, const MAX: bool>(PhantomData<T>);
+
+impl<T: Ordered, const MAX: bool> Step for Extreme<T, MAX> {
+    type From = T;
+    type To = T;
+    #[inline(always)]
+    fn raise(from: T) -> T {
+        from
+    }
+    #[inline(always)]
+    fn join(a: T, b: T) -> T {
+        if MAX { T::greatest(a, b) } else { T::least(a, b) }
+    }
+    fn replace(_: T, _: T, _: T) -> T {
+        unreachable!("a least sample can't be taken away")
+    }
+}
+
 /// The least or greatest of elements as they are stored.
 pub(super) struct Own<T, const MAX: bool> {
     outside: T,
@@ -103,7 +123,12 @@ pub(super) struct Own<T, const MAX: bool> {
 
 impl<T: Convert<f64> + Convert<i128>, const MAX: bool> Own<T, MAX> {
     pub(super) fn new(problem: &Sliding) -> Self {
-        Self { outside: outside(problem) }
+        Self::with(outside(problem))
+    }
+
+    /// With that sample beyond the edges.
+    pub(super) fn with(outside: T) -> Self {
+        Self { outside }
     }
 }
 
@@ -113,20 +138,11 @@ macro_rules! extremes {
         type Raw = $t;
         type Tall = $t;
         type Wide = $t;
+        type Down = Extreme<$t, MAX>;
+        type Across = Extreme<$t, MAX>;
         const IDEMPOTENT: bool = true;
+        const REPLACES: bool = false;
 
-        #[inline(always)]
-        fn raise(raw: $t) -> $t {
-            raw
-        }
-        #[inline(always)]
-        fn join_down(a: $t, b: $t) -> $t {
-            if MAX { $t::greatest(a, b) } else { $t::least(a, b) }
-        }
-        #[inline(always)]
-        fn join_across(a: $t, b: $t) -> $t {
-            Self::join_down(a, b)
-        }
         fn outside(&self) -> $t {
             self.outside
         }
@@ -178,7 +194,12 @@ impl<A: Rows, const MAX: bool> Widened<A, MAX> {
             Some(integer) => A::from_i128(integer),
             None => A::from_f64(problem.cval.value.re),
         };
-        Self { outside, finish: problem.finish }
+        Self::with(outside, problem.finish)
+    }
+
+    /// With that sample beyond the edges.
+    pub(super) fn with(outside: A, finish: Finish) -> Self {
+        Self { outside, finish }
     }
 }
 

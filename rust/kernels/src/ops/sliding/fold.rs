@@ -11,6 +11,21 @@ pub(super) struct Run<'r> {
     pub(super) channels: &'r Range<usize>,
 }
 
+/// A step of a fold: samples of one kind are joined to results of another.
+pub(super) trait Step {
+    /// What comes in.
+    type From: Plain;
+    /// What is made of it.
+    type To: Plain;
+    /// One sample as a result.
+    fn raise(from: Self::From) -> Self::To;
+    /// Two results as one.
+    fn join(a: Self::To, b: Self::To) -> Self::To;
+    /// A result from which `old` is taken away again, exactly, and to which `new` is joined; only where the
+    /// fold says that there is such a thing ([`Fold::REPLACES`]).
+    fn replace(result: Self::To, old: Self::From, new: Self::From) -> Self::To;
+}
+
 /// A fold of samples down columns and then across rows, with a conversion in between.
 pub(super) trait Fold: Sync {
     /// What samples are brought in as.
@@ -19,15 +34,14 @@ pub(super) trait Fold: Sync {
     type Tall: Plain;
     /// What rows are folded in.
     type Wide: Plain;
+    /// Samples to columns.
+    type Down: Step<From = Self::Raw, To = Self::Tall>;
+    /// Columns to windows.
+    type Across: Step<From = Self::Wide, To = Self::Wide>;
     /// Whether a sample may be joined twice: windows may then overlap.
     const IDEMPOTENT: bool;
-
-    /// A sample as a column of one.
-    fn raise(raw: Self::Raw) -> Self::Tall;
-    /// Two parts of a column.
-    fn join_down(a: Self::Tall, b: Self::Tall) -> Self::Tall;
-    /// Two parts of a row.
-    fn join_across(a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// Whether a sample can be taken away again: sums of whole numbers.
+    const REPLACES: bool;
 
     /// A run of samples where they stand, if they are stored as `Raw`.
     fn lend<'a>(from: &Picture<'a>, run: &Run<'_>) -> Option<&'a [Self::Raw]>;

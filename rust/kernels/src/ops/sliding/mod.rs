@@ -10,6 +10,7 @@
 mod divide;
 mod extremes;
 mod fold;
+pub mod footprint;
 pub mod passes;
 mod rows;
 mod sums;

@@ -1,53 +1,8 @@
 //! The loops over rows: every one is a plain loop over slices, which the compiler turns into vectors of
 //! whatever the fold's numbers are.
 
-use super::fold::Fold;
-use crate::alloc::Plain;
+use super::fold::Step;
 use crate::simd::Simd;
-
-/// A step of a fold: samples of one kind are joined to results of another.
-pub(super) trait Step {
-    /// What comes in.
-    type From: Plain;
-    /// What is made of it.
-    type To: Plain;
-    /// One sample as a result.
-    fn raise(from: Self::From) -> Self::To;
-    /// Two results as one.
-    fn join(a: Self::To, b: Self::To) -> Self::To;
-}
-
-/// Samples to columns.
-pub(super) struct Down<F>(std::marker::PhantomData<F>);
-
-impl<F: Fold> Step for Down<F> {
-    type From = F::Raw;
-    type To = F::Tall;
-    #[inline(always)]
-    fn raise(from: F::Raw) -> F::Tall {
-        F::raise(from)
-    }
-    #[inline(always)]
-    fn join(a: F::Tall, b: F::Tall) -> F::Tall {
-        F::join_down(a, b)
-    }
-}
-
-/// Columns to windows.
-pub(super) struct Across<F>(std::marker::PhantomData<F>);
-
-impl<F: Fold> Step for Across<F> {
-    type From = F::Wide;
-    type To = F::Wide;
-    #[inline(always)]
-    fn raise(from: F::Wide) -> F::Wide {
-        from
-    }
-    #[inline(always)]
-    fn join(a: F::Wide, b: F::Wide) -> F::Wide {
-        F::join_across(a, b)
-    }
-}
 
 // Rows are arguments of their own, not an array of them: so the compiler knows them apart from `out`.
 macro_rules! joins {
@@ -170,5 +125,21 @@ pub(super) fn advance<S: Simd, P: Step>(
                 rows::<P, false>(row, suffix, prefix, out);
             }
         },
+    );
+}
+
+/// `column = column - old + new`.
+pub(super) fn replace<S: Simd, P: Step>(simd: S, old: &[P::From], new: &[P::From], column: &mut [P::To]) {
+    #[inline(always)]
+    fn rows<P: Step>(old: &[P::From], new: &[P::From], column: &mut [P::To]) {
+        let n = column.len();
+        let (old, new) = (&old[..n], &new[..n]);
+        for x in 0..n {
+            column[x] = P::replace(column[x], old[x], new[x]);
+        }
+    }
+    simd.vectorize(
+        #[inline(always)]
+        || rows::<P>(old, new, column),
     );
 }

@@ -2,15 +2,76 @@
 
 use super::Sliding;
 use super::divide::{ByteDivisor, Divide, Divisor};
-use super::fold::{Fold, Run};
+use super::fold::{Fold, Run, Step};
 use crate::alloc;
 use crate::dtype::{Finish, Kind};
 use crate::ops::correlate::Constant;
 use crate::view::{BlockRows, Picture, Rows};
+use std::marker::PhantomData;
 
 /// A value as an accumulator.
 fn value<A: Rows>(cval: Constant) -> A {
     cval.integer.map_or_else(|| A::from_f64(cval.value.re), A::from_i128)
+}
+
+/// The sum.
+pub(super) struct Plus<A>(PhantomData<A>);
+
+impl<A: Divide> Step for Plus<A> {
+    type From = A;
+    type To = A;
+    #[inline(always)]
+    fn raise(from: A) -> A {
+        from
+    }
+    #[inline(always)]
+    fn join(a: A, b: A) -> A {
+        a.plus(b)
+    }
+    #[inline(always)]
+    fn replace(result: A, old: A, new: A) -> A {
+        result.plus(A::minus(new, old))
+    }
+}
+
+/// The sum of bytes in 16 bits.
+pub(super) struct PlusByte;
+
+impl Step for PlusByte {
+    type From = u8;
+    type To = u16;
+    #[inline(always)]
+    fn raise(from: u8) -> u16 {
+        from.into()
+    }
+    #[inline(always)]
+    fn join(a: u16, b: u16) -> u16 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn replace(result: u16, old: u8, new: u8) -> u16 {
+        result.wrapping_add(u16::from(new)).wrapping_sub(u16::from(old))
+    }
+}
+
+/// The sum of columns in 16 bits.
+pub(super) struct PlusColumn;
+
+impl Step for PlusColumn {
+    type From = u16;
+    type To = u16;
+    #[inline(always)]
+    fn raise(from: u16) -> u16 {
+        from
+    }
+    #[inline(always)]
+    fn join(a: u16, b: u16) -> u16 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn replace(result: u16, old: u16, new: u16) -> u16 {
+        result.wrapping_add(new).wrapping_sub(old)
+    }
 }
 
 /// Sums in one kind of number.
@@ -53,20 +114,11 @@ impl<A: Divide + Rows> Fold for Sums<A> {
     type Raw = A;
     type Tall = A;
     type Wide = A;
+    type Down = Plus<A>;
+    type Across = Plus<A>;
     const IDEMPOTENT: bool = false;
+    const REPLACES: bool = A::EXACT;
 
-    #[inline(always)]
-    fn raise(raw: A) -> A {
-        raw
-    }
-    #[inline(always)]
-    fn join_down(a: A, b: A) -> A {
-        a.plus(b)
-    }
-    #[inline(always)]
-    fn join_across(a: A, b: A) -> A {
-        a.plus(b)
-    }
     fn lend<'a>(from: &Picture<'a>, run: &Run<'_>) -> Option<&'a [A]> {
         from.lend_widened(run.y, run.cols, run.channels)
     }
@@ -109,10 +161,10 @@ impl<A: Divide + Rows> Fold for Sums<A> {
 
 /// What rows of column sums of bytes are folded in.
 pub(super) trait FromBytes: alloc::Plain {
+    /// Their sum.
+    type Plus: Step<From = Self, To = Self>;
     /// A sum of columns.
     fn wide(column: u16) -> Self;
-    /// Two of them.
-    fn plus(self, other: Self) -> Self;
     /// The columns themselves, where they are sums already.
     const SAME: Option<fn(&mut [u16]) -> &mut [Self]>;
     /// Quotients of sums.
@@ -129,13 +181,10 @@ pub(super) enum WindowDivisor {
 }
 
 impl FromBytes for u16 {
+    type Plus = PlusColumn;
     #[inline(always)]
     fn wide(column: u16) -> Self {
         column
-    }
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
     }
     const SAME: Option<fn(&mut [u16]) -> &mut [Self]> = Some(|columns| columns);
     #[inline(always)]
@@ -147,13 +196,10 @@ impl FromBytes for u16 {
 }
 
 impl FromBytes for i32 {
+    type Plus = Plus<Self>;
     #[inline(always)]
     fn wide(column: u16) -> Self {
         column.into()
-    }
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
     }
     const SAME: Option<fn(&mut [u16]) -> &mut [Self]> = None;
     #[inline(always)]
@@ -162,7 +208,7 @@ impl FromBytes for i32 {
             <Self as Divide>::divide(sums, divisor);
             let sums = &sums[..into.len()];
             for x in 0..into.len() {
-                into[x] = sums[x].clamp(0, 255) as u8;
+                into[x] = sums[x] as u8;
             }
         }
     }
@@ -201,20 +247,11 @@ impl<W: FromBytes> Fold for Bytes<W> {
     type Raw = u8;
     type Tall = u16;
     type Wide = W;
+    type Down = PlusByte;
+    type Across = W::Plus;
     const IDEMPOTENT: bool = false;
+    const REPLACES: bool = true;
 
-    #[inline(always)]
-    fn raise(raw: u8) -> u16 {
-        raw.into()
-    }
-    #[inline(always)]
-    fn join_down(a: u16, b: u16) -> u16 {
-        a.wrapping_add(b)
-    }
-    #[inline(always)]
-    fn join_across(a: W, b: W) -> W {
-        a.plus(b)
-    }
     fn lend<'a>(from: &Picture<'a>, run: &Run<'_>) -> Option<&'a [u8]> {
         from.lend(run.y, run.cols, run.channels)
     }

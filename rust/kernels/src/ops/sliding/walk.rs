@@ -9,9 +9,10 @@
 //! column = end[j] + begin[j - 1]
 //! ```
 //!
-//! three joins a sample whatever `k` is. Nothing is ever subtracted, so a float's error doesn't grow with the
+//! three joins a sample whatever `k` is. No float is ever subtracted, so a float's error doesn't grow with the
 //! image and a NaN stays in its windows. Blocks begin at multiples of `k` rows of the image, wherever
-//! the walk does: so the bits of a result depend on no tile. Windows of few rows are folded directly.
+//! the walk does: so the bits of a result depend on no tile. Windows of few rows are folded directly; sums of whole numbers, which are
+//! exact, gain a row and lose one.
 //!
 //! Across, the row is joined with itself, shifted: windows of 4, 16, 64, ... samples, four a pass, then
 //! those that make up the window. Where a sample may be joined twice the last ones overlap.
@@ -22,7 +23,7 @@
 
 use super::extremes::{Own, Widened};
 use super::fold::{Fold, Run};
-use super::rows::{Across, Down, advance, grow, join_all};
+use super::rows::{advance, grow, join_all, replace};
 use super::sums::{Bytes, Sums};
 use super::{Numbers, Reduction, Sliding};
 use crate::isa::Kernel;
@@ -126,7 +127,7 @@ fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
     let [kh, kw] = problem.axes.map(|a| a.taps);
     let deep = if problem.channels > 64 && kw > 1 { 16 } else { problem.channels.max(1) };
     let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
-    let kept = if kh <= DIRECT { size } else { size * kh };
+    let kept = if kh <= DIRECT || F::REPLACES { size } else { size * kh };
     let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
     // What a block reads beyond its results stays a fraction of them.
     let width = (row.max(4 * kw.min(1 << 16)) / deep).max(1);
@@ -269,8 +270,10 @@ fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, m
     let lends = |y| F::lend(&picture, &Run { y, cols: &line.cols, channels: &channels }).is_some();
     // If two rows are aligned, all are.
     let lent = line.brought.is_empty() && lends(0) && lends(1.min(problem.axes[0].src - 1));
-    let direct = kh <= DIRECT;
-    let ring = if lent { 0 } else { kh * len };
+    let direct = kh <= DIRECT || F::REPLACES;
+    // The row that is taken away is kept for one row more.
+    let slots = if F::REPLACES { kh + 1 } else { kh };
+    let ring = if lent { 0 } else { slots * len };
     let (whole, width) = (line.len * deep, cols.len() * deep);
     let kept = if direct { [0, 0] } else { [kh * len, len] };
     let lengths = ([ring, len], [kept[0], kept[1], whole], [whole, levels(kw) * whole, width]);
@@ -281,7 +284,7 @@ fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, m
         let mut brought = rows.start;
         let mut bring_to = |end: usize, ring: &mut [F::Raw]| {
             while !lent && brought < end {
-                samples.bring(simd, brought, ring, kh);
+                samples.bring(simd, brought, ring, slots);
                 brought += 1;
             }
         };
@@ -293,7 +296,12 @@ fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, m
             if direct {
                 bring_to(y + kh, ring);
                 let ring = &*ring;
-                join_all::<S, Down<F>>(simd, kh, |t| samples.get(y + t, ring, kh), column);
+                let row = |unit| samples.get(unit, ring, slots);
+                if F::REPLACES && kh > 2 && !starts {
+                    replace::<S, F::Down>(simd, row(y - 1), row(y + kh - 1), column);
+                } else {
+                    join_all::<S, F::Down>(simd, kh, |t| row(y + t), column);
+                }
             } else {
                 if within == 0 || starts {
                     bring_to(end, ring);
@@ -307,7 +315,7 @@ fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, m
                 for rows in (if starts { 1 } else { within.max(1) })..=within {
                     bring_to(end + rows, ring);
                     let row = samples.get(end + rows - 1, ring, kh);
-                    advance::<S, Down<F>>(simd, rows == 1, row, kept, begin, column);
+                    advance::<S, F::Down>(simd, rows == 1, row, kept, begin, column);
                 }
             }
             let lines = match fold.converts() {
@@ -356,10 +364,10 @@ fn fold_ends<S: Simd, F: Fold>(
     for j in (from..kh).rev() {
         let row = samples.get(first + j, ring, kh);
         if j + 1 == kh {
-            join_all::<S, Down<F>>(simd, 1, |_| row, &mut ends[j * len..][..len]);
+            join_all::<S, F::Down>(simd, 1, |_| row, &mut ends[j * len..][..len]);
         } else {
             let (upper, lower) = ends[j * len..].split_at_mut(len);
-            grow::<S, Down<F>>(simd, row, &lower[..len], upper);
+            grow::<S, F::Down>(simd, row, &lower[..len], upper);
         }
     }
 }
@@ -379,7 +387,7 @@ fn across<S: Simd, F: Fold>(
         let from = if level == 1 { row } else { &before[(level - 2) * whole..] };
         let step = (1 << (2 * (level - 1))) * deep;
         let valid = whole - (4 * step - deep);
-        join_all::<S, Across<F>>(simd, 4, |t| &from[t * step..], &mut this[..valid]);
+        join_all::<S, F::Across>(simd, 4, |t| &from[t * step..], &mut this[..valid]);
     }
     let steps = &*steps;
     let level = |i: usize| if i == 0 { row } else { &steps[(i - 1) * whole..][..whole] };
@@ -387,7 +395,7 @@ fn across<S: Simd, F: Fold>(
         let size = 1 << (2 * count);
         let last = taps - size;
         let windows = taps.div_ceil(size);
-        return join_all::<S, Across<F>>(simd, windows, |t| &level(count)[(t * size).min(last) * deep..], out);
+        return join_all::<S, F::Across>(simd, windows, |t| &level(count)[(t * size).min(last) * deep..], out);
     }
     // The window's size in base 4: so many windows of each level, side by side.
     let digits = |i: usize| taps >> (2 * i) & 3;
@@ -401,5 +409,5 @@ fn across<S: Simd, F: Fold>(
         }
         &level(i)[(at + (t << (2 * i))) * deep..]
     };
-    join_all::<S, Across<F>>(simd, parts, part, out);
+    join_all::<S, F::Across>(simd, parts, part, out);
 }
