@@ -37,6 +37,40 @@ thread_local! {
     static ARENA: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
+/// Cache lines that `N` slices take.
+fn lines<A: Plain, const N: usize>(lengths: [usize; N]) -> [usize; N] {
+    lengths.map(|n| n.checked_mul(size_of::<A>()).expect("scratch fits memory").div_ceil(LINE))
+}
+
+/// Cuts slices off the front of `rest`.
+#[inline(always)]
+fn cut<'a, A: Plain, const N: usize>(rest: &mut &'a mut [Line], lengths: [usize; N]) -> [&'a mut [A]; N] {
+    let lines = lines::<A, N>(lengths);
+    std::array::from_fn(|i| {
+        let (head, tail) = std::mem::take(rest).split_at_mut(lines[i]);
+        *rest = tail;
+        // SAFETY: `head` is initialised, aligned to 64 bytes, exclusively borrowed and at least
+        // `lengths[i] * size_of::<A>()` bytes long; for a plain number any bytes are a
+        // value.
+        unsafe { std::slice::from_raw_parts_mut(head.as_mut_ptr().cast::<A>(), lengths[i]) }
+    })
+}
+
+/// Lends so many lines of the thread's arena.
+#[inline(always)]
+fn arena<R>(total: usize, f: impl FnOnce(&mut [Line]) -> R) -> R {
+    // Taken, not borrowed: a nested call gets an arena of its own.
+    let mut arena = ARENA.take();
+    if arena.len() < total {
+        arena.resize(total, Line([0; LINE]));
+    }
+    let result = f(&mut arena[..total]);
+    if arena.len() * LINE <= KEEP {
+        ARENA.set(arena);
+    }
+    result
+}
+
 /// Lends `N` slices of the thread's arena, of the lengths asked for, aligned to cache lines. Their
 /// contents are numbers left by earlier calls.
 ///
@@ -44,27 +78,23 @@ thread_local! {
 /// If the lengths exceed memory.
 #[inline(always)]
 pub fn scratch<A: Plain, const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [A]; N]) -> R) -> R {
-    let lines = lengths.map(|n| n.checked_mul(size_of::<A>()).expect("scratch fits memory").div_ceil(LINE));
-    // Taken, not borrowed: a nested call gets an arena of its own.
-    let mut arena = ARENA.take();
-    let total: usize = lines.iter().sum();
-    if arena.len() < total {
-        arena.resize(total, Line([0; LINE]));
-    }
-    let mut rest = &mut arena[..total];
-    let slices = std::array::from_fn(|i| {
-        let (head, tail) = std::mem::take(&mut rest).split_at_mut(lines[i]);
-        rest = tail;
-        // SAFETY: `head` is initialised, aligned to 64 bytes, exclusively borrowed and at least
-        // `lengths[i] * size_of::<A>()` bytes long; for a plain number any bytes are a
-        // value.
-        unsafe { std::slice::from_raw_parts_mut(head.as_mut_ptr().cast::<A>(), lengths[i]) }
-    });
-    let result = f(slices);
-    if arena.len() * LINE <= KEEP {
-        ARENA.set(arena);
-    }
-    result
+    arena(lines::<A, N>(lengths).iter().sum(), |mut rest| f(cut(&mut rest, lengths)))
+}
+
+/// As [`scratch`], slices of three kinds of number at once.
+///
+/// # Panics
+/// If the lengths exceed memory.
+#[inline(always)]
+pub fn scratch_of_three<A: Plain, B: Plain, C: Plain, const N: usize, const M: usize, const K: usize, R>(
+    (a, b, c): ([usize; N], [usize; M], [usize; K]),
+    f: impl FnOnce([&mut [A]; N], [&mut [B]; M], [&mut [C]; K]) -> R,
+) -> R {
+    let total = [&lines::<A, N>(a)[..], &lines::<B, M>(b), &lines::<C, K>(c)].concat();
+    arena(total.iter().sum(), |mut rest| {
+        let rest = &mut rest;
+        f(cut(rest, a), cut(rest, b), cut(rest, c))
+    })
 }
 
 #[cfg(test)]

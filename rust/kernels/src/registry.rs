@@ -232,6 +232,52 @@ impl Operation for ops::pool::MeanGrad {
     }
 }
 
+impl Operation for ops::sliding::Sliding {
+    const NAME: &'static str = "sliding";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::sliding::Walk];
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+
+    fn bound(&self) -> String {
+        match self.error_bound() {
+            0.0 => "exact".into(),
+            bound => format!("within {bound:.2e} x the mean of |x|, before rounding to the dtype"),
+        }
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        self.numbers.name()
+    }
+}
+
+impl Operation for ops::sliding::footprint::Footprint {
+    const NAME: &'static str = "footprint";
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::sliding::footprint::Taps];
+
+    fn describe(&self) -> String {
+        format!(
+            "{} over {} taps{} of {:?} {} to {}, border {}",
+            if self.maximum { "maximum" } else { "minimum" },
+            self.taps.len(),
+            if self.addends.is_some() { " with addends" } else { "" },
+            self.shape,
+            self.src.name(),
+            self.dst.name(),
+            self.border.name()
+        )
+    }
+
+    fn bound(&self) -> String {
+        "exact".into()
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        if self.addends.is_some() { "f64" } else { "own" }
+    }
+}
+
 /// The three problems of a convolution layer.
 macro_rules! convolution {
     ($($problem:ident, $name:literal, $terms:literal, [$($implementation:ident),*];)*) => {$(

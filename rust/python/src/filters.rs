@@ -95,7 +95,7 @@ pub(crate) fn correlate<'py>(
 }
 
 /// A dtype object, if it is of native byte order.
-fn native<'py>(dtype: Option<&Bound<'py, PyArrayDescr>>) -> Option<Bound<'py, PyArrayDescr>> {
+pub(crate) fn native<'py>(dtype: Option<&Bound<'py, PyArrayDescr>>) -> Option<Bound<'py, PyArrayDescr>> {
     dtype.filter(|descr| descr.is_native_byteorder() != Some(false)).cloned()
 }
 

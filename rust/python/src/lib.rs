@@ -8,6 +8,7 @@ mod layer;
 mod pool;
 mod pool_gradient;
 mod runtime;
+mod sliding;
 mod tensorflow;
 mod window;
 
@@ -30,6 +31,8 @@ mod _core {
         begin_explaining, clear_cache, dtypes, end_explaining, get_num_threads, info, measure,
         override_num_threads, prefer, set_num_threads,
     };
+    #[pymodule_export]
+    use crate::sliding::{footprint, sliding};
     #[pymodule_export]
     use crate::tensorflow::{conv2d_size, pool2d_size, register_tensorflow_ops};
     #[pymodule_export]

@@ -7,5 +7,6 @@ pub mod fft;
 pub mod folded;
 pub mod pool;
 pub mod separable;
+pub mod sliding;
 mod strip;
 mod taps;

@@ -1,7 +1,7 @@
 //! Arrays that are read.
 #![expect(unsafe_code, reason = "hands NumPy's memory to the kernels' views")]
 
-use super::layout::{channels_last, line, moved, stacked};
+use super::layout::{channels_last, line, moved, stacked, walked};
 use super::{data, dtype_of, numpy};
 use crate::door::exception;
 use ferroconv_kernels::dtype::DType;
@@ -70,6 +70,13 @@ impl<'py> Input<'py> {
     /// One axis, as the channels of one sample.
     pub(crate) fn line(&self) -> PyResult<Src<'_>> {
         let (shape, strides) = line(&self.array);
+        // SAFETY: as in `view`; the axes that are added have one position.
+        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
+    }
+
+    /// The array with `axes` moved to the end; None is an axis of one position.
+    pub(crate) fn walked(&self, axes: [Option<usize>; 3]) -> PyResult<Src<'_>> {
+        let (shape, strides) = walked(&self.array, axes);
         // SAFETY: as in `view`; the axes that are added have one position.
         unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
     }

@@ -35,3 +35,18 @@ pub(super) fn moved(array: &Bound<'_, PyUntypedArray>, axes: [usize; 2]) -> (Vec
     let (shape, strides) = (array.shape(), array.strides());
     (order.iter().map(|&a| shape[a]).collect(), order.iter().map(|&a| strides[a]).collect())
 }
+
+/// Shape and strides with `axes` moved to the end, in that order; None is an axis of one position.
+pub(super) fn walked(
+    array: &Bound<'_, PyUntypedArray>,
+    axes: [Option<usize>; 3],
+) -> (Vec<usize>, Vec<isize>) {
+    let rest = (0..array.ndim()).filter(|&axis| !axes.contains(&Some(axis))).map(Some);
+    let order: Vec<Option<usize>> = rest.chain(axes).collect();
+    let (shape, strides) = (array.shape(), array.strides());
+    let size = array.dtype().itemsize() as isize;
+    (
+        order.iter().map(|a| a.map_or(1, |a| shape[a])).collect(),
+        order.iter().map(|a| a.map_or(size, |a| strides[a])).collect(),
+    )
+}

@@ -1,7 +1,7 @@
 //! Arrays that are written.
 #![expect(unsafe_code, reason = "hands NumPy's memory to the kernels' views")]
 
-use super::layout::{channels_last, line, moved, stacked};
+use super::layout::{channels_last, line, moved, stacked, walked};
 use super::{Input, data, dtype_of, memory};
 use crate::door::{InvalidArgument, exception};
 use ferroconv_kernels::dtype::DType;
@@ -133,6 +133,13 @@ impl<'py> Output<'py> {
     /// As [`Input::line`].
     pub(crate) fn line(&mut self) -> PyResult<Dst<'_>> {
         let (shape, strides) = line(&self.array);
+        // SAFETY: as in `view`; the axes that are added have one position.
+        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
+    }
+
+    /// As [`Input::walked`].
+    pub(crate) fn walked(&mut self, axes: [Option<usize>; 3]) -> PyResult<Dst<'_>> {
+        let (shape, strides) = walked(&self.array, axes);
         // SAFETY: as in `view`; the axes that are added have one position.
         unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
     }

@@ -1,0 +1,413 @@
+//! The walk down a block of results: columns are folded first, then the row that they make.
+//!
+//! Down, a window of `k` rows is the end of one block of `k` source rows and the beginning of the next
+//! (van Herk, Gil and Werman): the ends of a block are folded upwards once and kept, the beginning of the
+//! next grows by a row a result,
+//!
+//! ```text
+//! end[j] = row[j] + end[j + 1]        begin[j] = begin[j - 1] + row[k + j]
+//! column = end[j] + begin[j - 1]
+//! ```
+//!
+//! three joins a sample whatever `k` is. No float is ever subtracted, so a float's error doesn't grow with the
+//! image and a NaN stays in its windows. Blocks begin at multiples of `k` rows of the image, wherever
+//! the walk does: so the bits of a result depend on no tile. Windows of few rows are folded directly; sums of whole numbers, which are
+//! exact, gain a row and lose one.
+//!
+//! Across, the row is joined with itself, shifted: windows of 4, 16, 64, ... samples, four a pass, then
+//! those that make up the window. Where a sample may be joined twice the last ones overlap.
+//!
+//! Samples are lent where they stand, or brought into a ring of as many rows as the window has. The row of
+//! columns goes on past the image's ends as the border says: from its own samples where they are there, else
+//! (a window that wraps round, a reflection longer than a narrow block) samples are brought for it.
+
+use super::extremes::{Own, Widened};
+use super::fold::{Fold, Run};
+use super::rows::{advance, grow, join_all, replace};
+use super::sums::{Bytes, Sums};
+use super::{Numbers, Reduction, Sliding};
+use crate::isa::Kernel;
+use crate::registry::{Implementation, Reject, Schedule, single};
+use crate::simd::Simd;
+use crate::view::{Block, Blocks, Dst, Picture, Src};
+use crate::{Error, alloc, dispatch_dtype};
+use std::ops::Range;
+
+/// The implementation `walk`.
+#[derive(Debug)]
+pub struct Walk;
+
+/// Window rows up to which columns are folded directly.
+const DIRECT: usize = 5;
+
+/// Bytes of kept rows that a block's walk keeps warm: half of the smallest second-level cache.
+const WARM: usize = 224 << 10;
+
+/// Bytes of a row at most: a few of them stay in the first-level cache.
+const ROW: usize = 6 << 10;
+
+/// Nanoseconds of work below which another thread's help costs more than it gives.
+const GRAIN: f64 = 20_000.0;
+
+/// Results of a block at most: between two the caller may be interrupted.
+const PATIENCE: usize = 16 << 20;
+
+impl Implementation<Sliding> for Walk {
+    fn name(&self) -> &'static str {
+        "walk"
+    }
+
+    fn cost(&self, problem: &Sliding) -> Result<f64, Reject> {
+        const MOST: usize = 8 << 30;
+        let [kh, kw] = problem.axes.map(|a| a.taps);
+        let row = kw.saturating_add(ROW).saturating_mul(16).saturating_mul(problem.channels.clamp(1, 16));
+        if row.saturating_mul(2 * kh.min(MOST) + 32) > MOST {
+            return Err(Reject("a window this large needs scratch beyond 8 GiB"));
+        }
+        Ok(problem.nanoseconds())
+    }
+
+    fn run(
+        &self,
+        problem: &Sliding,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        let (src, dst) = single(srcs, dsts);
+        macro_rules! run {
+            ($fold:expr) => {
+                go(&$fold, problem, src, dst, schedule)
+            };
+        }
+        match (problem.reduction, problem.numbers) {
+            (Reduction::Minimum, Numbers::Own) => dispatch_dtype!(problem.src, |T| {
+                run!(Own::<T, false>::new(problem))
+            }),
+            (Reduction::Maximum, Numbers::Own) => dispatch_dtype!(problem.src, |T| {
+                run!(Own::<T, true>::new(problem))
+            }),
+            (Reduction::Minimum, Numbers::I128) => run!(Widened::<i128, false>::new(problem)),
+            (Reduction::Maximum, Numbers::I128) => run!(Widened::<i128, true>::new(problem)),
+            (Reduction::Minimum, _) => run!(Widened::<f64, false>::new(problem)),
+            (Reduction::Maximum, _) => run!(Widened::<f64, true>::new(problem)),
+            (_, Numbers::U16) => run!(Bytes::<u16>::new(problem, true)),
+            (_, Numbers::U16AndI32) => run!(Bytes::<i32>::new(problem, false)),
+            (_, Numbers::I32) => run!(Sums::<i32>::new(problem)),
+            (_, Numbers::I64) => run!(Sums::<i64>::new(problem)),
+            (_, Numbers::I128) => run!(Sums::<i128>::new(problem)),
+            (_, Numbers::F32) => run!(Sums::<f32>::new(problem)),
+            (_, Numbers::F64 | Numbers::Own) => run!(Sums::<f64>::new(problem)),
+        }
+    }
+}
+
+/// Cuts the result into blocks and hands them out.
+fn go<F: Fold>(
+    fold: &F,
+    problem: &Sliding,
+    src: &Src<'_>,
+    dst: &mut Dst<'_>,
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    let workers = schedule.workers.at_most((problem.nanoseconds() / GRAIN) as usize);
+    let mut size = blocking::<F>(problem, workers.threads());
+    if let Some([rows, cols]) = schedule.tile {
+        (size[0], size[1]) = (rows, cols);
+    }
+    let blocks = Blocks::new(std::slice::from_mut(dst), size);
+    let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
+    workers.drain(|| blocks.take(), |block| isa.dispatch(Task { fold, problem, src, block }))
+}
+
+/// Rows, columns and channels of a block: rows that stay warm, at least four blocks a thread, several
+/// times as high as the window that is folded before the first result.
+fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
+    let [rows, cols] = problem.output();
+    let [kh, kw] = problem.axes.map(|a| a.taps);
+    let deep = if problem.channels > 64 && kw > 1 { 16 } else { problem.channels.max(1) };
+    let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
+    let kept = if kh <= DIRECT || F::REPLACES { size } else { size * kh };
+    let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
+    // What a block reads beyond its results stays a fraction of them.
+    let width = (row.max(4 * kw.min(1 << 16)) / deep).max(1);
+    let columns = cols.div_ceil(width).max(1);
+    // Equal columns rather than a narrow last one.
+    let width = cols.div_ceil(columns).next_multiple_of(64).min(cols.max(1));
+    let across = columns * problem.channels.div_ceil(deep).max(1) * problem.pictures.max(1);
+    let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(across) };
+    let height = rows.div_ceil(wanted).max(4 * kh).min(PATIENCE / (width * deep).max(1)).max(1);
+    [height, width, deep]
+}
+
+struct Task<'t, F> {
+    fold: &'t F,
+    problem: &'t Sliding,
+    src: &'t Src<'t>,
+    block: Block<'t>,
+}
+
+impl<F: Fold> Kernel for Task<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        walk::<S, F>(simd, self.fold, self.problem, self.src, self.block);
+    }
+}
+
+/// The row of columns of a block: source columns in the middle, and what the border makes of the rest.
+struct Line {
+    /// Columns of the picture.
+    cols: Range<usize>,
+    /// Where the first of them stands.
+    lead: usize,
+    /// Columns in all.
+    len: usize,
+    /// Columns beyond the picture that are copies of columns of the row (or of none: constants).
+    copies: Vec<(usize, Option<usize>)>,
+    /// Columns that must be brought from the picture: to a place, from runs of columns.
+    brought: Vec<(usize, Range<usize>)>,
+}
+
+impl Line {
+    fn new(problem: &Sliding, cols: &Range<usize>) -> Self {
+        let (axis, border) = (&problem.axes[1], problem.border[1]);
+        let start = cols.start as isize - axis.before;
+        let len = cols.len() + axis.taps - 1;
+        let clip = |x: isize| x.clamp(0, axis.src as isize) as usize;
+        let inside = clip(start)..clip(start + len as isize);
+        let lead = (inside.start as isize - start) as usize;
+        let mapped = |place: usize| border.index(start + place as isize, axis.src);
+        let beyond = (0..lead).chain(lead + inside.len()..len);
+        let near = beyond.clone().all(|place| mapped(place).is_none_or(|x| inside.contains(&x)));
+        let mut line = Self { cols: inside, lead, len, copies: Vec::new(), brought: Vec::new() };
+        if near {
+            line.copies = beyond
+                .map(|place| (place, mapped(place).map(|x| lead + x - line.cols.start)))
+                .collect();
+            return line;
+        }
+        for place in 0..len {
+            let Some(x) = mapped(place) else { continue };
+            match line.brought.last_mut() {
+                Some((at, run)) if *at + run.len() == place && run.end == x => run.end += 1,
+                _ => line.brought.push((place, x..x + 1)),
+            }
+        }
+        line
+    }
+
+    /// Columns that are folded: those of the picture, or the whole row.
+    fn folded(&self) -> Range<usize> {
+        if self.brought.is_empty() { self.lead..self.lead + self.cols.len() } else { 0..self.len }
+    }
+}
+
+/// The rows of samples that a walk reads.
+struct Samples<'s, 'p, F: Fold> {
+    problem: &'s Sliding,
+    fold: &'s F,
+    picture: Picture<'p>,
+    line: &'s Line,
+    channels: Range<usize>,
+    /// A row of the constant.
+    blank: &'s [F::Raw],
+    /// Samples of a row.
+    len: usize,
+    lent: bool,
+}
+
+impl<'s, 'p: 's, F: Fold> Samples<'s, 'p, F> {
+    fn row(&self, unit: usize) -> Option<usize> {
+        let axis = &self.problem.axes[0];
+        self.problem.border[0].index(unit as isize - axis.before, axis.src)
+    }
+
+    /// The samples of row `unit` of the picture as the border continues it.
+    fn get<'r>(&'r self, unit: usize, ring: &'r [F::Raw], slots: usize) -> &'r [F::Raw] {
+        if !self.lent {
+            return &ring[unit % slots * self.len..][..self.len];
+        }
+        let run = |y| Run { y, cols: &self.line.cols, channels: &self.channels };
+        self.row(unit).and_then(|y| F::lend(&self.picture, &run(y))).unwrap_or(self.blank)
+    }
+
+    /// Brings row `unit` into the ring.
+    fn bring<S: Simd>(&self, simd: S, unit: usize, ring: &mut [F::Raw], slots: usize) {
+        let into = &mut ring[unit % slots * self.len..][..self.len];
+        let Some(y) = self.row(unit) else { return into.fill(self.fold.outside()) };
+        let deep = self.channels.len();
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                if self.line.brought.is_empty() {
+                    F::bring(&self.picture, &Run { y, cols: &self.line.cols, channels: &self.channels }, into);
+                }
+                for (place, cols) in &self.line.brought {
+                    let into = &mut into[place * deep..][..cols.len() * deep];
+                    F::bring(&self.picture, &Run { y, cols, channels: &self.channels }, into);
+                }
+            },
+        );
+    }
+}
+
+/// Windows of 4, 16, 64, ... columns that a window of `taps` is made of.
+fn levels(taps: usize) -> usize {
+    if taps <= 4 { 0 } else { taps.ilog(4) as usize }
+}
+
+fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, mut block: Block<'_>) {
+    let picture = src.picture(block.picture);
+    let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
+    let [mut to] = block.parts();
+    let line = Line::new(problem, &cols);
+    let [kh, kw] = problem.axes.map(|a| a.taps);
+    let deep = channels.len();
+    let folded = line.folded();
+    let len = folded.len() * deep;
+    let lends = |y| F::lend(&picture, &Run { y, cols: &line.cols, channels: &channels }).is_some();
+    // If two rows are aligned, all are.
+    let lent = line.brought.is_empty() && lends(0) && lends(1.min(problem.axes[0].src - 1));
+    let direct = kh <= DIRECT || F::REPLACES;
+    // The row that is taken away is kept for one row more.
+    let slots = if F::REPLACES { kh + 1 } else { kh };
+    let ring = if lent { 0 } else { slots * len };
+    let (whole, width) = (line.len * deep, cols.len() * deep);
+    let kept = if direct { [0, 0] } else { [kh * len, len] };
+    let lengths = ([ring, len], [kept[0], kept[1], whole], [whole, levels(kw) * whole, width]);
+    alloc::scratch_of_three(lengths, |[ring, blank], [ends, begin, columns], [converted, steps, out]| {
+        blank.fill(fold.outside());
+        let samples = Samples { problem, fold, picture, line: &line, channels, blank, len, lent };
+        let place = folded.start * deep..folded.end * deep;
+        let mut brought = rows.start;
+        let mut bring_to = |end: usize, ring: &mut [F::Raw]| {
+            while !lent && brought < end {
+                samples.bring(simd, brought, ring, slots);
+                brought += 1;
+            }
+        };
+        for y in rows.clone() {
+            let column = &mut columns[place.clone()];
+            let (within, starts) = (y % kh, y == rows.start);
+            // Where the block ends that row y begins in.
+            let end = y - within + kh;
+            if direct {
+                bring_to(y + kh, ring);
+                let ring = &*ring;
+                let row = |unit| samples.get(unit, ring, slots);
+                if F::REPLACES && kh > 2 && !starts {
+                    replace::<S, F::Down>(simd, row(y - 1), row(y + kh - 1), column);
+                } else {
+                    join_all::<S, F::Down>(simd, kh, |t| row(y + t), column);
+                }
+            } else {
+                if within == 0 || starts {
+                    bring_to(end, ring);
+                    fold_ends::<S, F>(simd, &samples, [end - kh, within], ring, ends);
+                }
+                let kept = &ends[within * len..][..len];
+                if within == 0 {
+                    column.copy_from_slice(kept);
+                }
+                // A walk that starts within a block catches up with the beginning of the next.
+                for rows in (if starts { 1 } else { within.max(1) })..=within {
+                    bring_to(end + rows, ring);
+                    let row = samples.get(end + rows - 1, ring, kh);
+                    advance::<S, F::Down>(simd, rows == 1, row, kept, begin, column);
+                }
+            }
+            let lines = match fold.converts() {
+                false => F::unconverted(columns),
+                true => {
+                    simd.vectorize(
+                        #[inline(always)]
+                        || fold.convert(&columns[place.clone()], &mut converted[place.clone()]),
+                    );
+                    &mut *converted
+                }
+            };
+            for &(at, from) in &line.copies {
+                match from {
+                    Some(from) => lines.copy_within(from * deep..(from + 1) * deep, at * deep),
+                    None => lines[at * deep..(at + 1) * deep].fill(fold.outside_column()),
+                }
+            }
+            let lines = &*lines;
+            if let Some(result) = fold.lend_result(&mut to, y) {
+                across::<S, F>(simd, lines, [kw, deep], steps, result);
+                simd.vectorize(
+                    #[inline(always)]
+                    || fold.finish(result),
+                );
+                continue;
+            }
+            across::<S, F>(simd, lines, [kw, deep], steps, out);
+            simd.vectorize(
+                #[inline(always)]
+                || fold.store(&mut to, y, out),
+            );
+        }
+    });
+}
+
+/// The ends of the block of rows that begins with row `first`: from its last row up to its row `from`.
+fn fold_ends<S: Simd, F: Fold>(
+    simd: S,
+    samples: &Samples<'_, '_, F>,
+    [first, from]: [usize; 2],
+    ring: &[F::Raw],
+    ends: &mut [F::Tall],
+) {
+    let (len, kh) = (samples.len, samples.problem.axes[0].taps);
+    for j in (from..kh).rev() {
+        let row = samples.get(first + j, ring, kh);
+        if j + 1 == kh {
+            join_all::<S, F::Down>(simd, 1, |_| row, &mut ends[j * len..][..len]);
+        } else {
+            let (upper, lower) = ends[j * len..].split_at_mut(len);
+            grow::<S, F::Down>(simd, row, &lower[..len], upper);
+        }
+    }
+}
+
+/// Folds windows of `taps` columns of `deep` channels of a row.
+fn across<S: Simd, F: Fold>(
+    simd: S,
+    row: &[F::Wide],
+    [taps, deep]: [usize; 2],
+    steps: &mut [F::Wide],
+    out: &mut [F::Wide],
+) {
+    let (whole, count) = (row.len(), levels(taps));
+    // Level i has windows of 4^i columns; level 0 is the row itself.
+    for level in 1..=count {
+        let (before, this) = steps.split_at_mut((level - 1) * whole);
+        let from = if level == 1 { row } else { &before[(level - 2) * whole..] };
+        let step = (1 << (2 * (level - 1))) * deep;
+        let valid = whole - (4 * step - deep);
+        join_all::<S, F::Across>(simd, 4, |t| &from[t * step..], &mut this[..valid]);
+    }
+    let steps = &*steps;
+    let level = |i: usize| if i == 0 { row } else { &steps[(i - 1) * whole..][..whole] };
+    if F::IDEMPOTENT || count == 0 {
+        let size = 1 << (2 * count);
+        let last = taps - size;
+        let windows = taps.div_ceil(size);
+        return join_all::<S, F::Across>(simd, windows, |t| &level(count)[(t * size).min(last) * deep..], out);
+    }
+    // The window's size in base 4: so many windows of each level, side by side.
+    let digits = |i: usize| taps >> (2 * i) & 3;
+    let parts = (0..=count).map(digits).sum();
+    let part = |mut t: usize| {
+        let (mut i, mut at) = (count, 0);
+        while t >= digits(i) {
+            t -= digits(i);
+            at += digits(i) << (2 * i);
+            i -= 1;
+        }
+        &level(i)[(at + (t << (2 * i))) * deep..]
+    };
+    join_all::<S, F::Across>(simd, parts, part, out);
+}
