@@ -179,6 +179,7 @@ fn is_exact(problem: &Correlate) -> bool {
 
 impl Fft {
     fn plan(problem: &Correlate) -> Result<Plan, Reject> {
+        problem.one_sum()?;
         if problem.summation != Summation::Any {
             return Err(Reject(
                 "adds in an order of its own; SciPy's was asked for, and shows in the result",
