@@ -1,8 +1,8 @@
 """2-D convolution, correlation and pooling in Rust, with SciPy's exact semantics.
 
-The native forms stand here: `correlate`, `convolve`, `gaussian`, `sobel`, `laplace`.
-``ferroconv.signal`` and ``ferroconv.ndimage`` have SciPy's names, arguments and results;
-``ferroconv.nn`` pools arrays.
+The native forms stand here: `correlate`, `convolve`, `gaussian`, `box`, `sobel`, `laplace`, `minimum`,
+`maximum`. ``ferroconv.signal`` and ``ferroconv.ndimage`` have SciPy's names, arguments and results;
+``ferroconv.nn`` has the layers of networks on arrays.
 
 Importing this module imports NumPy and nothing else.
 """
@@ -12,6 +12,7 @@ from ferroconv._edges import laplace, sobel
 from ferroconv._explain import Explanation, explain
 from ferroconv._filters import convolve, correlate
 from ferroconv._runtime import clear_cache, get_num_threads, info, set_num_threads, threads
+from ferroconv._sliding import box, maximum, minimum
 from ferroconv._smoothing import gaussian
 
 __version__: str = _core.__version__
@@ -19,6 +20,7 @@ __version__: str = _core.__version__
 __all__ = [
     "Explanation",
     "__version__",
+    "box",
     "clear_cache",
     "convolve",
     "correlate",
@@ -27,6 +29,8 @@ __all__ = [
     "get_num_threads",
     "info",
     "laplace",
+    "maximum",
+    "minimum",
     "ndimage",
     "nn",
     "set_num_threads",

@@ -22,6 +22,7 @@ __all__ = [
     "correlate",
     "dtypes",
     "end_explaining",
+    "footprint",
     "get_num_threads",
     "info",
     "measure",
@@ -31,6 +32,7 @@ __all__ = [
     "pool2d_size",
     "register_tensorflow_ops",
     "set_num_threads",
+    "sliding",
 ]
 __version__: str
 
@@ -92,6 +94,32 @@ def correlate(
     origin: Sequence[int],
     stride: Sequence[int],
     dilation: Sequence[int],
+    dtype: np.dtype[Any] | None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def sliding(
+    image: npt.ArrayLike,
+    kind: str,
+    rule: str,
+    windows: Sequence[tuple[int, int, int, str]],
+    extent: str,
+    cval: complex,
+    dtype: np.dtype[Any] | None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
+    /,
+) -> npt.NDArray[Any]: ...
+def footprint(
+    image: npt.ArrayLike,
+    maximum: bool,
+    footprint: Sequence[Sequence[int]],
+    structure: Sequence[float] | None,
+    axes: Sequence[int],
+    origins: Sequence[int],
+    border: str,
+    cval: complex,
     dtype: np.dtype[Any] | None,
     out: npt.NDArray[Any] | None,
     workers: int | None,

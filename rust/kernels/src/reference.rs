@@ -118,6 +118,24 @@ pub fn correlate<N: Number>(
     result
 }
 
+/// The samples of every window that slides over an image, in C order; `None` is the constant.
+pub fn sliding_windows(
+    shape: [usize; 2],
+    window: [usize; 2],
+    axes: &[ReferenceAxis; 2],
+) -> Vec<Vec<Option<usize>>> {
+    let rows = positions(&axes[0], shape[0], window[0]);
+    let cols = positions(&axes[1], shape[1], window[1]);
+    let mut all = Vec::with_capacity(rows.len() * cols.len());
+    for y in &rows {
+        for x in &cols {
+            let place = |row: &Option<usize>, col: &Option<usize>| Some((*row)? * shape[1] + (*col)?);
+            all.push(y.iter().flat_map(|row| x.iter().map(move |col| place(row, col))).collect());
+        }
+    }
+    all
+}
+
 /// One axis of pooling, in the reference's own terms.
 #[derive(Clone, Debug)]
 pub enum ReferenceWindows {

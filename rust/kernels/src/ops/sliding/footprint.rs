@@ -12,7 +12,7 @@
 //! border makes of its ends.
 
 use super::extremes::{Ordered, Own, Widened};
-use super::fold::{Fold, Run, Step};
+use super::fold::{Fold, Run, Step, copy, write};
 use crate::border::Border;
 use crate::dtype::{Bool, Convert, DType, Element, Finish, Kind};
 use crate::isa::Kernel;
@@ -159,13 +159,13 @@ trait Join: Sync {
     /// What they are folded in.
     type To: alloc::Plain;
     /// Brings samples.
-    fn bring(from: &Picture<'_>, run: &Run<'_>, into: &mut [Self::Raw]);
+    fn bring<S: Simd>(simd: S, from: &Picture<'_>, run: &Run<'_>, into: &mut [Self::Raw]);
     /// The constant border's sample.
     fn outside(&self) -> Self::Raw;
     /// Folds the samples of a tap.
     fn tap(&self, tap: usize, row: &[Self::Raw], out: &mut [Self::To]);
     /// Writes a row of results.
-    fn store(&self, to: &mut BlockRows<'_>, y: usize, row: &mut [Self::To]);
+    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [Self::To]);
 }
 
 /// Samples as they are.
@@ -174,9 +174,8 @@ struct Flat<F>(F);
 impl<F: Fold<Wide = <F as Fold>::Tall>> Join for Flat<F> {
     type Raw = F::Raw;
     type To = F::Tall;
-    #[inline(always)]
-    fn bring(from: &Picture<'_>, run: &Run<'_>, into: &mut [F::Raw]) {
-        F::bring(from, run, into);
+    fn bring<S: Simd>(simd: S, from: &Picture<'_>, run: &Run<'_>, into: &mut [F::Raw]) {
+        F::bring(simd, from, run, into);
     }
     fn outside(&self) -> F::Raw {
         self.0.outside()
@@ -194,9 +193,8 @@ impl<F: Fold<Wide = <F as Fold>::Tall>> Join for Flat<F> {
             }
         }
     }
-    #[inline(always)]
-    fn store(&self, to: &mut BlockRows<'_>, y: usize, row: &mut [F::Tall]) {
-        self.0.store(to, y, row);
+    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [F::Tall]) {
+        self.0.store(simd, to, y, row);
     }
 }
 
@@ -241,9 +239,8 @@ struct Shifted<'p, T, const MAX: bool> {
 impl<T: Wrapping + Convert<f64>, const MAX: bool> Join for Shifted<'_, T, MAX> {
     type Raw = T;
     type To = f64;
-    #[inline(always)]
-    fn bring(from: &Picture<'_>, run: &Run<'_>, into: &mut [T]) {
-        from.copy(run.y, run.cols, run.channels, into);
+    fn bring<S: Simd>(simd: S, from: &Picture<'_>, run: &Run<'_>, into: &mut [T]) {
+        copy(simd, from, run, into);
     }
     fn outside(&self) -> T {
         self.outside
@@ -265,9 +262,8 @@ impl<T: Wrapping + Convert<f64>, const MAX: bool> Join for Shifted<'_, T, MAX> {
             out[x] = if MAX { f64::greatest(out[x], sum) } else { f64::least(out[x], sum) };
         }
     }
-    #[inline(always)]
-    fn store(&self, to: &mut BlockRows<'_>, y: usize, row: &mut [f64]) {
-        to.write(y, row, self.finish);
+    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [f64]) {
+        write(simd, to, y, row, self.finish);
     }
 }
 
@@ -364,10 +360,7 @@ fn block<S: Simd, J: Join>(simd: S, task: Task<'_, J>) {
                     },
                 );
             }
-            simd.vectorize(
-                #[inline(always)]
-                || join.store(&mut to, y, out),
-            );
+            join.store(simd, &mut to, y, out);
         }
     });
 }
@@ -387,22 +380,17 @@ fn bring<S: Simd, J: Join>(
     let inside = clip(start)..clip(start + row.len() as isize);
     let lead = if inside.is_empty() { 0 } else { (inside.start as isize - start) as usize };
     let held = lead..lead + inside.len();
-    simd.vectorize(
-        #[inline(always)]
-        || {
-            if !inside.is_empty() {
-                J::bring(picture, &Run { y, cols: &inside, channels: &(0..1) }, &mut row[held.clone()]);
+    if !inside.is_empty() {
+        J::bring(simd, picture, &Run { y, cols: &inside, channels: &(0..1) }, &mut row[held.clone()]);
+    }
+    for place in (0..held.start).chain(held.end..row.len()) {
+        match problem.border.index(start + place as isize, n) {
+            None => row[place] = join.outside(),
+            Some(x) if inside.contains(&x) => row[place] = row[held.start + x - inside.start],
+            Some(x) => {
+                let run = Run { y, cols: &(x..x + 1), channels: &(0..1) };
+                J::bring(simd, picture, &run, &mut row[place..=place]);
             }
-            for place in (0..held.start).chain(held.end..row.len()) {
-                match problem.border.index(start + place as isize, n) {
-                    None => row[place] = join.outside(),
-                    Some(x) if inside.contains(&x) => row[place] = row[held.start + x - inside.start],
-                    Some(x) => {
-                        let run = Run { y, cols: &(x..x + 1), channels: &(0..1) };
-                        J::bring(picture, &run, &mut row[place..=place]);
-                    }
-                }
-            }
-        },
-    );
+        }
+    }
 }

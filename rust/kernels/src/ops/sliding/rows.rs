@@ -58,6 +58,21 @@ pub(super) fn join_all<'r, S: Simd, P: Step>(
     }
 }
 
+/// Joins up to three rows to what stands in `out`.
+#[inline(always)]
+pub(super) fn keep_all<'r, S: Simd, P: Step>(
+    simd: S,
+    count: usize,
+    row: impl Fn(usize) -> &'r [P::From],
+    out: &mut [P::To],
+) {
+    let mut rows: [&[P::From]; 3] = [&[]; 3];
+    for (r, slot) in rows[..count].iter_mut().enumerate() {
+        *slot = row(r);
+    }
+    join_rows::<S, P>(simd, &rows[..count], true, out);
+}
+
 fn join_rows<S: Simd, P: Step>(simd: S, rows: &[&[P::From]], keep: bool, out: &mut [P::To]) {
     simd.vectorize(
         #[inline(always)]

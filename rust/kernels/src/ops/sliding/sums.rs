@@ -2,10 +2,11 @@
 
 use super::Sliding;
 use super::divide::{ByteDivisor, Divide, Divisor};
-use super::fold::{Fold, Run, Step};
+use super::fold::{Fold, Run, Step, copy, read, write};
 use crate::alloc;
 use crate::dtype::{Finish, Kind};
 use crate::ops::correlate::Constant;
+use crate::simd::Simd;
 use crate::view::{BlockRows, Picture, Rows};
 use std::marker::PhantomData;
 
@@ -55,24 +56,29 @@ impl Step for PlusByte {
 }
 
 /// The sum of columns in 16 bits.
-pub(super) struct PlusColumn;
+pub(super) struct PlusColumn<W>(PhantomData<W>);
 
-impl Step for PlusColumn {
-    type From = u16;
-    type To = u16;
-    #[inline(always)]
-    fn raise(from: u16) -> u16 {
-        from
-    }
-    #[inline(always)]
-    fn join(a: u16, b: u16) -> u16 {
-        a.wrapping_add(b)
-    }
-    #[inline(always)]
-    fn replace(result: u16, old: u16, new: u16) -> u16 {
-        result.wrapping_add(new).wrapping_sub(old)
-    }
+macro_rules! plus_columns {
+    ($($t:ty),*) => {$(
+        impl Step for PlusColumn<$t> {
+            type From = u16;
+            type To = $t;
+            #[inline(always)]
+            fn raise(from: u16) -> $t {
+                from.into()
+            }
+            #[inline(always)]
+            fn join(a: $t, b: $t) -> $t {
+                a.wrapping_add(b)
+            }
+            #[inline(always)]
+            fn replace(result: $t, old: u16, new: u16) -> $t {
+                result.wrapping_add(<$t>::from(new)).wrapping_sub(<$t>::from(old))
+            }
+        }
+    )*};
 }
+plus_columns!(u16, i32);
 
 /// Sums in one kind of number.
 pub(super) struct Sums<A> {
@@ -115,16 +121,18 @@ impl<A: Divide + Rows> Fold for Sums<A> {
     type Tall = A;
     type Wide = A;
     type Down = Plus<A>;
+    type First = Plus<A>;
     type Across = Plus<A>;
+    type Careful = Self;
+    const CHECKS: bool = false;
     const IDEMPOTENT: bool = false;
     const REPLACES: bool = A::EXACT;
 
     fn lend<'a>(from: &Picture<'a>, run: &Run<'_>) -> Option<&'a [A]> {
         from.lend_widened(run.y, run.cols, run.channels)
     }
-    #[inline(always)]
-    fn bring(from: &Picture<'_>, run: &Run<'_>, into: &mut [A]) {
-        from.read(run.y, run.cols, run.channels, into);
+    fn bring<S: Simd>(simd: S, from: &Picture<'_>, run: &Run<'_>, into: &mut [A]) {
+        read(simd, from, run, into);
     }
     fn outside(&self) -> A {
         self.outside
@@ -132,11 +140,17 @@ impl<A: Divide + Rows> Fold for Sums<A> {
     fn outside_column(&self) -> A {
         self.column
     }
+    fn outside_converted(&self) -> A {
+        self.column
+    }
+    fn careful(&self) -> Self {
+        Self { ..*self }
+    }
+    fn suspects(_: &[A]) -> bool {
+        false
+    }
     fn converts(&self) -> bool {
         !self.divisors[0].is_one()
-    }
-    fn unconverted(columns: &mut [A]) -> &mut [A] {
-        columns
     }
     #[inline(always)]
     fn convert(&self, columns: &[A], into: &mut [A]) {
@@ -152,10 +166,12 @@ impl<A: Divide + Rows> Fold for Sums<A> {
             A::divide(row, &self.divisors[1]);
         }
     }
-    #[inline(always)]
-    fn store(&self, to: &mut BlockRows<'_>, y: usize, row: &mut [A]) {
-        self.finish(row);
-        to.write(y, row, self.finish);
+    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [A]) {
+        simd.vectorize(
+            #[inline(always)]
+            || self.finish(row),
+        );
+        write(simd, to, y, row, self.finish);
     }
 }
 
@@ -163,10 +179,10 @@ impl<A: Divide + Rows> Fold for Sums<A> {
 pub(super) trait FromBytes: alloc::Plain {
     /// Their sum.
     type Plus: Step<From = Self, To = Self>;
+    /// The sum of columns.
+    type PlusColumn: Step<From = u16, To = Self>;
     /// A sum of columns.
     fn wide(column: u16) -> Self;
-    /// The columns themselves, where they are sums already.
-    const SAME: Option<fn(&mut [u16]) -> &mut [Self]>;
     /// Quotients of sums.
     fn divide(sums: &mut [Self], divisor: &WindowDivisor, into: &mut [u8]);
 }
@@ -181,12 +197,12 @@ pub(super) enum WindowDivisor {
 }
 
 impl FromBytes for u16 {
-    type Plus = PlusColumn;
+    type Plus = PlusColumn<Self>;
+    type PlusColumn = PlusColumn<Self>;
     #[inline(always)]
     fn wide(column: u16) -> Self {
         column
     }
-    const SAME: Option<fn(&mut [u16]) -> &mut [Self]> = Some(|columns| columns);
     #[inline(always)]
     fn divide(sums: &mut [Self], divisor: &WindowDivisor, into: &mut [u8]) {
         if let WindowDivisor::Narrow(divisor) = divisor {
@@ -197,11 +213,11 @@ impl FromBytes for u16 {
 
 impl FromBytes for i32 {
     type Plus = Plus<Self>;
+    type PlusColumn = PlusColumn<Self>;
     #[inline(always)]
     fn wide(column: u16) -> Self {
         column.into()
     }
-    const SAME: Option<fn(&mut [u16]) -> &mut [Self]> = None;
     #[inline(always)]
     fn divide(sums: &mut [Self], divisor: &WindowDivisor, into: &mut [u8]) {
         if let WindowDivisor::Wide(divisor) = divisor {
@@ -217,7 +233,8 @@ impl FromBytes for i32 {
 /// Means of bytes: columns in 16 bits, windows in `W`.
 pub(super) struct Bytes<W> {
     outside: u8,
-    column: W,
+    column: u16,
+    windows: PhantomData<W>,
     down: Option<ByteDivisor>,
     across: WindowDivisor,
 }
@@ -233,7 +250,8 @@ impl<W: FromBytes> Bytes<W> {
         let byte = |k| ByteDivisor::new(k, rounding);
         Self {
             outside,
-            column: W::wide(column),
+            column,
+            windows: PhantomData,
             down: if down == 1 { None } else { byte(down) },
             across: match byte(across).filter(|_| narrow) {
                 Some(divisor) => WindowDivisor::Narrow(divisor),
@@ -248,47 +266,46 @@ impl<W: FromBytes> Fold for Bytes<W> {
     type Tall = u16;
     type Wide = W;
     type Down = PlusByte;
+    type First = W::PlusColumn;
     type Across = W::Plus;
+    type Careful = Self;
+    const CHECKS: bool = false;
     const IDEMPOTENT: bool = false;
     const REPLACES: bool = true;
 
     fn lend<'a>(from: &Picture<'a>, run: &Run<'_>) -> Option<&'a [u8]> {
         from.lend(run.y, run.cols, run.channels)
     }
-    #[inline(always)]
-    fn bring(from: &Picture<'_>, run: &Run<'_>, into: &mut [u8]) {
-        from.copy(run.y, run.cols, run.channels, into);
+    fn bring<S: Simd>(simd: S, from: &Picture<'_>, run: &Run<'_>, into: &mut [u8]) {
+        copy(simd, from, run, into);
     }
     fn outside(&self) -> u8 {
         self.outside
     }
-    fn outside_column(&self) -> W {
+    fn outside_column(&self) -> u16 {
         self.column
     }
-    fn converts(&self) -> bool {
-        W::SAME.is_none() || self.down.is_some()
+    fn outside_converted(&self) -> W {
+        W::wide(self.column)
     }
-    fn unconverted(columns: &mut [u16]) -> &mut [W] {
-        match W::SAME {
-            Some(same) => same(columns),
-            None => &mut [],
-        }
+    fn careful(&self) -> Self {
+        Self { windows: PhantomData, ..*self }
+    }
+    fn suspects(_: &[u8]) -> bool {
+        false
+    }
+    fn converts(&self) -> bool {
+        self.down.is_some()
     }
     #[inline(always)]
     fn convert(&self, columns: &[u16], into: &mut [W]) {
-        let columns = &columns[..into.len()];
-        match self.down {
-            None => {
-                for x in 0..into.len() {
-                    into[x] = W::wide(columns[x]);
-                }
-            }
-            Some(divisor) => divisor.each(
+        if let Some(divisor) = self.down {
+            divisor.each(
                 columns,
                 into,
                 #[inline(always)]
                 |q| W::wide(q),
-            ),
+            );
         }
     }
     fn lend_result<'t>(&self, _: &'t mut BlockRows<'_>, _: usize) -> Option<&'t mut [W]> {
@@ -296,13 +313,19 @@ impl<W: FromBytes> Fold for Bytes<W> {
     }
     #[inline(always)]
     fn finish(&self, _: &mut [W]) {}
-    #[inline(always)]
-    fn store(&self, to: &mut BlockRows<'_>, y: usize, row: &mut [W]) {
+    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [W]) {
+        let len = row.len();
+        let mut divide = |result: &mut [u8]| {
+            simd.vectorize(
+                #[inline(always)]
+                || W::divide(row, &self.across, result),
+            );
+        };
         if let Some(result) = to.lend::<u8>(y) {
-            return W::divide(row, &self.across, result);
+            return divide(result);
         }
-        alloc::scratch([row.len()], |[result]: [&mut [u8]; 1]| {
-            W::divide(row, &self.across, result);
+        alloc::scratch([len], |[result]: [&mut [u8]; 1]| {
+            divide(result);
             to.copy(y, result);
         });
     }

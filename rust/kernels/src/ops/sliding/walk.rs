@@ -21,11 +21,12 @@
 //! columns goes on past the image's ends as the border says: from its own samples where they are there, else
 //! (a window that wraps round, a reflection longer than a narrow block) samples are brought for it.
 
-use super::extremes::{Own, Widened};
-use super::fold::{Fold, Run};
-use super::rows::{advance, grow, join_all, replace};
+use super::extremes::{Floats, Own, Widened};
+use super::fold::{Fold, Run, Step};
+use super::rows::{advance, grow, join_all, keep_all, replace};
 use super::sums::{Bytes, Sums};
 use super::{Numbers, Reduction, Sliding};
+use crate::dtype::DType;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::Simd;
@@ -80,7 +81,13 @@ impl Implementation<Sliding> for Walk {
                 go(&$fold, problem, src, dst, schedule)
             };
         }
+        // A NaN beyond the edges is everywhere near them: no block there is quick.
+        let quick = problem.numbers == Numbers::Own && !problem.cval.value.re.is_nan();
         match (problem.reduction, problem.numbers) {
+            (Reduction::Minimum, _) if quick && problem.src == DType::F32 => run!(Floats::<f32, false>::new(problem)),
+            (Reduction::Maximum, _) if quick && problem.src == DType::F32 => run!(Floats::<f32, true>::new(problem)),
+            (Reduction::Minimum, _) if quick && problem.src == DType::F64 => run!(Floats::<f64, false>::new(problem)),
+            (Reduction::Maximum, _) if quick && problem.src == DType::F64 => run!(Floats::<f64, true>::new(problem)),
             (Reduction::Minimum, Numbers::Own) => dispatch_dtype!(problem.src, |T| {
                 run!(Own::<T, false>::new(problem))
             }),
@@ -128,7 +135,9 @@ fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
     let deep = if problem.channels > 64 && kw > 1 { 16 } else { problem.channels.max(1) };
     let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
     let kept = if kh <= DIRECT || F::REPLACES { size } else { size * kh };
-    let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
+    let tune = |n: &str, d: usize| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+    let (warm, most) = (tune("T_WARM", WARM), tune("T_ROW", ROW));
+    let row = (warm / kept).clamp(most / 8 / size, most / size);
     // What a block reads beyond its results stays a fraction of them.
     let width = (row.max(4 * kw.min(1 << 16)) / deep).max(1);
     let columns = cols.div_ceil(width).max(1);
@@ -152,7 +161,10 @@ impl<F: Fold> Kernel for Task<'_, F> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        walk::<S, F>(simd, self.fold, self.problem, self.src, self.block);
+        let Self { fold, problem, src, mut block } = self;
+        if walk::<S, F>(simd, fold, problem, src, &mut block) {
+            walk::<S, F::Careful>(simd, &fold.careful(), problem, src, &mut block);
+        }
     }
 }
 
@@ -238,18 +250,13 @@ impl<'s, 'p: 's, F: Fold> Samples<'s, 'p, F> {
         let into = &mut ring[unit % slots * self.len..][..self.len];
         let Some(y) = self.row(unit) else { return into.fill(self.fold.outside()) };
         let deep = self.channels.len();
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                if self.line.brought.is_empty() {
-                    F::bring(&self.picture, &Run { y, cols: &self.line.cols, channels: &self.channels }, into);
-                }
-                for (place, cols) in &self.line.brought {
-                    let into = &mut into[place * deep..][..cols.len() * deep];
-                    F::bring(&self.picture, &Run { y, cols, channels: &self.channels }, into);
-                }
-            },
-        );
+        if self.line.brought.is_empty() {
+            F::bring(simd, &self.picture, &Run { y, cols: &self.line.cols, channels: &self.channels }, into);
+        }
+        for (place, cols) in &self.line.brought {
+            let into = &mut into[place * deep..][..cols.len() * deep];
+            F::bring(simd, &self.picture, &Run { y, cols, channels: &self.channels }, into);
+        }
     }
 }
 
@@ -258,7 +265,14 @@ fn levels(taps: usize) -> usize {
     if taps <= 4 { 0 } else { taps.ilog(4) as usize }
 }
 
-fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, mut block: Block<'_>) {
+/// Computes a block; whether the fold can't be trusted with its samples.
+fn walk<S: Simd, F: Fold>(
+    simd: S,
+    fold: &F,
+    problem: &Sliding,
+    src: &Src<'_>,
+    block: &mut Block<'_>,
+) -> bool {
     let picture = src.picture(block.picture);
     let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
     let [mut to] = block.parts();
@@ -270,12 +284,13 @@ fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, m
     let lends = |y| F::lend(&picture, &Run { y, cols: &line.cols, channels: &channels }).is_some();
     // If two rows are aligned, all are.
     let lent = line.brought.is_empty() && lends(0) && lends(1.min(problem.axes[0].src - 1));
-    let direct = kh <= DIRECT || F::REPLACES;
+    let direct = kh <= std::env::var("T_DIRECT").ok().and_then(|v| v.parse().ok()).unwrap_or(DIRECT) || F::REPLACES;
     // The row that is taken away is kept for one row more.
     let slots = if F::REPLACES { kh + 1 } else { kh };
     let ring = if lent { 0 } else { slots * len };
     let (whole, width) = (line.len * deep, cols.len() * deep);
     let kept = if direct { [0, 0] } else { [kh * len, len] };
+    let mut suspect = false;
     let lengths = ([ring, len], [kept[0], kept[1], whole], [whole, levels(kw) * whole, width]);
     alloc::scratch_of_three(lengths, |[ring, blank], [ends, begin, columns], [converted, steps, out]| {
         blank.fill(fold.outside());
@@ -318,38 +333,54 @@ fn walk<S: Simd, F: Fold>(simd: S, fold: &F, problem: &Sliding, src: &Src<'_>, m
                     advance::<S, F::Down>(simd, rows == 1, row, kept, begin, column);
                 }
             }
-            let lines = match fold.converts() {
-                false => F::unconverted(columns),
-                true => {
-                    simd.vectorize(
+            if F::CHECKS {
+                let ring = &*ring;
+                for unit in (if starts { y } else { y + kh - 1 })..y + kh {
+                    let row = samples.get(unit, ring, slots);
+                    suspect |= simd.vectorize(
                         #[inline(always)]
-                        || fold.convert(&columns[place.clone()], &mut converted[place.clone()]),
+                        || F::suspects(row),
                     );
-                    &mut *converted
                 }
-            };
-            for &(at, from) in &line.copies {
-                match from {
-                    Some(from) => lines.copy_within(from * deep..(from + 1) * deep, at * deep),
-                    None => lines[at * deep..(at + 1) * deep].fill(fold.outside_column()),
+                if suspect {
+                    return;
                 }
             }
-            let lines = &*lines;
-            if let Some(result) = fold.lend_result(&mut to, y) {
-                across::<S, F>(simd, lines, [kw, deep], steps, result);
+            let mut lend = fold.lend_result(&mut to, y);
+            let lent = lend.is_some();
+            let result = lend.as_deref_mut().unwrap_or(&mut *out);
+            if fold.converts() {
+                simd.vectorize(
+                    #[inline(always)]
+                    || fold.convert(&columns[place.clone()], &mut converted[place.clone()]),
+                );
+                continue_row(&line, deep, converted, fold.outside_converted());
+                across::<S, F, F::Across>(simd, converted, [kw, deep], steps, result);
+            } else {
+                continue_row(&line, deep, columns, fold.outside_column());
+                across::<S, F, F::First>(simd, columns, [kw, deep], steps, result);
+            }
+            if lent {
                 simd.vectorize(
                     #[inline(always)]
                     || fold.finish(result),
                 );
-                continue;
+            } else {
+                fold.store(simd, &mut to, y, out);
             }
-            across::<S, F>(simd, lines, [kw, deep], steps, out);
-            simd.vectorize(
-                #[inline(always)]
-                || fold.store(&mut to, y, out),
-            );
         }
     });
+    suspect
+}
+
+/// A row of columns beyond the picture's ends.
+fn continue_row<T: Copy>(line: &Line, deep: usize, row: &mut [T], outside: T) {
+    for &(at, from) in &line.copies {
+        match from {
+            Some(from) => row.copy_within(from * deep..(from + 1) * deep, at * deep),
+            None => row[at * deep..(at + 1) * deep].fill(outside),
+        }
+    }
 }
 
 /// The ends of the block of rows that begins with row `first`: from its last row up to its row `from`.
@@ -373,41 +404,52 @@ fn fold_ends<S: Simd, F: Fold>(
 }
 
 /// Folds windows of `taps` columns of `deep` channels of a row.
-fn across<S: Simd, F: Fold>(
+fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
     simd: S,
-    row: &[F::Wide],
+    row: &[P::From],
     [taps, deep]: [usize; 2],
     steps: &mut [F::Wide],
     out: &mut [F::Wide],
 ) {
     let (whole, count) = (row.len(), levels(taps));
+    if count == 0 {
+        return join_all::<S, P>(simd, taps, |t| &row[t * deep..], out);
+    }
     // Level i has windows of 4^i columns; level 0 is the row itself.
     for level in 1..=count {
         let (before, this) = steps.split_at_mut((level - 1) * whole);
-        let from = if level == 1 { row } else { &before[(level - 2) * whole..] };
         let step = (1 << (2 * (level - 1))) * deep;
-        let valid = whole - (4 * step - deep);
-        join_all::<S, F::Across>(simd, 4, |t| &from[t * step..], &mut this[..valid]);
+        let this = &mut this[..whole - (4 * step - deep)];
+        if level == 1 {
+            join_all::<S, P>(simd, 4, |t| &row[t * step..], this);
+        } else {
+            let from = &before[(level - 2) * whole..];
+            join_all::<S, F::Across>(simd, 4, |t| &from[t * step..], this);
+        }
     }
     let steps = &*steps;
-    let level = |i: usize| if i == 0 { row } else { &steps[(i - 1) * whole..][..whole] };
-    if F::IDEMPOTENT || count == 0 {
+    let level = |i: usize| &steps[(i - 1) * whole..][..whole];
+    if F::IDEMPOTENT {
         let size = 1 << (2 * count);
         let last = taps - size;
         let windows = taps.div_ceil(size);
         return join_all::<S, F::Across>(simd, windows, |t| &level(count)[(t * size).min(last) * deep..], out);
     }
-    // The window's size in base 4: so many windows of each level, side by side.
-    let digits = |i: usize| taps >> (2 * i) & 3;
-    let parts = (0..=count).map(digits).sum();
+    // The window's size in base 4: so many windows of each level, side by side, the largest first.
+    let digit = |i: usize| taps >> (2 * i) & 3;
+    let parts = (1..=count).map(digit).sum();
     let part = |mut t: usize| {
         let (mut i, mut at) = (count, 0);
-        while t >= digits(i) {
-            t -= digits(i);
-            at += digits(i) << (2 * i);
+        while t >= digit(i) {
+            t -= digit(i);
+            at += digit(i) << (2 * i);
             i -= 1;
         }
         &level(i)[(at + (t << (2 * i))) * deep..]
     };
     join_all::<S, F::Across>(simd, parts, part, out);
+    let rest = digit(0);
+    if rest > 0 {
+        keep_all::<S, P>(simd, rest, |t| &row[(taps - rest + t) * deep..], out);
+    }
 }

@@ -1,0 +1,267 @@
+"""The native forms of sliding windows: mean, least and greatest of a rectangle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ferroconv import _core
+from ferroconv._args import later
+from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._filters import Extent
+
+PARAGRAPHS["sliding_parameters"] = """image : array_like
+    The image, or any number of them. Read-only, strided, unaligned or byte-swapped arrays are fine.
+size : int or sequence of int
+    The window's sizes, for all axes or one for each. The centre of an even one is scipy.ndimage's.
+extent : {'full', 'same', 'valid'}, optional
+    Which positions are computed: all where window and image meet, as many as the image has, or those
+    where the window lies inside the image.
+border : str or sequence of str, optional
+    How the image goes on past its edges, for all axes or one for each:
+
+%(borders)s
+cval : scalar, optional
+    The value of ``k`` above.
+origin : int or sequence of int, optional
+    Displacement of the window in pixels; a positive one moves the result towards higher indices.
+stride, dilation : 1, optional
+    Other numbers come later.
+axes : sequence of int, optional
+    The axes that the window covers: any number of them.
+channel_axis : int, optional
+    An axis of channels; the filter then works on the last two of the others.
+dtype : dtype, optional
+    The result's; by default the image's.
+overflow : {'saturate', 'wrap'}, optional
+    What an integer result does with a number that it can't hold.
+nan : {'propagate'}, optional
+    NaN stays in the windows that hold it. 'ignore' comes later.
+mask : None, optional
+    Comes later.
+out : ndarray, optional
+    Where the result is written: of its shape and dtype, apart from the image.
+%(workers)s"""
+
+PARAGRAPHS["sliding_rest"] = """Returns
+-------
+ndarray
+    The filtered image.
+
+Raises
+------
+ValueError
+    For impossible sizes, unknown names, or an `out` that does not fit.
+TypeError
+    For dtypes without such arithmetic.
+NotImplementedError
+    For options that come later."""
+
+
+def _axes(axes: Sequence[int], channel_axis: int | None, ndim: int) -> list[int]:
+    if channel_axis is None:
+        over = [int(axis) for axis in axes]
+        if len({axis % ndim for axis in over if ndim}) != len(over):
+            raise ValueError(f"axes must be different axes of the image. Received: {axes!r} for {ndim} axes.")
+        return over
+    if not -ndim <= channel_axis < ndim or ndim < 3:
+        raise ValueError(
+            f"channel_axis must be an axis of an image of three axes or more. "
+            f"Received: channel_axis={channel_axis} for {ndim} axes."
+        )
+    return [axis for axis in range(ndim) if axis != channel_axis % ndim][-2:]
+
+
+def _each(value: Any, count: int, name: str) -> list[Any]:
+    if isinstance(value, str) or not np.iterable(value):
+        return [value] * count
+    given = list(value)
+    if len(given) != count:
+        raise ValueError(f"{name} must be one value, or one for each of the {count} axes. Received: {value!r}.")
+    return given
+
+
+def _slide(
+    kind: str, image: Any, size: Any, extent: str, border: Any, cval: Any, origin: Any, stride: Any, dilation: Any,
+    axes: Any, channel_axis: int | None, dtype: Any, overflow: str, nan: str, mask: Any, out: Any, workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    later(stride=(stride, 1), dilation=(dilation, 1), nan=(nan, "propagate"), mask=(mask, None))
+    if overflow not in ("saturate", "wrap"):
+        raise ValueError(f"overflow must be 'saturate' or 'wrap'. Received: {overflow!r}.")
+    image = np.asarray(image)
+    over = _axes(axes, channel_axis, image.ndim)
+    named = {"size": size, "origin": origin, "border": border}
+    sizes, origins, borders = (_each(value, len(over), name) for name, value in named.items())
+    windows = list(zip(over, sizes, origins, borders, strict=True))
+    kept = None if dtype is None else np.dtype(dtype)
+    if kind != "mean" or image.dtype.kind != "c":
+        return _core.sliding(image, kind, overflow, windows, extent, cval, kept, out, workers)
+    # A complex mean is two real ones.
+    kept = image.dtype.newbyteorder("=") if kept is None else kept
+    if kept.kind != "c":
+        raise TypeError(f"a complex image gives a complex result. Received: dtype={kept}.")
+    real = np.empty(0, kept).real.dtype
+    parts = [
+        _core.sliding(
+            getattr(image, name), kind, overflow, windows, extent, getattr(np, name)(cval), real, None, workers
+        )
+        for name in ("real", "imag")
+    ]
+    if out is None:
+        out = np.empty(parts[0].shape, kept)
+    elif not isinstance(out, np.ndarray) or out.shape != parts[0].shape or out.dtype != kept:
+        raise ValueError(f"out= must be an array of shape {parts[0].shape} and dtype {kept}. Received: {out!r}.")
+    out.real, out.imag = parts
+    return out
+
+
+@fill
+def box(
+    image: npt.ArrayLike,
+    size: int | Sequence[int],
+    *,
+    extent: Extent = "same",
+    border: str | Sequence[str] = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    axes: Sequence[int] = (-2, -1),
+    channel_axis: int | None = None,
+    dtype: npt.DTypeLike | None = None,
+    overflow: Literal["saturate", "wrap"] = "saturate",
+    nan: Literal["propagate", "ignore"] = "propagate",
+    mask: npt.ArrayLike | None = None,
+    out: npt.NDArray[Any] | None = None,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Mean of a rectangle: ``out[y, x] = mean of image[y + i - kh // 2, x + j - kw // 2]``.
+
+    Parameters
+    ----------
+    %(sliding_parameters)s
+
+    %(sliding_rest)s
+
+    Notes
+    -----
+    Integer images are summed exactly and the mean is rounded half to even, once. ``float16``, ``bfloat16`` and
+    ``float32`` are summed in ``float32``, ``float64`` in ``float64``, without a running sum: the error does not grow with the
+    image, and a NaN stays in its windows. `ferroconv.explain` states the bound.
+
+    See Also
+    --------
+    ferroconv.ndimage.uniform_filter : SciPy's signature and integer arithmetic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ferroconv
+    >>> ferroconv.box(np.array([[1, 2, 4, 8]], np.uint8), (1, 3))
+    array([[1, 2, 5, 7]], dtype=uint8)
+    """
+    return _slide(
+        "mean", image, size, extent, border, cval, origin, stride, dilation, axes, channel_axis, dtype, overflow,
+        nan, mask, out, workers,
+    )  # fmt: skip
+
+
+@fill
+def minimum(
+    image: npt.ArrayLike,
+    size: int | Sequence[int],
+    *,
+    extent: Extent = "same",
+    border: str | Sequence[str] = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    axes: Sequence[int] = (-2, -1),
+    channel_axis: int | None = None,
+    dtype: npt.DTypeLike | None = None,
+    overflow: Literal["saturate", "wrap"] = "saturate",
+    nan: Literal["propagate", "ignore"] = "propagate",
+    mask: npt.ArrayLike | None = None,
+    out: npt.NDArray[Any] | None = None,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Least sample of a rectangle: ``out[y, x] = min of image[y + i - kh // 2, x + j - kw // 2]``.
+
+    Parameters
+    ----------
+    %(sliding_parameters)s
+
+    %(sliding_rest)s
+
+    Notes
+    -----
+    Exact for every dtype. A NaN is the result of every window that holds one.
+
+    See Also
+    --------
+    ferroconv.ndimage.minimum_filter : SciPy's signature and integer arithmetic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ferroconv
+    >>> ferroconv.minimum(np.array([[1, 2, 4, 8]], np.uint8), (1, 3))
+    array([[1, 1, 2, 4]], dtype=uint8)
+    """
+    return _slide(
+        "minimum", image, size, extent, border, cval, origin, stride, dilation, axes, channel_axis, dtype, overflow,
+        nan, mask, out, workers,
+    )  # fmt: skip
+
+
+@fill
+def maximum(
+    image: npt.ArrayLike,
+    size: int | Sequence[int],
+    *,
+    extent: Extent = "same",
+    border: str | Sequence[str] = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    axes: Sequence[int] = (-2, -1),
+    channel_axis: int | None = None,
+    dtype: npt.DTypeLike | None = None,
+    overflow: Literal["saturate", "wrap"] = "saturate",
+    nan: Literal["propagate", "ignore"] = "propagate",
+    mask: npt.ArrayLike | None = None,
+    out: npt.NDArray[Any] | None = None,
+    workers: int | None = None,
+) -> npt.NDArray[Any]:
+    """Greatest sample of a rectangle: ``out[y, x] = max of image[y + i - kh // 2, x + j - kw // 2]``.
+
+    Parameters
+    ----------
+    %(sliding_parameters)s
+
+    %(sliding_rest)s
+
+    Notes
+    -----
+    Exact for every dtype. A NaN is the result of every window that holds one.
+
+    See Also
+    --------
+    ferroconv.ndimage.maximum_filter : SciPy's signature and integer arithmetic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ferroconv
+    >>> ferroconv.maximum(np.array([[1, 2, 4, 8]], np.uint8), (1, 3))
+    array([[2, 4, 8, 8]], dtype=uint8)
+    """
+    return _slide(
+        "maximum", image, size, extent, border, cval, origin, stride, dilation, axes, channel_axis, dtype, overflow,
+        nan, mask, out, workers,
+    )  # fmt: skip
