@@ -260,6 +260,18 @@ def test_sizes_below_one_and_nan_are_refused():
                 function(image, size)
 
 
+def test_a_structure_has_the_footprints_shape():
+    with pytest.raises(ValueError, match="footprint's shape"):
+        ferroconv.ndimage.grey_erosion(np.ones((5, 6)), structure=np.ones((3, 3)), footprint=np.ones((5, 5)))
+
+
+def test_float32_is_summed_in_float32():
+    image = np.full((9, 9), 2e38, np.float32)
+    assert np.isinf(ferroconv.ndimage.uniform_filter(image, 3)).all()
+    np.testing.assert_array_equal(ferroconv.ndimage.uniform_filter(image, 3, output=np.float64), image.astype(float))
+    np.testing.assert_array_equal(scipy.ndimage.uniform_filter(image, 3), image)
+
+
 def test_nan_stays_in_its_windows():
     for dtype in ("float32", "float64"):
         image = paint((40, 60), dtype)

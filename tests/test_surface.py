@@ -51,6 +51,11 @@ def test_native_signatures():
     }  # fmt: skip
     assert [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == ["image", "weights"]
     assert inspect.signature(ferroconv.convolve) == inspect.signature(ferroconv.correlate)
+    for name in ("box", "minimum", "maximum"):
+        window = dict(inspect.signature(getattr(ferroconv, name)).parameters)
+        assert [n for n, p in window.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == ["image", "size"]
+        shared = {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "precision"}
+        assert {n: p.default for n, p in window.items() if p.kind is p.KEYWORD_ONLY} == shared
 
 
 @pytest.mark.parametrize(
