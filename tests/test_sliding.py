@@ -361,7 +361,8 @@ def test_native_options():
             function(image[..., 0], 3, origin=(1, -1))[:, 1:-1, 1:-1],
             np.roll(function(image[..., 0], 3), (1, -1), (1, 2))[:, 1:-1, 1:-1],
         )
-        for option in ({"stride": 2}, {"dilation": 2}, {"nan": "ignore"}, {"mask": image}):
+        later = ({"stride": 2}, {"dilation": 2}, {"nan": "ignore"}, {"mask": image})
+        for option in later[: 2 if function is ferroconv.box else 4]:
             with pytest.raises(NotImplementedError, match=next(iter(option))):
                 function(image, 3, **option)
         with pytest.raises(ValueError, match="overlap"):

@@ -12,7 +12,7 @@ from ferroconv import _passes, _weights
 from ferroconv._args import apart, later
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
-from ferroconv._native import Options, Window, direct, plan, result_dtype, separable
+from ferroconv._native import Options, Window, direct, result_dtype, separable
 from ferroconv._passes import Pass
 
 CROSS = np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
@@ -161,14 +161,10 @@ def _magnitude(
     if "c" in (image.dtype.kind, target.kind):
         raise TypeError(f"the magnitude is that of a real image. Received: {image.dtype} to {target}.")
     apart(image, out)
-    terms = [plan(image, window, options) for window in windows]
-    planned = [term for term in terms if term is not None]
-    if len(planned) == len(terms):
-        return _passes.run_sum(
-            image, planned, "magnitude", rule=options.overflow, cval=options.cval, dtype=target, out=out,
-            workers=options.workers,
-        )  # fmt: skip
     alike = [[Pass(0, taps, "nearest") for taps in window] for window in windows]
     work = _passes.widest(image.dtype, target, alike, "magnitude", options.cval)
     first, second = (separable(image, window, options, options.cval, work, None) for window in windows)
-    return _passes.store(_passes.combined(first, [second], "magnitude"), options.overflow, target, out, options.workers)
+    total = _passes.combined(first, [second], "magnitude")
+    if work == target and out is None:
+        return total
+    return _passes.store(total, options.overflow, target, out, options.workers)

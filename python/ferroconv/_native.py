@@ -17,6 +17,9 @@ from ferroconv._passes import Pass
 Window = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Weights of rows and of columns: the window is their outer product."""
 
+FEW = 9
+"""Taps of a window that is filtered at once: 3x3 in half the time of two passes, measured."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -40,9 +43,11 @@ def separable(
     """Correlate with a window by a pass along each axis where that is the same; else directly.
 
     Passes give every result of the image's size. Other extents, strides and dilations, and sums of
-    integers beyond ``float64``, are left to the kernel of two axes.
+    integers beyond ``float64``, are left to the kernel of two axes, and so are windows that it is done
+    with before a pass has walked over the image.
     """
-    passes, target = plan(image, window, options), result_dtype(image, dtype)
+    target = result_dtype(image, dtype)
+    passes = plan(image, window, options) if window[0].size * window[1].size > FEW else None
     if passes is None or not _passes.faithful(image.dtype, passes, cval, options.overflow):
         return direct(image, np.multiply.outer(*window), options, cval, target, out)
     apart(image, out)

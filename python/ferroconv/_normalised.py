@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,11 @@ Run = Callable[[Any, Any, Any, Any], npt.NDArray[Any]]
 
 ZERO = 1e-8
 """Weights whose sum is that small a part of the sum of their magnitudes sum to zero."""
+
+Access = Literal["readonly", "readwrite", "writeonly"]
+
+PIECE = 1 << 15
+"""Pixels that are treated at a time."""
 
 PARAGRAPHS[
     "ignoring"
@@ -44,29 +49,26 @@ def ignoring(
     outside = nan == "ignore" and bool(np.isnan(cval))
     if mask is None and not hollow and not outside:
         return run(image, cval, dtype, out)
-    taps = [np.asarray(part) for part in weights]
-    total, magnitude = _sums(taps)
-    absent = np.zeros(image.shape, bool) if mask is None else _mask(mask, image.shape).copy()
-    if hollow:
-        absent |= np.isnan(image)
-    if mask is None and not outside and not absent.any():
-        return run(image, cval, dtype, out)
     if target.kind in "biu":
         raise TypeError(
             "a window whose pixels are all left out gives NaN, which an integer can't hold: "
             f"ask for a floating-point result by dtype=. Received: {target}."
         )
+    taps = [np.asarray(part) for part in weights]
+    total, magnitude = _sums(taps)
+    present = np.ones(image.shape, bool) if mask is None else ~_mask(mask, image.shape)
+    if not outside and present.all() and not (hollow and _holds_nan(image)):
+        return run(image, cval, dtype, out)
     apart(image, out)
-    values = image.copy() if image.dtype.isnative else image.astype(target)
-    values[absent] = 0
+    values = _cleared(image, present, hollow)
     narrow = target.kind != "c" and target.itemsize <= 2
     work = np.dtype(np.float32) if narrow else target
     real = np.dtype(f"f{work.itemsize // 2}") if work.kind == "c" else work
     result = run(values, 0.0 if outside else cval, work, None if narrow else out)
-    there = run(~absent, 0.0 if outside else 1.0, real, None)
+    there = run(present, 0.0 if outside else 1.0, real, None)
     if not explaining():
         slack = 4 * sum(part.size for part in taps) * float(np.finfo(real).eps) * magnitude
-        result *= _share(there, total, slack, all((part >= 0).all() for part in taps))
+        _make_up(result, there, total, slack, all((part >= 0).all() for part in taps))
     if not narrow:
         return result
     if out is None:
@@ -95,19 +97,51 @@ def _mask(mask: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     if mask.dtype.kind != "b":
         raise TypeError(f"mask must be of bool, True where a pixel is left out. Received: {mask.dtype}.")
     try:
-        return np.broadcast_to(mask, shape)
+        return np.array(np.broadcast_to(mask, shape))
     except ValueError:
         raise ValueError(
             f"mask must have the image's shape, or one that broadcasts to it. Received: {mask.shape} for {shape}."
         ) from None
 
 
-def _share(there: npt.NDArray[Any], total: float, slack: float, positive: bool) -> npt.NDArray[Any]:
-    """``total / there``, in its place: one for whole windows, NaN for empty ones."""
-    whole = np.abs(there - there.dtype.type(total)) <= slack
-    empty = there == 0 if positive else np.abs(there) <= slack
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        np.divide(total, there, there)
-    there[whole] = 1
-    there[empty] = np.nan
-    return there
+def _pieces(arrays: Sequence[npt.NDArray[Any]], access: Sequence[Access]) -> np.nditer:
+    """The same piece of each array in turn, small enough for what is made of it to stay in the cache.
+
+    Whole arrays of intermediates cost more than the filters: their pages are new.
+    """
+    return np.nditer(
+        arrays, ["external_loop", "buffered", "zerosize_ok"], [[each] for each in access], buffersize=PIECE
+    )
+
+
+def _holds_nan(image: npt.NDArray[Any]) -> bool:
+    with _pieces([image], ["readonly"]) as pieces:
+        return any(np.isnan(piece).any() for piece in pieces)
+
+
+def _cleared(image: npt.NDArray[Any], present: npt.NDArray[np.bool_], hollow: bool) -> npt.NDArray[Any]:
+    """The image with zeros where nothing is present; what is NaN is marked absent where it is `hollow`."""
+    values = np.empty(image.shape, image.dtype.newbyteorder("="))
+    with _pieces([image, present, values], ["readonly", "readwrite", "writeonly"]) as pieces:
+        for source, there, target in pieces:
+            if hollow:
+                there &= ~np.isnan(source)
+            target[...] = source
+            np.copyto(target, target.dtype.type(0), where=~there)
+    return values
+
+
+def _make_up(result: npt.NDArray[Any], there: npt.NDArray[Any], total: float, slack: float, positive: bool) -> None:
+    """Multiply by ``total / there``: by nothing where the window is whole, by NaN where it is empty."""
+    with (
+        np.errstate(divide="ignore", invalid="ignore", over="ignore"),
+        _pieces([result, there], ["readwrite", "readonly"]) as pieces,
+    ):
+        for values, weights in pieces:
+            whole = np.abs(weights - weights.dtype.type(total)) <= slack
+            if whole.all():
+                continue
+            share = weights.dtype.type(total) / weights
+            np.copyto(share, 1, where=whole)
+            np.copyto(share, np.nan, where=weights == 0 if positive else np.abs(weights) <= slack)
+            values *= share

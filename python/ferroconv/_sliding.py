@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import later
 from ferroconv._docs import PARAGRAPHS, fill
-from ferroconv._filters import Extent
+from ferroconv._filters import Extent, check
+from ferroconv._normalised import ignoring
 
 PARAGRAPHS["sliding_parameters"] = """image : array_like
     The image, or any number of them. Read-only, strided, unaligned or byte-swapped arrays are fine.
@@ -37,12 +38,9 @@ channel_axis : int, optional
 dtype : dtype, optional
     The result's; by default the image's.
 overflow : {'saturate', 'wrap'}, optional
-    What an integer result does with a number that it can't hold.
-nan : {'propagate'}, optional
-    NaN stays in the windows that hold it. 'ignore' comes later.
-mask : None, optional
-    Comes later.
-out : ndarray, optional
+    What an integer result does with a number that it can't hold."""
+
+PARAGRAPHS["sliding_out"] = """out : ndarray, optional
     Where the result is written: of its shape and dtype, apart from the image.
 %(workers)s"""
 
@@ -88,25 +86,40 @@ def _slide(
     kind: str, image: Any, size: Any, extent: str, border: Any, cval: Any, origin: Any, stride: Any, dilation: Any,
     axes: Any, channel_axis: int | None, dtype: Any, overflow: str, nan: str, mask: Any, out: Any, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    later(stride=(stride, 1), dilation=(dilation, 1), nan=(nan, "propagate"), mask=(mask, None))
-    if overflow not in ("saturate", "wrap"):
-        raise ValueError(f"overflow must be 'saturate' or 'wrap'. Received: {overflow!r}.")
+    later(stride=(stride, 1), dilation=(dilation, 1))
+    if kind != "mean":
+        later(nan=(nan, "propagate"), mask=(mask, None))
+    check(overflow, nan)
     image = np.asarray(image)
     over = _axes(axes, channel_axis, image.ndim)
     named = {"size": size, "origin": origin, "border": border}
     sizes, origins, borders = (_each(value, len(over), name) for name, value in named.items())
     windows = list(zip(over, sizes, origins, borders, strict=True))
-    kept = None if dtype is None else np.dtype(dtype)
-    if kind != "mean" or image.dtype.kind != "c":
+
+    def run(image: npt.NDArray[Any], cval: Any, dtype: Any, out: Any) -> npt.NDArray[Any]:
+        kept = None if dtype is None else np.dtype(dtype)
+        if kind == "mean" and image.dtype.kind == "c":
+            return _complex_mean(image, overflow, windows, extent, cval, kept, out, workers)
         return _core.sliding(image, kind, overflow, windows, extent, cval, kept, out, workers)
-    # A complex mean is two real ones.
+
+    if nan == "propagate" and mask is None:
+        return run(image, cval, dtype, out)
+    # The weights of a mean sum to one, whatever their number.
+    return ignoring(run, image, [np.ones(1)], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out)
+
+
+def _complex_mean(
+    image: npt.NDArray[Any], overflow: str, windows: list[Any], extent: str, cval: Any, kept: Any, out: Any,
+    workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """Two real means."""
     kept = image.dtype.newbyteorder("=") if kept is None else kept
     if kept.kind != "c":
         raise TypeError(f"a complex image gives a complex result. Received: dtype={kept}.")
     real = np.empty(0, kept).real.dtype
     parts = [
         _core.sliding(
-            getattr(image, name), kind, overflow, windows, extent, getattr(np, name)(cval), real, None, workers
+            getattr(image, name), "mean", overflow, windows, extent, getattr(np, name)(cval), real, None, workers
         )
         for name in ("real", "imag")
     ]
@@ -143,14 +156,21 @@ def box(
     Parameters
     ----------
     %(sliding_parameters)s
+    nan : {'propagate', 'ignore'}, optional
+        NaN stays in the windows that hold it, or is left out like a masked pixel.
+    mask : array_like of bool, optional
+        True where a pixel is left out; of the image's shape, or one that broadcasts to it. See Notes.
+    %(sliding_out)s
 
     %(sliding_rest)s
 
     Notes
     -----
     Integer images are summed exactly and the mean is rounded half to even, once. ``float16``, ``bfloat16`` and
-    ``float32`` are summed in ``float32``, ``float64`` in ``float64``, without a running sum: the error does not grow with the
-    image, and a NaN stays in its windows. `ferroconv.explain` states the bound.
+    ``float32`` are summed in ``float32``, ``float64`` in ``float64``, without a running sum: the error does not grow with
+    the image, and a NaN stays in its windows. `ferroconv.explain` states the bound.
+
+    %(ignoring)s
 
     See Also
     --------
@@ -194,6 +214,11 @@ def minimum(
     Parameters
     ----------
     %(sliding_parameters)s
+    nan : {'propagate'}, optional
+        NaN stays in the windows that hold it. 'ignore' comes later.
+    mask : None, optional
+        Comes later.
+    %(sliding_out)s
 
     %(sliding_rest)s
 
@@ -243,6 +268,11 @@ def maximum(
     Parameters
     ----------
     %(sliding_parameters)s
+    nan : {'propagate'}, optional
+        NaN stays in the windows that hold it. 'ignore' comes later.
+    mask : None, optional
+        Comes later.
+    %(sliding_out)s
 
     %(sliding_rest)s
 
