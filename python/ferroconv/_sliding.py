@@ -167,8 +167,8 @@ def box(
     Notes
     -----
     Integer images are summed exactly and the mean is rounded half to even, once. ``float16``, ``bfloat16`` and
-    ``float32`` are summed in ``float32``, ``float64`` in ``float64``, without a running sum: the error does not grow with
-    the image, and a NaN stays in its windows. `ferroconv.explain` states the bound.
+    ``float32`` are summed in ``float32``, ``float64`` in ``float64``, without a running sum: the error does not grow
+    with the image, and a NaN stays in its windows. `ferroconv.explain` states the bound.
 
     %(ignoring)s
 
