@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 import ferroconv
@@ -15,6 +16,7 @@ from ferroconv._cli import peers, report, targets
 from ferroconv._cli.accuracy import Judge
 from ferroconv._cli.cases import LARGE, Case, chosen
 from ferroconv._cli.console import progress
+from ferroconv._cli.filter_cases import MIRROR, FilterCase
 from ferroconv._cli.timing import NORMAL, QUICK, Effort, Timing, race
 
 SMALL = Effort(0.06, 2, 9)
@@ -57,7 +59,7 @@ class Outcome:
     """A case, timed and checked."""
 
     name: str
-    case: Case
+    case: Case | FilterCase
     implementation: str
     threads: int
     fresh: Times
@@ -96,7 +98,7 @@ def run(
             outcomes = []
             for case in cases:
                 step(case.name)
-                outcomes.append(measure(case, quick))
+                outcomes.append(measure(case, quick) if isinstance(case, Case) else measure_filter(case, quick))
     out.print(report.screen(outcomes))
     if output is not None:
         for path in report.write(output, machine, outcomes):
@@ -155,6 +157,42 @@ def measure(case: Case, quick: bool) -> Outcome:
             between.error, between.agrees, theirs.median / ours.median,
             again.median / reused.median if again is not None and reused is not None else None,
         )  # fmt: skip
+    return outcome
+
+
+def measure_filter(case: FilterCase, quick: bool) -> Outcome:
+    """Time and check a named filter: the native form beside OpenCV, SciPy's mirror beside SciPy."""
+    problem = case.problem()
+    large = case.size >= LARGE
+    timings = race(problem.contestants(), QUICK if quick else NORMAL if large else SMALL)
+    ours, reused = timings[peers.OURS], timings[peers.REUSED]
+    error, bound = problem.error(ours.result), problem.bound()
+    same = np.array_equal(ours.result, reused.result)
+    plans = problem.explained().plans
+    outcome = Outcome(
+        case.name, case, plans[0].chosen if plans else "", plans[0].threads if plans else 1, Times.of(ours),
+        Times.of(reused), None, error, error <= bound and same,
+    )  # fmt: skip
+
+    def against(way: str, base: Timing, again: str | None, apart: float, allowed: float) -> Against:
+        theirs, kept = timings[way], timings[again] if again else None
+        return Against(
+            way, Times.of(theirs), Times.of(kept) if kept else None, problem.error(theirs.result), apart,
+            apart <= allowed, theirs.median / base.median, kept.median / reused.median if kept else None,
+        )  # fmt: skip
+
+    integral = ours.result.dtype.kind in "iu"
+    mirror = timings[MIRROR]
+    apart = np.abs(mirror.result.astype(np.float64) - timings[peers.NDIMAGE].result).max()
+    outcome.peers[peers.NDIMAGE] = against(peers.NDIMAGE, mirror, None, float(apart), 0.0 if integral else bound)
+    ways = [name for name in timings if name.startswith(peers.OPENCV) and not name.endswith("=")]
+    if ways:
+        way = min(ways, key=lambda name: timings[name].median)
+        again = min((f"{name} dst=" for name in ways), key=lambda name: timings[name].median)
+        apart = np.abs(ours.result.astype(np.float64) - timings[way].result).max()
+        # Its Gaussian of bytes has weights of 8 bits, and its windows of floats running sums.
+        slack = 2.0 if integral else 1e-4 * 255
+        outcome.peers[peers.OPENCV] = against(way, ours, again, float(apart), slack)
     return outcome
 
 

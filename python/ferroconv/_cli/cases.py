@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
+from ferroconv._cli.filter_cases import FILTER_CASES, FilterCase
 from ferroconv._cli.peers import Arithmetic, Problem
 
 
@@ -70,11 +71,11 @@ def _all() -> list[Case]:
     return cases
 
 
-CASES = _all()
-"""Every case, the large ones first."""
+CASES: list[Case | FilterCase] = [*_all(), *FILTER_CASES]
+"""Every case: dense windows, then the named filters."""
 
 
-def chosen(filters: tuple[str, ...], quick: bool) -> list[Case]:
+def chosen(filters: tuple[str, ...], quick: bool) -> list[Case | FilterCase]:
     """The cases whose names hold every word of `filters`; quickly, none above 1024x1024."""
     return [
         case

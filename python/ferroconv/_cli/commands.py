@@ -120,7 +120,8 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
 def bench(filters: tuple[str, ...], **options: Any) -> None:
     """Time ferroconv against SciPy and OpenCV, and check both against sums in higher precision.
 
-    FILTERS are words that a case's name must hold, all of them: `ferroconv bench native float32 2048`.
+    FILTERS are words that a case's name must hold, all of them: `ferroconv bench native float32 2048`
+    for windows, `ferroconv bench filters uint8` for Gaussians, means, derivatives, minima and maxima.
     Exits with status 1 if a result is wrong, or with --check if a target is missed.
     """
     from ferroconv._cli.bench import run

@@ -31,7 +31,8 @@ def heading(machine: dict[str, Any]) -> str:
         f"Python {machine['python']}, {versions}; {machine['profile']} build.\n"
         f"Border {peers.BORDER}. Medians of runs in turn within one process; SciPy runs on one thread, OpenCV on the "
         "better of one and two.\nRatio: the peer's time over ferroconv's, both into fresh outputs. "
-        "Error: the largest against higher precision, over the largest sum |w x|."
+        "Error: the largest against higher precision, over the largest sum |w x|; of named filters, in levels. "
+        "Of these, scipy.ndimage is compared with ferroconv.ndimage."
     )
 
 

@@ -50,7 +50,7 @@ def lines(outcomes: Sequence[Outcome], quick: bool) -> Iterator[Line]:
     small = [
         (outcome.name, against.ratio)
         for outcome in outcomes
-        if outcome.case.arithmetic != "native"
+        if outcome.case.arithmetic in ("ndimage", "signal")
         for against in outcome.peers.values()
     ]
     yield _floor("no dtype slower than SciPy", small, 1.0)

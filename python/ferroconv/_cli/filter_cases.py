@@ -1,0 +1,188 @@
+"""The named filters that `ferroconv bench filters` times: one list, each with its rivals and its check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+import ferroconv
+from ferroconv._cli.peers import NDIMAGE, OPENCV, OURS, REUSED, opencv
+from ferroconv._cli.timing import Contestant
+
+Array = npt.NDArray[Any]
+Call = Callable[..., Array]
+MIRROR = "ferroconv.ndimage"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter as ferroconv, SciPy and OpenCV spell it; `p` is a sigma or the side of a window."""
+
+    ours: Call
+    """``(image, p, **options)``: the native form."""
+    mirror: Call
+    """``(module, image, p)``: the same call of scipy.ndimage and of ferroconv.ndimage."""
+    rival: Call
+    """``(cv2, image, p, dst)``."""
+    derivative: bool = False
+    """Whether results are signed: of bytes, in 16 bits."""
+
+
+def _window(p: float) -> tuple[int, int]:
+    side = 2 * int(4 * p + 0.5) + 1
+    return side, side
+
+
+def _depth(cv2: Any, image: Array) -> int:
+    return int(cv2.CV_16S if image.dtype == np.uint8 else -1)
+
+
+FILTERS = {
+    "gaussian": Filter(
+        lambda image, p, **k: ferroconv.gaussian(image, p, **k),
+        lambda module, image, p: module.gaussian_filter(image, p),
+        lambda cv2, image, p, dst: cv2.GaussianBlur(image, _window(p), p, dst, borderType=cv2.BORDER_REFLECT),
+    ),
+    "box": Filter(
+        lambda image, p, **k: ferroconv.box(image, p, **k),
+        lambda module, image, p: module.uniform_filter(image, p),
+        lambda cv2, image, p, dst: cv2.blur(image, (p, p), dst, borderType=cv2.BORDER_REFLECT),
+    ),
+    "sobel": Filter(
+        lambda image, _, **k: ferroconv.sobel(image, **k),
+        lambda module, image, _: module.sobel(image),
+        lambda cv2, image, _, dst: cv2.Sobel(image, _depth(cv2, image), 1, 0, dst, borderType=cv2.BORDER_REFLECT),
+        derivative=True,
+    ),
+    "laplace": Filter(
+        lambda image, _, **k: ferroconv.laplace(image, **k),
+        lambda module, image, _: module.laplace(image),
+        lambda cv2, image, _, dst: cv2.Laplacian(image, _depth(cv2, image), dst, borderType=cv2.BORDER_REFLECT),
+        derivative=True,
+    ),
+    "minimum": Filter(
+        lambda image, p, **k: ferroconv.minimum(image, p, **k),
+        lambda module, image, p: module.minimum_filter(image, p),
+        lambda cv2, image, p, dst: cv2.erode(image, np.ones((p, p), np.uint8), dst, borderType=cv2.BORDER_REFLECT),
+    ),
+    "maximum": Filter(
+        lambda image, p, **k: ferroconv.maximum(image, p, **k),
+        lambda module, image, p: module.maximum_filter(image, p),
+        lambda cv2, image, p, dst: cv2.dilate(image, np.ones((p, p), np.uint8), dst, borderType=cv2.BORDER_REFLECT),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FilterCase:
+    """A square image of one dtype under one named filter."""
+
+    filter: str
+    dtype: str
+    size: int
+    parameter: int
+    """A Gaussian's sigma, the side of a window, or 3 for derivatives."""
+    arithmetic: Literal["filters"] = "filters"
+
+    @property
+    def name(self) -> str:
+        """As `ferroconv bench` filters and prints it: ``filters/gaussian/uint8/2048x2048/3``."""
+        return f"filters/{self.filter}/{self.dtype}/{self.size}x{self.size}/{self.parameter}"
+
+    @property
+    def taps(self) -> int:
+        """The parameter, under the name that every case has."""
+        return self.parameter
+
+    def problem(self) -> FilterProblem:
+        """The case with its pixels, the same in every run."""
+        random = np.random.default_rng(self.size * 100 + self.parameter)
+        image = (random.random((self.size, self.size)) * 255).astype(self.dtype)
+        return FilterProblem(FILTERS[self.filter], image, self.parameter)
+
+
+@dataclass(frozen=True)
+class FilterProblem:
+    """An image, a filter, and who may run it."""
+
+    filter: Filter
+    image: Array
+    parameter: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the native form is told besides: the type that holds signed results."""
+        signed = self.filter.derivative and self.image.dtype == np.uint8
+        return {"dtype": np.dtype(np.int16)} if signed else {}
+
+    @cached_property
+    def exact(self) -> Array:
+        """The native form's result in float64, by SciPy."""
+        import scipy.ndimage
+
+        return np.asarray(self.filter.mirror(scipy.ndimage, self.image.astype(np.float64), self.parameter))
+
+    def contestants(self) -> list[Contestant]:
+        """Everyone, ours first."""
+        import scipy.ndimage
+
+        image, p, spelling, options = self.image, self.parameter, self.filter, self.options
+        target = np.zeros(image.shape, options.get("dtype", image.dtype))
+        calls = [
+            Contestant(OURS, lambda: spelling.ours(image, p, **options)),
+            Contestant(REUSED, lambda: spelling.ours(image, p, out=target, **options)),
+            Contestant(MIRROR, lambda: spelling.mirror(ferroconv.ndimage, image, p)),
+            Contestant(NDIMAGE, lambda: spelling.mirror(scipy.ndimage, image, p)),
+        ]
+        cv2 = opencv()
+        for threads in (2, 1) if cv2 is not None else ():
+            name = f"{OPENCV} {threads} thread{'s' if threads > 1 else ''}"
+            for way, into in ((name, None), (f"{name} dst=", np.zeros_like(target))):
+                calls.append(Contestant(way, _opencv(spelling, cv2, image, p, into), _setter(cv2, threads)))
+        return calls
+
+    def explained(self) -> ferroconv.Explanation:
+        """What ferroconv runs."""
+        return ferroconv.explain(self.filter.ours, self.image, self.parameter, **self.options)
+
+    def error(self, result: Array) -> float:
+        """Largest difference from the exact result."""
+        return float(np.abs(result.astype(np.float64) - self.exact).max())
+
+    def bound(self) -> float:
+        """How far a native result may be from the exact one: half a level and 1/32, or float32's."""
+        if self.image.dtype.kind in "iu":
+            return 0.5 + 1 / 32
+        magnitude = float(np.abs(self.image).max()) * (8 if self.filter.derivative else 1)
+        return 16 * float(np.finfo(self.image.dtype).eps) * magnitude
+
+
+def _setter(cv2: Any, threads: int) -> Callable[[], object]:
+    return lambda: cv2.setNumThreads(threads)
+
+
+def _opencv(spelling: Filter, cv2: Any, image: Array, p: int, target: Array | None) -> Callable[[], Array]:
+    return lambda: spelling.rival(cv2, image, p, target)
+
+
+def _all() -> list[FilterCase]:
+    parameters = {
+        "gaussian": (1, 3, 10), "box": (3, 15, 51), "sobel": (3,), "laplace": (3,), "minimum": (3, 15, 31),
+        "maximum": (3, 31),
+    }  # fmt: skip
+    return [
+        FilterCase(name, dtype, size, parameter)
+        for size in (2048, 256)
+        for dtype in ("uint8", "float32")
+        for name, values in parameters.items()
+        for parameter in values
+    ]
+
+
+FILTER_CASES = _all()
+"""Every case, the large ones first."""
