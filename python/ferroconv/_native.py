@@ -18,7 +18,7 @@ Window = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Weights of rows and of columns: the window is their outer product."""
 
 FEW = 9
-"""Taps of a window that is filtered at once: 3x3 in half the time of two passes, measured."""
+"""Taps of a window that is left to the kernel of two axes: 3x3 took it half the time of two walks (f32, 2048x2048)."""
 
 
 @dataclass(frozen=True)
