@@ -235,6 +235,10 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
     /// Computes one tile.
     fn tile<S: Simd, V: Vector<Elem = A>>(&self, simd: S, tile: &mut Tile<'_>) {
         for (component, (sources, _)) in self.components.iter().enumerate() {
+            if sources.is_empty() {
+                self.clear(component, tile);
+                continue;
+            }
             let planes: Vec<_> = sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
             let interior = self.interior::<V>(&planes, &tile.cols);
             let edges = [
@@ -248,6 +252,16 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 }
             }
         }
+    }
+
+    /// Writes a component that is the sum of nothing: the imaginary one of a real image under real taps.
+    fn clear(&self, component: usize, tile: &mut Tile<'_>) {
+        alloc::scratch([tile.cols.len()], |[row]: [&mut [A]; 1]| {
+            row.fill(A::default());
+            for y in tile.rows.clone() {
+                tile.write(component, y, tile.cols.start, row, self.problem.finish);
+            }
+        });
     }
 
     /// The columns whose windows lie inside rows that can be lent, in whole vectors.
