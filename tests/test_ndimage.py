@@ -239,6 +239,15 @@ def test_nan_stays_local():
         np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
 
 
+def test_a_nan_under_a_zero_tap():
+    """Listed difference: SciPy's footprint leaves such taps out."""
+    image = np.ones((9, 9))
+    image[4, 4] = np.nan
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    assert np.isnan(ferroconv.ndimage.correlate(image, cross)).sum() == 9
+    assert np.isnan(scipy.ndimage.correlate(image, cross)).sum() == 5
+
+
 def test_masks_are_ignored():
     masked = np.ma.masked_array(np.ones((3, 3)), np.eye(3))
     got = both("correlate", masked, [[1.0, 2.0]])
