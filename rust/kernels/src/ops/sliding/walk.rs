@@ -135,9 +135,7 @@ fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
     let deep = if problem.channels > 64 && kw > 1 { 16 } else { problem.channels.max(1) };
     let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
     let kept = if kh <= DIRECT || F::REPLACES { size } else { size * kh };
-    let tune = |n: &str, d: usize| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-    let (warm, most) = (tune("T_WARM", WARM), tune("T_ROW", ROW));
-    let row = (warm / kept).clamp(most / 8 / size, most / size);
+    let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
     // What a block reads beyond its results stays a fraction of them.
     let width = (row.max(4 * kw.min(1 << 16)) / deep).max(1);
     let columns = cols.div_ceil(width).max(1);
@@ -284,7 +282,7 @@ fn walk<S: Simd, F: Fold>(
     let lends = |y| F::lend(&picture, &Run { y, cols: &line.cols, channels: &channels }).is_some();
     // If two rows are aligned, all are.
     let lent = line.brought.is_empty() && lends(0) && lends(1.min(problem.axes[0].src - 1));
-    let direct = kh <= std::env::var("T_DIRECT").ok().and_then(|v| v.parse().ok()).unwrap_or(DIRECT) || F::REPLACES;
+    let direct = kh <= DIRECT || F::REPLACES;
     // The row that is taken away is kept for one row more.
     let slots = if F::REPLACES { kh + 1 } else { kh };
     let ring = if lent { 0 } else { slots * len };
