@@ -76,14 +76,18 @@ fn check<T: Element + Convert<f64> + Convert<i128> + PartialEq + std::fmt::Debug
     for &isa in Isa::detected() {
         for implementation in Sliding::IMPLEMENTATIONS {
             let shapes: [&[usize]; 2] = [&[PICTURES, h, w, channels], &[PICTURES, oh, ow, channels]];
-            let go = |threads, tile| run(&problem, *implementation, &image, shapes, &schedule(isa, threads, tile));
+            let go =
+                |threads, tile| run(&problem, *implementation, &image, shapes, &schedule(isa, threads, tile));
             let found = go(1, None);
-            let bits = |values: &[T]| values.iter().map(|&v| <T as Convert<f64>>::widen(v).to_bits()).collect::<Vec<_>>();
+            let bits = |values: &[T]| {
+                values.iter().map(|&v| <T as Convert<f64>>::widen(v).to_bits()).collect::<Vec<_>>()
+            };
             for (threads, tile) in [(2, None), (3, Some([1, 1])), (1, Some([3, 5])), (7, Some([5, 64]))] {
                 assert!(bits(&go(threads, tile)) == bits(&found), "{what}: other bits in tiles of {tile:?}");
             }
             for (i, &found) in found.iter().enumerate() {
-                let (picture, place, channel) = (i / (oh * ow * channels), i / channels % (oh * ow), i % channels);
+                let (picture, place, channel) =
+                    (i / (oh * ow * channels), i / channels % (oh * ow), i % channels);
                 let sample = |at: Option<usize>| {
                     at.map_or(outside, |at| {
                         let sample = image[(picture * h * w + at) * channels + channel];
@@ -178,7 +182,11 @@ fn every_dtype_agrees_with_the_reference() {
 fn every_border_and_extent_agrees_with_the_reference() {
     let each: Vec<_> = Border::ALL.iter().map(|&b| [b; 2]).collect();
     sweep(&[DType::U8, DType::F32], &each, &Extent::ALL.map(|(_, e)| e));
-    sweep(&[DType::I16], &[[Border::Constant, Border::Wrap], [Border::Mirror, Border::Constant]], &[Extent::Same]);
+    sweep(
+        &[DType::I16],
+        &[[Border::Constant, Border::Wrap], [Border::Mirror, Border::Constant]],
+        &[Extent::Same],
+    );
 }
 
 /// SciPy's means of one axis: truncated.

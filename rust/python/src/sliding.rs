@@ -89,11 +89,23 @@ pub(crate) fn sliding<'py>(
     };
     for (i, pass) in passes.iter().enumerate() {
         if i + 1 == passes.len() {
-            door::run(py, &pass.problem, &[image.walked(pass.axes)?], &mut [result.walked(pass.axes)?], workers)?;
+            door::run(
+                py,
+                &pass.problem,
+                &[image.walked(pass.axes)?],
+                &mut [result.walked(pass.axes)?],
+                workers,
+            )?;
             break;
         }
         let mut between = Output::new(py, &pass.shape, pass.problem.dst, None)?;
-        door::run(py, &pass.problem, &[image.walked(pass.axes)?], &mut [between.walked(pass.axes)?], workers)?;
+        door::run(
+            py,
+            &pass.problem,
+            &[image.walked(pass.axes)?],
+            &mut [between.walked(pass.axes)?],
+            workers,
+        )?;
         image = Input::new(&between.into_any())?;
     }
     Ok(result.into_any())

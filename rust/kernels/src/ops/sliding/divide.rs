@@ -72,13 +72,15 @@ macro_rules! through {
             Rounding::HalfEven => {
                 for sum in $sums {
                     let quotient = *sum as $float / k;
-                    *sum = ((quotient + SHIFT).to_bits() as $bits).wrapping_sub(SHIFT.to_bits() as $bits) as $int;
+                    *sum = ((quotient + SHIFT).to_bits() as $bits).wrapping_sub(SHIFT.to_bits() as $bits)
+                        as $int;
                 }
             }
             Rounding::Truncate => {
                 for sum in $sums {
                     let quotient = (*sum as $float / k).trunc();
-                    *sum = ((quotient + SHIFT).to_bits() as $bits).wrapping_sub(SHIFT.to_bits() as $bits) as $int;
+                    *sum = ((quotient + SHIFT).to_bits() as $bits).wrapping_sub(SHIFT.to_bits() as $bits)
+                        as $int;
                 }
             }
         }
@@ -171,7 +173,8 @@ impl ByteDivisor {
         let excess = multiplier * u32::from(k) - power;
         let most = 255 * u32::from(k) + u32::from(k) / 2;
         // A power of two would need the multiplier 2^16: it shifts alone.
-        let fits = k.is_power_of_two() || (multiplier < 1 << 16 && u64::from(most) * u64::from(excess) < power.into());
+        let fits = k.is_power_of_two()
+            || (multiplier < 1 << 16 && u64::from(most) * u64::from(excess) < power.into());
         fits.then_some(Self {
             k,
             multiplier: if k.is_power_of_two() { 0 } else { multiplier as u16 },

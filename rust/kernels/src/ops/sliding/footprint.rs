@@ -19,7 +19,7 @@ use crate::isa::Kernel;
 use crate::ops::correlate::Constant;
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::Simd;
-use crate::view::{Block, Blocks, BlockRows, Dst, Picture, Src};
+use crate::view::{Block, BlockRows, Blocks, Dst, Picture, Src};
 use crate::{Error, alloc, dispatch_dtype};
 use half::{bf16, f16};
 use std::ops::Range;
@@ -58,7 +58,8 @@ impl Footprint {
         if let Some(dtype) = [self.src, self.dst].into_iter().find(|d| d.is_complex()) {
             return Err(Error::Type(format!("complex numbers have no order. Received: {}.", dtype.name())));
         }
-        let near = |tap: &Vec<isize>| tap.len() == self.shape.len() && tap.iter().all(|o| o.unsigned_abs() < LIMIT);
+        let near =
+            |tap: &Vec<isize>| tap.len() == self.shape.len() && tap.iter().all(|o| o.unsigned_abs() < LIMIT);
         if self.taps.is_empty() || !self.taps.iter().all(near) || self.shape.len() < 2 {
             return Err(Error::Value(format!(
                 "a footprint must have one tap at least, within reach. Received: {} taps.",
@@ -346,7 +347,15 @@ fn block<S: Simd, J: Join>(simd: S, task: Task<'_, J>) {
                 let row = &mut samples[..cols.len() + (right - left) as usize];
                 match (picture(problem, index, first), source) {
                     (Some(picture), Some(y)) => {
-                        bring::<S, J>(simd, join, problem, &src.picture(picture), y, cols.start as isize + left, row);
+                        bring::<S, J>(
+                            simd,
+                            join,
+                            problem,
+                            &src.picture(picture),
+                            y,
+                            cols.start as isize + left,
+                            row,
+                        );
                     }
                     _ => row.fill(join.outside()),
                 }

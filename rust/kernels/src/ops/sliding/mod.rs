@@ -171,9 +171,8 @@ impl Sliding {
     /// [`Error::Value`] for impossible sizes, [`Error::Type`] for complex numbers,
     /// [`Error::Unsupported`] for means by axis that one walk can't give ([`Self::fuses`]).
     pub fn new(spec: Spec) -> Result<Self, Error> {
-        let axis = |i: usize| {
-            Axis::correlation(spec.image[i], spec.window[i], spec.extent, spec.origin[i], 1, 1)
-        };
+        let axis =
+            |i: usize| Axis::correlation(spec.image[i], spec.window[i], spec.extent, spec.origin[i], 1, 1);
         if let Some(dtype) = [spec.src, spec.dst].into_iter().find(|d| d.is_complex()) {
             return Err(Error::Type(format!(
                 "a sliding window takes real numbers; filter real and imaginary parts apart. Received: {}.",

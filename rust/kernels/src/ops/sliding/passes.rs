@@ -103,7 +103,8 @@ impl Filter {
     }
 
     fn fuses(&self, windows: &[Window]) -> bool {
-        let spec = self.spec(windows, self.reduction(true, 1), self.src, self.dst, &self.shape, self.cval, None);
+        let spec =
+            self.spec(windows, self.reduction(true, 1), self.src, self.dst, &self.shape, self.cval, None);
         Sliding::fuses(&spec.0)
     }
 
@@ -145,8 +146,9 @@ impl Filter {
     fn chain(&self, groups: &[Vec<Window>], by_axis: bool) -> Result<Vec<Pass>, Error> {
         let size = |group: &Vec<Window>| group.iter().map(|w| w.size as u128).product::<u128>();
         let taps: u128 = groups.iter().map(size).product();
-        let divisor = u64::try_from(taps)
-            .map_err(|_| Error::Value(format!("the window must have fewer than 2^64 taps. Received: {taps}.")))?;
+        let divisor = u64::try_from(taps).map_err(|_| {
+            Error::Value(format!("the window must have fewer than 2^64 taps. Received: {taps}."))
+        })?;
         let mut shape = self.shape.clone();
         let mut src = self.src;
         let mut done: u128 = 1;
@@ -169,7 +171,8 @@ impl Filter {
             let most = most.map(|most| {
                 most.max(self.cval.integer.unwrap_or(0).saturating_abs()).saturating_mul(done as i128)
             });
-            let (spec, axes) = self.spec(group, self.reduction(by_axis, divisor), src, dst, &shape, cval, most);
+            let (spec, axes) =
+                self.spec(group, self.reduction(by_axis, divisor), src, dst, &shape, cval, most);
             let problem = Sliding::new(spec)?;
             for (axis, n) in axes.iter().zip(problem.output()) {
                 if let Some(axis) = axis {

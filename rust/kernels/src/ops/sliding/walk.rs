@@ -84,16 +84,24 @@ impl Implementation<Sliding> for Walk {
         // A NaN beyond the edges is everywhere near them: no block there is quick.
         let quick = problem.numbers == Numbers::Own && !problem.cval.value.re.is_nan();
         match (problem.reduction, problem.numbers) {
-            (Reduction::Minimum, _) if quick && problem.src == DType::F32 => run!(Floats::<f32, false>::new(problem)),
-            (Reduction::Maximum, _) if quick && problem.src == DType::F32 => run!(Floats::<f32, true>::new(problem)),
-            (Reduction::Minimum, _) if quick && problem.src == DType::F64 => run!(Floats::<f64, false>::new(problem)),
-            (Reduction::Maximum, _) if quick && problem.src == DType::F64 => run!(Floats::<f64, true>::new(problem)),
-            (Reduction::Minimum, Numbers::Own) => dispatch_dtype!(problem.src, |T| {
-                run!(Own::<T, false>::new(problem))
-            }),
-            (Reduction::Maximum, Numbers::Own) => dispatch_dtype!(problem.src, |T| {
-                run!(Own::<T, true>::new(problem))
-            }),
+            (Reduction::Minimum, _) if quick && problem.src == DType::F32 => {
+                run!(Floats::<f32, false>::new(problem))
+            }
+            (Reduction::Maximum, _) if quick && problem.src == DType::F32 => {
+                run!(Floats::<f32, true>::new(problem))
+            }
+            (Reduction::Minimum, _) if quick && problem.src == DType::F64 => {
+                run!(Floats::<f64, false>::new(problem))
+            }
+            (Reduction::Maximum, _) if quick && problem.src == DType::F64 => {
+                run!(Floats::<f64, true>::new(problem))
+            }
+            (Reduction::Minimum, Numbers::Own) => {
+                dispatch_dtype!(problem.src, |T| { run!(Own::<T, false>::new(problem)) })
+            }
+            (Reduction::Maximum, Numbers::Own) => {
+                dispatch_dtype!(problem.src, |T| { run!(Own::<T, true>::new(problem)) })
+            }
             (Reduction::Minimum, Numbers::I128) => run!(Widened::<i128, false>::new(problem)),
             (Reduction::Maximum, Numbers::I128) => run!(Widened::<i128, true>::new(problem)),
             (Reduction::Minimum, _) => run!(Widened::<f64, false>::new(problem)),
@@ -193,9 +201,8 @@ impl Line {
         let near = beyond.clone().all(|place| mapped(place).is_none_or(|x| inside.contains(&x)));
         let mut line = Self { cols: inside, lead, len, copies: Vec::new(), brought: Vec::new() };
         if near {
-            line.copies = beyond
-                .map(|place| (place, mapped(place).map(|x| lead + x - line.cols.start)))
-                .collect();
+            line.copies =
+                beyond.map(|place| (place, mapped(place).map(|x| lead + x - line.cols.start))).collect();
             return line;
         }
         for place in 0..len {
@@ -431,7 +438,12 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
         let size = 1 << (2 * count);
         let last = taps - size;
         let windows = taps.div_ceil(size);
-        return join_all::<S, F::Across>(simd, windows, |t| &level(count)[(t * size).min(last) * deep..], out);
+        return join_all::<S, F::Across>(
+            simd,
+            windows,
+            |t| &level(count)[(t * size).min(last) * deep..],
+            out,
+        );
     }
     // The window's size in base 4: so many windows of each level, side by side, the largest first.
     let digit = |i: usize| taps >> (2 * i) & 3;
