@@ -135,7 +135,8 @@ impl Inner for Passes {
             reach: geometry.reach,
             stored: (problem.summation == Summation::Folded && integers)
                 .then_some((problem.dst, problem.finish)),
-            outside: (problem.passes && constant).then(|| problem.outside(sources.first().map_or(0, |s| s.component))),
+            outside: (problem.passes && constant)
+                .then(|| problem.outside(sources.first().map_or(0, |s| s.component))),
         }
     }
 

@@ -18,7 +18,7 @@ pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, Scalar};
-pub use taps::{Place, search, take};
+pub use taps::{Place, Windows, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_tile};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4};

@@ -75,6 +75,9 @@ fn search_at<V: Vector, const N: usize>(
     }
 }
 
+/// Windows of a row: the winners' numbers, their gradients, and the number of the sample's row as a tap.
+pub type Windows<'a, A> = (&'a [A], &'a [A], A);
+
 /// Samples side by side in the lanes, `sums.len()` of them: what each takes from the windows over it.
 ///
 /// For each of `rows`, the winners' numbers, their gradients, and the number of the sample's row as a
@@ -84,11 +87,7 @@ fn search_at<V: Vector, const N: usize>(
 /// # Panics
 /// If a place is outside its row; if there are fewer samples than a vector has lanes.
 #[inline(always)]
-pub fn take<V: Vector>(
-    rows: &[(&[V::Elem], &[V::Elem], V::Elem)],
-    cols: &[Place<V::Elem>],
-    sums: &mut [V::Elem],
-) {
+pub fn take<V: Vector>(rows: &[Windows<'_, V::Elem>], cols: &[Place<V::Elem>], sums: &mut [V::Elem]) {
     let n = sums.len();
     let mut l = 0;
     while l + MANY * V::LANES <= n {
@@ -104,7 +103,7 @@ pub fn take<V: Vector>(
 
 #[inline(always)]
 fn take_at<V: Vector, const N: usize>(
-    rows: &[(&[V::Elem], &[V::Elem], V::Elem)],
+    rows: &[Windows<'_, V::Elem>],
     cols: &[Place<V::Elem>],
     sums: &mut [V::Elem],
     l: usize,

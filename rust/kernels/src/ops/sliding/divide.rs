@@ -115,9 +115,9 @@ impl Divide for i32 {
                 *sum = ((quotient + SHIFT).to_bits() as Self).wrapping_sub(SHIFT.to_bits() as Self);
             }
         } else if divisor.below <= F32 {
-            through!(sums, divisor, i32, f32, 12_582_912.0, i32);
+            through!(sums, divisor, Self, f32, 12_582_912.0, Self);
         } else {
-            through!(sums, divisor, i32, f64, 6_755_399_441_055_744.0, i64);
+            through!(sums, divisor, Self, f64, 6_755_399_441_055_744.0, i64);
         }
     }
 }
@@ -131,7 +131,7 @@ impl Divide for i64 {
     #[inline(always)]
     fn divide(sums: &mut [Self], divisor: &Divisor) {
         if divisor.below <= F64 {
-            through!(sums, divisor, i64, f64, 6_755_399_441_055_744.0, i64);
+            through!(sums, divisor, Self, f64, 6_755_399_441_055_744.0, Self);
         } else {
             for sum in sums {
                 *sum = exact((*sum).into(), divisor.k.into(), divisor.rounding) as Self;

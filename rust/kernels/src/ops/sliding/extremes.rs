@@ -38,13 +38,11 @@ macro_rules! ordered {
         // A comparison of the vector units gives `b` where either is a NaN: what is left is a NaN in `a`.
         $(impl Ordered for $f {
             #[inline(always)]
-            #[expect(clippy::eq_op, reason = "a NaN differs from itself; `is_nan` calls no vector")]
             fn least(a: Self, b: Self) -> Self {
                 let least = Self::lesser(a, b);
                 if a != a { a } else { least }
             }
             #[inline(always)]
-            #[expect(clippy::eq_op, reason = "as above")]
             fn greatest(a: Self, b: Self) -> Self {
                 let greatest = Self::greater(a, b);
                 if a != a { a } else { greatest }
@@ -56,7 +54,6 @@ macro_rules! ordered {
             #[inline(always)]
             fn greater(a: Self, b: Self) -> Self { if a > b { a } else { b } }
             #[inline(always)]
-            #[expect(clippy::eq_op, reason = "as above")]
             fn any_nan(row: &[Self]) -> bool {
                 let mut any = 0_u32;
                 for &x in row {

@@ -39,7 +39,7 @@ pub enum Reduction {
         divisor: u64,
     },
     /// The mean over each axis, rows first, stored as an element of the result in between: the
-    /// arithmetic of scipy.ndimage.uniform_filter.
+    /// arithmetic of `scipy.ndimage.uniform_filter`.
     MeanByAxis,
 }
 

@@ -351,9 +351,9 @@ fn walk<S: Simd, F: Fold>(
                     return;
                 }
             }
-            let mut lend = fold.lend_result(&mut to, y);
+            let lend = fold.lend_result(&mut to, y);
             let lent = lend.is_some();
-            let result = lend.as_deref_mut().unwrap_or(&mut *out);
+            let result = lend.unwrap_or(&mut *out);
             if fold.converts() {
                 simd.vectorize(
                     #[inline(always)]
