@@ -30,6 +30,7 @@ __all__ = [
     "pool2d",
     "pool2d_gradient",
     "pool2d_size",
+    "prefer",
     "register_tensorflow_ops",
     "set_num_threads",
     "sliding",
