@@ -333,7 +333,10 @@ impl<A: Floats> Work<'_, A> {
         }
         let end = window.first + (window.taps - 1) * above.dilation + 1;
         if plan.lend(image, window.first).is_none() {
-            for y in window.first.max(*brought)..end {
+            // Not from the window's first sample: with a dilation, that of a window over the image's edge
+            // may come after the next window's.
+            let start = (o * above.stride).saturating_sub(above.before as usize);
+            for y in start.max(*brought)..end {
                 plan.bring(simd, image, y, rows.line, &mut rows.samples[(y & (ring - 1)) * len..][..len]);
             }
             *brought = end;
