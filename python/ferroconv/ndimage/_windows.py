@@ -31,6 +31,8 @@ def each(value: Any, count: int, name: str) -> list[Any]:
 def whole(size: Any) -> int:
     """A size of one tap at least; SciPy cuts off a fraction."""
     try:
+        if isinstance(size, str):
+            raise TypeError
         number = int(size)
     except (TypeError, ValueError, OverflowError):
         raise MirrorError(f"size must be a whole number from 1 on. Received: {size!r}.") from None
@@ -99,6 +101,7 @@ def slide(
         result[...] = image
         return result
     supported(image.dtype, dtype, cval)
+    built(kind, image.dtype, dtype, cval if any(mode in _CONSTANT for *_, mode in windows) else 0)
     if image.dtype.kind != "c":
         return written(
             image, given,
@@ -144,6 +147,23 @@ def supported(source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> None:
         raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {source} to {result}.")
     if type(cval) is not float and np.iscomplexobj(cval) and source.kind != "c":
         raise MirrorTypeError(f"a real image has a real cval. Received: {cval!r} for {source}.")
+
+
+_CONSTANT = ("constant", "grid-constant")
+
+
+def built(kind: str, source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> None:
+    """Refuses what SciPy does and sliding windows do not do yet."""
+    if result.char in "LQ" and source.kind in "if":
+        raise NotImplementedError(
+            f"signed images are stored in signed or floating-point arrays. Received: {source} to {result}."
+        )
+    if kind == "mean" and source.kind in "iu" and result.kind == "b":
+        raise NotImplementedError(f"means of integers are stored as numbers. Received: {source} to {result}.")
+    if kind == "mean" and source.kind in "biu" and np.real(cval) % 1 != 0:
+        raise NotImplementedError(
+            f"means of an integer image are continued by a whole cval. Received: cval={cval!r} for {source}."
+        )
 
 
 def footprint(

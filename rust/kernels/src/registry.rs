@@ -302,7 +302,7 @@ macro_rules! convolution {
     )*};
 }
 convolution! {
-    Forward, "conv2d", "sum |x w|", [Plain, Diagonal, Gather];
+    Forward, "conv2d", "sum |x w|", [Diagonal, Gather];
     GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Gather];
     GradFilters, "conv2d-grad-filters", "sum |x grad|", [Diagonal, Outer];
 }

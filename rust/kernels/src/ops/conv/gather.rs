@@ -30,7 +30,7 @@ impl Implementation<Forward> for Gather {
     }
 
     fn cost(&self, problem: &Forward) -> Result<f64, Reject> {
-        Ok(PLAN + nanoseconds(&problem.conv, problem.conv.outputs / problem.conv.groups, false))
+        Ok(nanoseconds(&problem.conv, problem.conv.outputs / problem.conv.groups, false))
     }
 
     fn run(
@@ -50,7 +50,7 @@ impl Implementation<GradInput> for Gather {
     }
 
     fn cost(&self, problem: &GradInput) -> Result<f64, Reject> {
-        Ok(PLAN + nanoseconds(&problem.conv, problem.conv.inputs / problem.conv.groups, false))
+        Ok(nanoseconds(&problem.conv, problem.conv.inputs / problem.conv.groups, false))
     }
 
     fn run(
@@ -63,9 +63,6 @@ impl Implementation<GradInput> for Gather {
         Pass::transposed(problem).gradient(problem, srcs, dsts, schedule)
     }
 }
-
-/// Nanoseconds that packed filters and the plan of the blocks take, however small a layer is.
-pub(super) const PLAN: f64 = 700.0;
 
 /// Estimated nanoseconds of one thread: lanes that have no channel of the result are lost.
 pub(super) fn nanoseconds(conv: &Conv, wide: usize, diagonal: bool) -> f64 {

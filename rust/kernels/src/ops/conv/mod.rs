@@ -17,12 +17,10 @@ mod filters;
 mod gather;
 mod pack;
 mod phase;
-mod plain;
 
 pub use diagonal::Diagonal;
 pub use filters::Outer;
 pub use gather::Gather;
-pub use plain::Plain;
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
