@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import later
 from ferroconv._docs import PARAGRAPHS, fill
-from ferroconv._filters import Extent, check
+from ferroconv._filters import Extent, check, spatial
 from ferroconv._normalised import ignoring
 
 PARAGRAPHS["sliding_parameters"] = """image : array_like
@@ -65,12 +65,7 @@ def _axes(axes: Sequence[int], channel_axis: int | None, ndim: int) -> list[int]
         if len({axis % ndim for axis in over if ndim}) != len(over):
             raise ValueError(f"axes must be different axes of the image. Received: {axes!r} for {ndim} axes.")
         return over
-    if not -ndim <= channel_axis < ndim or ndim < 3:
-        raise ValueError(
-            f"channel_axis must be an axis of an image of three axes or more. "
-            f"Received: channel_axis={channel_axis} for {ndim} axes."
-        )
-    return [axis for axis in range(ndim) if axis != channel_axis % ndim][-2:]
+    return list(spatial(axes, channel_axis, ndim))
 
 
 def _each(value: Any, count: int, name: str) -> list[Any]:

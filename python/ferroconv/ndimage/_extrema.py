@@ -90,6 +90,8 @@ def minimum_filter(
     ------
     ValueError, RuntimeError, TypeError
         For arguments that SciPy refuses, and for sizes below 1.
+    NotImplementedError
+        For a signed or floating-point image under a rectangle into a uint64 array.
 
     Notes
     -----
@@ -143,6 +145,8 @@ def maximum_filter(
     ------
     ValueError, RuntimeError, TypeError
         For arguments that SciPy refuses, and for sizes below 1.
+    NotImplementedError
+        For a signed or floating-point image under a rectangle into a uint64 array.
 
     Notes
     -----
@@ -197,6 +201,8 @@ def minimum_filter1d(
     ------
     ValueError, RuntimeError, TypeError
         For arguments that SciPy refuses.
+    NotImplementedError
+        For a signed or floating-point image under a rectangle into a uint64 array.
 
     Notes
     -----
@@ -250,6 +256,8 @@ def maximum_filter1d(
     ------
     ValueError, RuntimeError, TypeError
         For arguments that SciPy refuses.
+    NotImplementedError
+        For a signed or floating-point image under a rectangle into a uint64 array.
 
     Notes
     -----

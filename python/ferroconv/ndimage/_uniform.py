@@ -62,6 +62,9 @@ def uniform_filter(
     ------
     ValueError, RuntimeError
         For arguments that SciPy refuses, and for sizes below 1.
+    NotImplementedError
+        For a signed image into a uint64 array, and for an integer image into a bool one or under a fractional
+        `cval`.
 
     Notes
     -----
@@ -120,6 +123,9 @@ def uniform_filter1d(
     ------
     ValueError, RuntimeError
         For arguments that SciPy refuses.
+    NotImplementedError
+        For a signed image into a uint64 array, and for an integer image into a bool one or under a fractional
+        `cval`.
 
     Notes
     -----

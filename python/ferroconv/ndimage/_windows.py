@@ -156,10 +156,12 @@ def built(kind: str, source: np.dtype[Any], result: np.dtype[Any], cval: Any) ->
     """Refuses what SciPy does and sliding windows do not do yet."""
     if result.char in "LQ" and source.kind in "if":
         raise NotImplementedError(
-            f"signed images are stored in signed or floating-point arrays. Received: {source} to {result}."
+            f"signed and floating-point images are stored in any real dtype but uint64. Received: {source} to {result}."
         )
     if kind == "mean" and source.kind in "iu" and result.kind == "b":
-        raise NotImplementedError(f"means of integers are stored as numbers. Received: {source} to {result}.")
+        raise NotImplementedError(
+            f"means of integers are stored in any real dtype but bool. Received: {source} to {result}."
+        )
     if kind == "mean" and source.kind in "biu" and np.real(cval) % 1 != 0:
         raise NotImplementedError(
             f"means of an integer image are continued by a whole cval. Received: cval={cval!r} for {source}."
