@@ -197,6 +197,8 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn from_i128(x: i128) -> Self;
     /// The nearest `f64`.
     fn into_f64(self) -> f64;
+    /// The integer that it is (of a float, towards zero).
+    fn into_i128(self) -> i128;
     /// Rounds to an integer, ties to even.
     fn round_half_even(self) -> Self;
     /// Rounds to an integer towards zero.
@@ -215,6 +217,8 @@ macro_rules! float_accumulator {
             fn from_i128(x: i128) -> Self { x as Self }
             #[inline(always)]
             fn into_f64(self) -> f64 { self as f64 }
+            #[inline(always)]
+            fn into_i128(self) -> i128 { self as i128 }
             #[inline(always)]
             fn round_half_even(self) -> Self { self.round_ties_even() }
             #[inline(always)]
@@ -236,6 +240,8 @@ macro_rules! integer_accumulator {
             fn from_i128(x: i128) -> Self { x as Self }
             #[inline(always)]
             fn into_f64(self) -> f64 { self as f64 }
+            #[inline(always)]
+            fn into_i128(self) -> i128 { self as i128 }
             #[inline(always)]
             fn round_half_even(self) -> Self { self }
             #[inline(always)]

@@ -26,6 +26,10 @@ pub struct Schedule<'a> {
 pub trait Implementation<P>: Sync {
     /// The name, as in `correlate/direct/f32/x86-64-v3`.
     fn name(&self) -> &'static str;
+    /// What it computes in, where that is not the problem's arithmetic.
+    fn arithmetic(&self) -> Option<&'static str> {
+        None
+    }
     /// Estimated nanoseconds on one thread, for choosing among those that accept.
     ///
     /// # Errors
@@ -138,14 +142,20 @@ pub trait Operation: Sized + 'static {
 
     /// The id of an implementation: `operation/implementation/arithmetic/isa`.
     fn id(&self, implementation: &dyn Implementation<Self>, isa: Isa) -> String {
-        format!("{}/{}/{}/{}", Self::NAME, implementation.name(), self.arithmetic(), isa.name())
+        let arithmetic = implementation.arithmetic().unwrap_or_else(|| self.arithmetic());
+        format!("{}/{}/{arithmetic}/{}", Self::NAME, implementation.name(), isa.name())
     }
 }
 
 impl Operation for ops::correlate::Correlate {
     const NAME: &'static str = "correlate";
-    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::folded::Folded, &ops::separable::Separable, &ops::direct::Direct, &ops::fft::Fft];
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[
+        &ops::folded::Folded,
+        &ops::separable::Separable,
+        &ops::pairs::Pairs,
+        &ops::direct::Direct,
+        &ops::fft::Fft,
+    ];
 
     fn describe(&self) -> String {
         let [[ih, iw], [kh, kw]] = [self.axes.map(|a| a.src), self.taps.shape()];
@@ -159,10 +169,15 @@ impl Operation for ops::correlate::Correlate {
     }
 
     fn bound(&self) -> String {
-        match self.error_bound() {
-            0.0 => "exact".into(),
-            bound => format!("within {bound:.2e} x sum |w x| of the exact sum, before rounding to the dtype"),
+        let bound = self.error_bound();
+        if bound == 0.0 {
+            return "exact".into();
         }
+        let fixed = match self.fixed_point() {
+            Ok(taps) => format!(" (with 16-bit taps, {:.2e} of a level)", taps.error),
+            Err(_) => String::new(),
+        };
+        format!("within {bound:.2e} x sum |w x| of the exact sum{fixed}, before rounding to the dtype")
     }
 
     fn arithmetic(&self) -> &'static str {

@@ -3,7 +3,8 @@
 //!
 //! The images are painted with period 251, the largest prime below 256, so that a sample taken from
 //! the wrong place changes the sum. Results are written over bytes of 0xAA. Integers must be equal;
-//! floats must lie within the problem's own bound, element by element. The bits must be the same for
+//! floats must lie within the problem's own bound, element by element; integers from fractional taps
+//! within half a level of what lies in that bound, or within 1/64 of a level of the exact sum. The bits must be the same for
 //! every number of threads and every size of tile.
 #![expect(unsafe_code, reason = "hands buffers of any dtype to the views")]
 
@@ -105,6 +106,9 @@ fn axis(spec: &Spec, i: usize) -> ReferenceAxis {
 }
 
 const PLANES: usize = 2;
+
+/// What 16-bit taps may change of a sum, by contract.
+const LEVELS: f64 = 1.0 / 64.0;
 
 /// Runs a problem; gives back the result's bytes.
 fn run(
@@ -251,7 +255,7 @@ fn check(case: &Named, spec: Spec, taps: &[i128], fractions: f64) -> usize {
                         let found = element(&result, problem.dst, plane * area + p, c);
                         let (expected, bound) = match problem.dst.kind() {
                             Kind::Integer(least, most) => {
-                                (exact.clamp(least as f64, most as f64), bound + 0.5)
+                                (exact.clamp(least as f64, most as f64), bound.max(LEVELS) + 0.5)
                             }
                             _ => (exact, bound + storage(problem.dst) * exact.abs()),
                         };
@@ -292,6 +296,7 @@ fn sweep(dtypes: &[DType], borders: &[[Border; 2]]) {
                 let product: Vec<i128> =
                     factor(case.window[0], 7).iter().flat_map(|c| row.iter().map(move |r| c * r)).collect();
                 let fractions: Vec<f64> = integers.iter().map(|&w| w as f64 / 7.0).collect();
+                let small: Vec<f64> = integers.iter().map(|&w| w as f64 / 1792.0).collect();
                 let turned: Vec<_> =
                     integers.iter().map(|&w| Complex::new(w as f64 / 3.0, 1.0 - w as f64)).collect();
                 for overflow in [Overflow::Saturate, Overflow::Wrap] {
@@ -300,6 +305,8 @@ fn sweep(dtypes: &[DType], borders: &[[Border; 2]]) {
                     if overflow == Overflow::Saturate {
                         all.push((Taps::from_f64(case.window, &fractions), 7.0, &integers));
                         all.push((outer(case.window, 7.0), 7.0, &product));
+                        // Small enough for taps of 16 bits.
+                        all.push((Taps::from_f64(case.window, &small), 1792.0, &integers));
                         if dtype.fits_f32() && dtype != DType::Bool {
                             all.push((Taps::from_complex(case.window, &turned), 3.0, &integers));
                         }
@@ -348,6 +355,41 @@ fn every_border_agrees_with_the_reference() {
 #[test]
 fn a_border_for_each_axis_agrees_with_the_reference() {
     sweep(&[DType::F32, DType::I16], &[[Border::Constant, Border::Wrap], [Border::Mirror, Border::Constant]]);
+}
+
+/// Samples and taps of 16 bits at their limits: halves, signs and the sums' wrapping.
+#[test]
+fn sums_of_the_largest_samples_and_taps_are_exact() {
+    for (dtype, dst) in [(DType::U16, DType::I32), (DType::I16, DType::I32), (DType::U8, DType::I16)] {
+        let Kind::Integer(least, most) = dtype.kind() else { unreachable!("an integer") };
+        for weights in [[-32768, -32768, 32767], [32767, 1, -32768], [-1, -1, -1], [3, 5, -7]] {
+            let mut spec = Spec::new(dtype, [3, 40], Taps::from_integers([1, 3], &weights));
+            (spec.dst, spec.finish.overflow) = (dst, Overflow::Wrap);
+            let axes = [axis(&spec, 0), axis(&spec, 1)];
+            let image: Vec<i128> = (0..PLANES * 120).map(|i| if i % 3 == 0 { most } else { least }).collect();
+            let problem = Correlate::new(spec).unwrap();
+            for isa in Isa::detected() {
+                for (i, (implementation, cost)) in problem.candidates().into_iter().enumerate() {
+                    let schedule =
+                        Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
+                    if cost.is_err() {
+                        assert_ne!(implementation.name(), "pairs", "takes integers of 16 bits");
+                        continue;
+                    }
+                    let result = run(&problem, i, &schedule, &image, [3, 40]);
+                    for plane in 0..PLANES {
+                        let exact =
+                            correlate(&image[plane * 120..][..120], [3, 40], &weights, [1, 3], &axes, 0);
+                        for (p, &sum) in exact.iter().enumerate() {
+                            let found = element(&result, dst, plane * 120 + p, 0);
+                            let what = problem.id(implementation, *isa);
+                            assert_eq!(found, narrowed(sum, dst, Overflow::Wrap), "{what} {weights:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The orders of summation that SciPy's integers show, against plain loops of f64.

@@ -15,6 +15,7 @@ use crate::shape::{Axis, Extent};
 use num_complex::Complex;
 use std::sync::OnceLock;
 
+use super::pairs::FixedPoint;
 pub use super::taps::{Taps, Term};
 
 /// The value outside the image under [`Border::Constant`].
@@ -127,14 +128,16 @@ pub struct Correlate {
     pub passes: bool,
     /// The window as a sum of few outer products, once someone asked.
     terms: OnceLock<Result<Vec<Term>, Reject>>,
+    /// Its values as integers of 16 bits, once someone asked.
+    fixed_point: OnceLock<Result<FixedPoint, Reject>>,
 }
 
 /// Sums up to here are exact in `f32`.
 const F32_EXACT: f64 = 16_777_216.0;
 
-/// The largest error of a sum, in levels of an integer result, that `f32` may bring in. Beyond it
-/// sums are made in `f64`.
-const LEVELS: f64 = 1.0 / 64.0;
+/// The largest error of a sum, in levels of an integer result, that `f32` or taps of 16 bits may bring
+/// in. Beyond it sums are made in `f64`.
+pub(crate) const LEVELS: f64 = 1.0 / 64.0;
 
 impl Correlate {
     /// Checks a problem and settles its arithmetic.
@@ -181,6 +184,7 @@ impl Correlate {
             arithmetic: Arithmetic::F64,
             passes: spec.summation == Summation::Folded && spec_taps.iter().all(|&taps| taps > 1),
             terms: OnceLock::new(),
+            fixed_point: OnceLock::new(),
         };
         if problem.passes && problem.taps.terms().is_none_or(|terms| terms.len() != 1) {
             return Err(Error::Value("two passes have a window for each axis.".into()));
@@ -225,8 +229,12 @@ impl Correlate {
         }
         match self.summation {
             Any => {
-                let terms = self.taps.len() as f64;
-                let error = terms * Arithmetic::F32.unit_roundoff() * sum;
+                // A window that is one outer product is summed in two passes, with as many roundings.
+                let roundings = match self.taps.terms() {
+                    Some([_]) => self.taps.shape().iter().sum::<usize>() + 3,
+                    _ => self.taps.len(),
+                };
+                let error = roundings as f64 * Arithmetic::F32.unit_roundoff() * sum;
                 let single = self.src.fits_f32() && (error <= LEVELS || !most.is_finite());
                 (if single { Arithmetic::F32 } else { Arithmetic::F64 }, Any)
             }
@@ -308,6 +316,14 @@ impl Correlate {
             None => self.taps.factored(self.arithmetic.unit_roundoff(), self.error_bound()),
         });
         found.as_deref().map_err(Clone::clone)
+    }
+
+    /// The window's values as integers of 16 bits that serve as well.
+    ///
+    /// # Errors
+    /// The reason why there are none.
+    pub(crate) fn fixed_point(&self) -> Result<&FixedPoint, Reject> {
+        self.fixed_point.get_or_init(|| FixedPoint::new(self)).as_ref().map_err(Clone::clone)
     }
 
     /// Whether one sum over the whole window gives what is asked for.

@@ -5,6 +5,7 @@ pub mod correlate;
 pub mod direct;
 pub mod fft;
 pub mod folded;
+pub mod pairs;
 pub mod pool;
 pub mod separable;
 pub mod sliding;

@@ -62,6 +62,10 @@ pub(super) trait Inner: 'static {
         geometry: &Geometry,
     ) -> Self::Prepared<A>;
 
+    /// Makes of a row of samples what the loop reads; such rows are never lent.
+    #[inline(always)]
+    fn brought<A: Accumulator>(_: &Self::Prepared<A>, _: &mut [A]) {}
+
     /// Accumulators of scratch that a block of `width` columns needs.
     fn scratch<A: Accumulator>(_: &Self::Prepared<A>, _: &Geometry, _width: usize) -> usize {
         0
@@ -153,8 +157,18 @@ pub(super) struct Job<'p, A: Accumulator, I: Inner> {
     components: Vec<Component<I::Prepared<A>>>,
 }
 
-/// Runs a problem tile by tile with the arithmetic of `I` between rows in and rows out.
+/// Runs a problem tile by tile in its arithmetic, with the loop of `I` between rows in and rows out.
 pub(super) fn run<I: Inner>(
+    problem: &Correlate,
+    srcs: &[Src<'_>],
+    dsts: &mut [Dst<'_>],
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    dispatch_arithmetic!(problem.arithmetic, |L| run_in::<L, I>(problem, srcs, dsts, schedule))
+}
+
+/// The same in an arithmetic of the implementation's own.
+pub(super) fn run_in<L: Lane<Elem: Rows>, I: Inner>(
     problem: &Correlate,
     srcs: &[Src<'_>],
     dsts: &mut [Dst<'_>],
@@ -166,11 +180,8 @@ pub(super) fn run<I: Inner>(
     let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));
     let tiles = Tiles::new(dst, size);
     let workers = workers.at_most(tiles.count());
-    let isa = schedule.isa;
-    dispatch_arithmetic!(problem.arithmetic, |L| {
-        let job = Job::<<L as Lane>::Elem, I>::new(problem, src, size[1]);
-        workers.drain(|| tiles.take(), |mut tile| job.compute::<L>(isa, &mut tile))
-    })
+    let job = Job::<L::Elem, I>::new(problem, src, size[1]);
+    workers.drain(|| tiles.take(), |mut tile| job.compute::<L>(schedule.isa, &mut tile))
 }
 
 /// Columns below which lending rows costs more than copying them: an interior of its own makes three
@@ -341,6 +352,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                                                 &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
                                             let value = self.problem.outside(sources[s].component);
                                             self.bring(plane, source_row(unit), cols.clone(), value, slot);
+                                            I::brought(prepared, slot);
                                         }
                                     }
                                 },

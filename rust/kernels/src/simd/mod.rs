@@ -17,7 +17,7 @@ pub(crate) use gemm::with_tile;
 pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
-pub use portable::{Lanes, Scalar};
+pub use portable::{Lanes, PairLanes, Scalar};
 pub use taps::{Place, Windows, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_tile};
 #[cfg(target_arch = "x86_64")]
@@ -39,6 +39,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type I64: Vector<Elem = i64>;
     /// Vectors of `i128`, wrapping.
     type I128: Vector<Elem = i128>;
+    /// Vectors of two `i16` a lane, whose multiply-add adds both products to a sum of `i32`, wrapping.
+    type I16Pairs: Vector<Elem = i32>;
 
     /// The token, if this CPU has the instruction set.
     fn detect() -> Option<Self>;
@@ -158,11 +160,11 @@ pub trait Lane: 'static {
 
 macro_rules! lanes {
     ($($variant:ident, $elem:ty;)*) => {
-        /// The kinds of arithmetic, as types.
+        /// The kinds of arithmetic, as types; and `I16Pairs`, which an implementation chooses for itself.
         pub mod lane {
             use super::{Lane, Simd};
             $(
-                #[doc = concat!("`Arithmetic::", stringify!($variant), "`.")]
+                #[doc = concat!("`", stringify!($variant), "`.")]
                 #[derive(Debug)]
                 pub enum $variant {}
                 impl Lane for $variant {
@@ -174,7 +176,7 @@ macro_rules! lanes {
     };
 }
 
-lanes! { F32, f32; F64, f64; F64Unfused, f64; I32, i32; I64, i64; I128, i128; }
+lanes! { F32, f32; F64, f64; F64Unfused, f64; I32, i32; I64, i64; I128, i128; I16Pairs, i32; }
 
 /// Runs `$body` with `$L` standing for the [`Lane`](crate::simd::Lane) of `$arithmetic`.
 #[macro_export]

@@ -71,6 +71,48 @@ macro_rules! portable_integers {
 portable_floats!(f32, f64);
 portable_integers!(i32, i64, i128);
 
+/// `N` lanes of two `i16`, or of the `i32` that their products are added up to.
+#[derive(Clone, Copy, Debug)]
+pub struct PairLanes<const N: usize>(Lanes<i32, N, false>);
+
+impl<const N: usize> Vector for PairLanes<N> {
+    type Elem = i32;
+    const LANES: usize = N;
+    const REGISTERS: usize = <Lanes<i32, N, false> as Vector>::REGISTERS;
+
+    #[inline(always)]
+    fn splat(x: i32) -> Self {
+        Self(Lanes::splat(x))
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: the caller vouches for N elements.
+        Self(unsafe { Lanes::load(from) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: the caller vouches for N elements.
+        unsafe { self.0.store(to) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        // Each product fits; two of -2^15 by -2^15 are 2^31, which wraps as the instruction does.
+        let product = |a: i16, b: i16| i32::from(a) * i32::from(b);
+        let dot = |a: i32, b: i32| {
+            product(a as i16, b as i16).wrapping_add(product((a >> 16) as i16, (b >> 16) as i16))
+        };
+        self.add(Self(a.0.zip(b.0, dot)))
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0.add(other.0))
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.sub(other.0))
+    }
+}
+
 /// The baseline of the target, always there.
 #[derive(Clone, Copy, Debug)]
 pub struct Scalar(());
@@ -82,6 +124,7 @@ impl Simd for Scalar {
     type I32 = Lanes<i32, 4, false>;
     type I64 = Lanes<i64, 2, false>;
     type I128 = Lanes<i128, 1, false>;
+    type I16Pairs = PairLanes<4>;
 
     fn detect() -> Option<Self> {
         Some(Self(()))
@@ -105,6 +148,7 @@ impl Simd for Neon {
     type I32 = Lanes<i32, 4, false>;
     type I64 = Lanes<i64, 2, false>;
     type I128 = Lanes<i128, 1, false>;
+    type I16Pairs = PairLanes<4>;
 
     fn detect() -> Option<Self> {
         Some(Self(()))
