@@ -9,7 +9,7 @@ use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
 use crate::dtype::Accumulator;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Program, Vector};
+use crate::simd::{Program, Simd, Vector};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `direct`.
@@ -58,7 +58,8 @@ impl Inner for RegisterTile {
     }
 
     #[inline(always)]
-    fn block<V: Vector<Elem: Rows>, const R: usize>(
+    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+        _: S,
         programs: &Self::Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
         _: &mut [V::Elem],

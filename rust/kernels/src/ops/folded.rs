@@ -14,7 +14,7 @@ use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
 use crate::dtype::Accumulator;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Vector, load_tile, store_tile};
+use crate::simd::{Simd, Vector, lane, load_tile, store_tile};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `folded`.
@@ -47,7 +47,8 @@ impl Implementation<Correlate> for Folded {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run::<Pairs>(problem, srcs, dsts, schedule)
+        // The only arithmetic in which the order was asked for.
+        strip::run_in::<lane::F64Unfused, Pairs>(problem, srcs, dsts, schedule)
     }
 }
 
@@ -99,7 +100,8 @@ impl Inner for Pairs {
     }
 
     #[inline(always)]
-    fn block<V: Vector<Elem: Rows>, const R: usize>(
+    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+        _: S,
         taps: &PairedTaps<V::Elem>,
         window: &Window<'_, V::Elem>,
         _: &mut [V::Elem],

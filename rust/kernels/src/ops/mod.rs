@@ -7,6 +7,7 @@ pub mod fft;
 pub mod folded;
 pub mod pairs;
 pub mod pool;
+mod rows;
 pub mod separable;
 pub mod sliding;
 mod strip;

@@ -23,7 +23,7 @@ use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, DType, Kind, Overflow};
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Program, Vector, lane};
+use crate::simd::{Program, Simd, Vector, lane};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `pairs`.
@@ -189,27 +189,29 @@ impl Inner for PairTile {
     }
 
     /// Pairs the samples of a row. The last `dilation` of it have no partner, and are read under zeros alone.
-    #[inline(always)]
-    fn brought<A: Accumulator>(prepared: &Prepared<A>, row: &mut [A]) {
+    fn brought<S: Simd, A: Accumulator>(simd: S, prepared: &Prepared<A>, row: &mut [A]) {
         let half = |sample: A| sample.into_i128() as i16 ^ prepared.turned;
         let paired = |low: A, high: A| lane_of(half(low), half(high));
-        match prepared.dilation {
-            // A distance that the compiler knows is one that it makes vectors of.
-            1 => (1..row.len()).for_each(|x| row[x - 1] = paired(row[x - 1], row[x])),
-            distance => (distance..row.len()).for_each(|x| {
-                row[x - distance] = paired(row[x - distance], row[x]);
-            }),
-        }
+        simd.vectorize(
+            #[inline(always)]
+            || match prepared.dilation {
+                // A distance that the compiler knows is one that it makes vectors of.
+                1 => (1..row.len()).for_each(|x| row[x - 1] = paired(row[x - 1], row[x])),
+                far => (far..row.len()).for_each(|x| row[x - far] = paired(row[x - far], row[x])),
+            },
+        );
     }
 
     #[inline(always)]
-    fn block<V: Vector<Elem: Rows>, const R: usize>(
+    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+        simd: S,
         prepared: &Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
         scratch: &mut [V::Elem],
         mut out: [&mut [V::Elem]; R],
     ) {
-        RegisterTile::block::<V, R>(
+        RegisterTile::block::<S, V, R>(
+            simd,
             &prepared.programs,
             window,
             scratch,

@@ -13,13 +13,14 @@
 
 use super::correlate::{Correlate, Source, Summation};
 use super::folded::PairedTaps;
+use super::rows;
 use super::strip::{self, Geometry, Inner, Window};
 use super::taps::MOST_TERMS;
 use crate::Error;
 use crate::border::Border;
-use crate::dtype::{Accumulator, DType, Finish, Kind};
+use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind};
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Program, Vector};
+use crate::simd::{Program, Simd, Vector};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `separable`.
@@ -43,6 +44,9 @@ impl Implementation<Correlate> for Separable {
         }
         if problem.taps.is_complex() {
             return Err(Reject("needs real weights"));
+        }
+        if problem.arithmetic == Arithmetic::I128 {
+            return Err(Reject(WIDE));
         }
         match problem.summation {
             Summation::TapOrder => return Err(Reject("adds in another order than the one asked for")),
@@ -75,16 +79,29 @@ impl Implementation<Correlate> for Separable {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run::<Passes>(problem, srcs, dsts, schedule)
+        use crate::simd::lane;
+        match problem.arithmetic {
+            Arithmetic::F64Unfused => {
+                strip::run_in::<lane::F64Unfused, Passes<true>>(problem, srcs, dsts, schedule)
+            }
+            Arithmetic::F32 => strip::run_in::<lane::F32, Passes<false>>(problem, srcs, dsts, schedule),
+            Arithmetic::F64 => strip::run_in::<lane::F64, Passes<false>>(problem, srcs, dsts, schedule),
+            Arithmetic::I32 => strip::run_in::<lane::I32, Passes<false>>(problem, srcs, dsts, schedule),
+            Arithmetic::I64 => strip::run_in::<lane::I64, Passes<false>>(problem, srcs, dsts, schedule),
+            Arithmetic::I128 => Err(Error::Unsupported(WIDE.into())),
+        }
     }
 }
 
-/// The loop at the head of this file.
-enum Passes {}
+/// Why sums of 128 bits are not taken.
+const WIDE: &str = "sums of 128 bits have no vectors: passes would save little";
+
+/// The loop at the head of this file; `FOLDED` says whether in the order of [`Summation::Folded`].
+enum Passes<const FOLDED: bool> {}
 
 /// The weights of both passes.
 struct Prepared<A> {
-    pass: Pass<A>,
+    order: Order<A>,
     terms: usize,
     /// Samples that the second pass reads beyond one a result.
     reach: usize,
@@ -95,7 +112,7 @@ struct Prepared<A> {
 }
 
 /// The order of the sums.
-enum Pass<A> {
+enum Order<A> {
     /// Any: register tiles. A program a term for each height that a block may have, and one that adds
     /// up the terms.
     Tiles { columns: Vec<Vec<Program<A>>>, rows: Program<A> },
@@ -103,7 +120,7 @@ enum Pass<A> {
     Folded { column: PairedTaps<A>, row: PairedTaps<A> },
 }
 
-impl Inner for Passes {
+impl<const FOLDED: bool> Inner for Passes<FOLDED> {
     type Prepared<A: Accumulator> = Prepared<A>;
 
     const WHOLE: bool = true;
@@ -111,8 +128,8 @@ impl Inner for Passes {
     fn prepare<A: Accumulator>(problem: &Correlate, sources: &[Source], geometry: &Geometry) -> Prepared<A> {
         let terms = problem.terms().expect("a window that is a sum of outer products");
         let typed = |weights: &[f64]| -> Vec<A> { weights.iter().map(|&w| A::from_f64(w)).collect() };
-        let pass = if problem.summation == Summation::Folded {
-            Pass::Folded {
+        let order = if FOLDED {
+            Order::Folded {
                 column: PairedTaps::new(typed(&terms[0].column), |i| (i, 0)),
                 row: PairedTaps::new(typed(&terms[0].row), |j| (0, geometry.offsets[j])),
             }
@@ -122,7 +139,7 @@ impl Inner for Passes {
             };
             let rows: Vec<_> = terms.iter().map(|term| typed(&term.row)).collect();
             let rows: Vec<_> = rows.iter().map(Vec::as_slice).collect();
-            Pass::Tiles {
+            Order::Tiles {
                 columns: terms.iter().map(|term| programs(&typed(&term.column))).collect(),
                 rows: Program::new(1, 1, &geometry.offsets, &rows),
             }
@@ -130,11 +147,10 @@ impl Inner for Passes {
         let integers = matches!(problem.dst.kind(), Kind::Integer(..));
         let constant = problem.border[1] == Border::Constant;
         Prepared {
-            pass,
+            order,
             terms: terms.len(),
             reach: geometry.reach,
-            stored: (problem.summation == Summation::Folded && integers)
-                .then_some((problem.dst, problem.finish)),
+            stored: (FOLDED && integers).then_some((problem.dst, problem.finish)),
             outside: (problem.passes && constant)
                 .then(|| problem.outside(sources.first().map_or(0, |s| s.component))),
         }
@@ -145,7 +161,8 @@ impl Inner for Passes {
     }
 
     #[inline(always)]
-    fn block<V: Vector<Elem: Rows>, const R: usize>(
+    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+        simd: S,
         prepared: &Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
         scratch: &mut [V::Elem],
@@ -153,20 +170,21 @@ impl Inner for Passes {
     ) {
         let length = window.width + prepared.reach;
         let (middle, _) = scratch.split_at_mut(prepared.terms * R * length);
-        match &prepared.pass {
-            Pass::Tiles { columns, .. } => {
+        match &prepared.order {
+            Order::Tiles { columns, .. } if !FOLDED => {
                 for (programs, rows) in columns.iter().zip(middle.chunks_exact_mut(R * length)) {
                     programs[R - 1].run::<V, R>(window.rows, length, split(rows, length));
                 }
             }
-            Pass::Folded { column, .. } => {
+            Order::Folded { column, .. } if FOLDED => {
                 for (r, row) in middle.chunks_exact_mut(length).enumerate() {
                     column.row::<V>(&window.rows[r..], length, row);
                 }
             }
+            _ => unreachable!("prepared in the same order"),
         }
-        if let Some((dtype, finish)) = prepared.stored {
-            V::Elem::store(dtype, middle, finish);
+        if FOLDED && let Some((dtype, finish)) = prepared.stored {
+            rows::keep(simd, middle, dtype, finish);
         }
         if let Some(outside) = prepared.outside {
             for row in middle.chunks_exact_mut(length) {
@@ -177,15 +195,18 @@ impl Inner for Passes {
         let middle = &*middle;
         let row = |t: usize, r: usize| &middle[(t * R + r) * length..][..length];
         for (r, out) in out.into_iter().enumerate() {
-            match &prepared.pass {
-                Pass::Tiles { rows, .. } => {
+            match &prepared.order {
+                Order::Tiles { rows, .. } if !FOLDED => {
                     let mut sources = [row(0, r); MOST_TERMS];
                     for t in 1..prepared.terms {
                         sources[t] = row(t, r);
                     }
                     rows.run::<V, 1>(&sources[..prepared.terms], window.width, [out]);
                 }
-                Pass::Folded { row: taps, .. } => taps.row::<V>(&[row(0, r)], window.width, out),
+                Order::Folded { row: taps, .. } if FOLDED => {
+                    taps.row::<V>(&[row(0, r)], window.width, out);
+                }
+                _ => unreachable!("prepared in the same order"),
             }
         }
     }

@@ -18,7 +18,7 @@
 //! phase, so that the samples of one tap are neighbours. The inner loops know of neither.
 
 use super::correlate::{Correlate, Source};
-use crate::border::Border;
+use super::rows::{self, Place};
 use crate::dtype::Accumulator;
 use crate::isa::{Isa, Kernel};
 use crate::registry::{Schedule, single};
@@ -63,8 +63,7 @@ pub(super) trait Inner: 'static {
     ) -> Self::Prepared<A>;
 
     /// Makes of a row of samples what the loop reads; such rows are never lent.
-    #[inline(always)]
-    fn brought<A: Accumulator>(_: &Self::Prepared<A>, _: &mut [A]) {}
+    fn brought<S: Simd, A: Accumulator>(_: S, _: &Self::Prepared<A>, _: &mut [A]) {}
 
     /// Accumulators of scratch that a block of `width` columns needs.
     fn scratch<A: Accumulator>(_: &Self::Prepared<A>, _: &Geometry, _width: usize) -> usize {
@@ -72,7 +71,8 @@ pub(super) trait Inner: 'static {
     }
 
     /// Computes `R` result rows. `out` rows may be shorter than `window.width`.
-    fn block<V: Vector<Elem: Rows>, const R: usize>(
+    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+        simd: S,
         prepared: &Self::Prepared<V::Elem>,
         window: &Window<'_, V::Elem>,
         scratch: &mut [V::Elem],
@@ -341,22 +341,14 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                             self.problem.border[0].index(base + (unit * axis.dilation) as isize, axis.src)
                         };
                         if !lent {
-                            // The two vectorize() here and in `block` are where the code of an
-                            // instruction set begins: all below them is inlined.
-                            simd.vectorize(
-                                #[inline(always)]
-                                || {
-                                    for unit in filled.max(from)..from + per_source {
-                                        for (s, plane) in planes.iter().enumerate() {
-                                            let slot =
-                                                &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
-                                            let value = self.problem.outside(sources[s].component);
-                                            self.bring(plane, source_row(unit), cols.clone(), value, slot);
-                                            I::brought(prepared, slot);
-                                        }
-                                    }
-                                },
-                            );
+                            for unit in filled.max(from)..from + per_source {
+                                for (s, plane) in planes.iter().enumerate() {
+                                    let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
+                                    let value = self.problem.outside(sources[s].component);
+                                    self.bring(simd, plane, source_row(unit), cols.clone(), value, slot);
+                                    I::brought(simd, prepared, slot);
+                                }
+                            }
                             filled = from + per_source;
                         }
                         let ring = &*ring;
@@ -408,10 +400,11 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         scratch: &mut [A],
     ) {
         let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
+        // Here the code of an instruction set begins: all below is inlined.
         if let Some(rows) = tile.lend_rows::<A, R>(y, step, cols.clone()) {
             simd.vectorize(
                 #[inline(always)]
-                || I::block::<V, R>(prepared, window, scratch, rows),
+                || I::block::<S, V, R>(simd, prepared, window, scratch, rows),
             );
             return;
         }
@@ -419,63 +412,32 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let rows: [&mut [A]; R] = std::array::from_fn(|_| chunks.next().expect("a scratch row for each"));
         simd.vectorize(
             #[inline(always)]
-            || I::block::<V, R>(prepared, window, scratch, rows),
+            || I::block::<S, V, R>(simd, prepared, window, scratch, rows),
         );
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
-                    let row = &mut row[..cols.len()];
-                    tile.write(component, y + r * step, cols.start, row, self.problem.finish);
-                }
-            },
-        );
+        for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
+            let row = &mut row[..cols.len()];
+            rows::narrow(simd, row, tile, component, [y + r * step, cols.start], self.problem.finish);
+        }
     }
 
     /// Brings the samples that result columns `cols` read from source row `y` into `slot`.
-    #[inline(always)]
-    fn bring(&self, plane: &Plane<'_>, y: Option<usize>, cols: Range<usize>, outside: A, slot: &mut [A]) {
+    fn bring<S: Simd>(
+        &self,
+        simd: S,
+        plane: &Plane<'_>,
+        y: Option<usize>,
+        cols: Range<usize>,
+        outside: A,
+        slot: &mut [A],
+    ) {
         let Geometry { phases, phase_len, reach, .. } = self.geometry;
         let axis = &self.problem.axes[1];
         let Some(y) = y else { return slot.fill(outside) };
         for (phase, into) in slot.chunks_exact_mut(phase_len).take(phases).enumerate() {
             let into = &mut into[..cols.len() + reach];
             let start = (cols.start * axis.stride + phase) as isize - axis.before;
-            widen(plane, y, start, axis.stride, self.problem.border[1], outside, into);
+            let place = Place { start, step: axis.stride, border: self.problem.border[1], outside };
+            rows::widen(simd, plane, y, place, into);
         }
     }
-}
-
-/// Widens the samples at `start, start + step, ...` of row `y`, continued by `border`.
-#[inline(always)]
-pub(super) fn widen<A: Rows>(
-    plane: &Plane<'_>,
-    y: usize,
-    start: isize,
-    step: usize,
-    border: Border,
-    outside: A,
-    into: &mut [A],
-) {
-    let n = plane.shape()[1];
-    let inside = |limit: isize| {
-        // The first index i with start + i * step >= limit.
-        ((limit - start).max(0) as usize).div_ceil(step).min(into.len())
-    };
-    let (first, end) = (inside(0), inside(n as isize));
-    let (before, rest) = into.split_at_mut(first);
-    let (middle, after) = rest.split_at_mut(end - first);
-    if !middle.is_empty() {
-        plane.read(y, (start + (first * step) as isize) as usize, step, middle);
-    }
-    let edge = |samples: &mut [A], from: usize| {
-        for (i, sample) in samples.iter_mut().enumerate() {
-            match border.index(start + ((from + i) * step) as isize, n) {
-                None => *sample = outside,
-                Some(x) => plane.read(y, x, 1, std::slice::from_mut(sample)),
-            }
-        }
-    };
-    edge(before, 0);
-    edge(after, end);
 }

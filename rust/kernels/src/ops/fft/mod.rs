@@ -30,7 +30,8 @@
 //!
 //! **Integers** with whole-numbered taps are transformed in `f64` where the first line is below 1/4 for every
 //! image of the dtype, `(12.8 n + 2.3) 2^-53 sqrt(2 N M) most |w|_2 < 1/4`, and every sum is below 2^53: the
-//! nearest integer is then the sum.
+//! nearest integer is then the sum. Of other taps the contract is `LEVELS`, the same for every result; the second
+//! line with the dtype's largest sample for the rms says once for all tiles whether `f32` or `f64` holds it.
 
 mod spectrum;
 #[cfg(test)]
@@ -38,7 +39,7 @@ mod tests;
 mod tile;
 mod trust;
 
-use super::correlate::{Correlate, Summation};
+use super::correlate::{Correlate, LEVELS, Summation};
 use super::direct::RegisterTile;
 use super::strip;
 use crate::Error;
@@ -223,7 +224,9 @@ impl Implementation<Correlate> for Fft {
         let moved = h as f64 * w as f64 * size * problem.src.components() as f64 * MOVED;
         // Small windows seldom prove enough: what was transformed in vain is done again.
         let taps = problem.taps.re().len();
-        let again = if taps < FEW && !is_exact(problem) { plan.nanoseconds + moved } else { 0.0 };
+        let roundoff = problem.arithmetic.unit_roundoff();
+        let judged = !is_exact(problem) && !is_bounded(problem, &plan, roundoff);
+        let again = if taps < FEW && judged { plan.nanoseconds + moved } else { 0.0 };
         // The window's spectrum is a tile's transform in f64, and the search for a witness.
         let once = 2.0 * tile_nanoseconds(plan.points, true) + 40.0 * taps as f64;
         Ok((plan.nanoseconds + moved + again + once) * PESSIMISM)
@@ -249,10 +252,21 @@ impl Implementation<Correlate> for Fft {
     }
 }
 
+/// Whether the results of transforms with this roundoff are within `LEVELS` of a level, for every image of the dtype.
+fn is_bounded(problem: &Correlate, plan: &Plan, roundoff: f64) -> bool {
+    let (Kind::Integer(..), Some(most)) = (problem.dst.kind(), largest_sample(problem)) else { return false };
+    let [sum, _] = norms(problem);
+    let levels = ((plan.points[0] * plan.points[1]) as f64).log2();
+    // The largest of a window's frequencies is the sum of its magnitudes at most.
+    MARGIN * levels * roundoff * most * sum <= LEVELS
+}
+
 /// What tiles are transformed in, one after the other.
 enum Levels {
+    /// `f32`, known to be enough.
+    Single(Level<f32>),
     /// `f32` where that is enough, then `f64`.
-    Single(Option<Level<f32>>, Level<f64>),
+    Both(Option<Level<f32>>, Level<f64>),
     /// `f64`.
     Double(Level<f64>),
 }
@@ -306,6 +320,10 @@ impl<'p> Prepare<'p> {
         let (half, double) = (f64::from(f32::EPSILON) / 2.0, f64::EPSILON / 2.0);
         let levels = if is_exact(problem) {
             Levels::Double(Level { engine: spectrum.engine(double_lanes), proof: Proof::Rounding })
+        } else if problem.arithmetic == Arithmetic::F32 && is_bounded(problem, &plan, half) {
+            Levels::Single(Level { engine: spectrum.engine(single_lanes), proof: Proof::Bounded })
+        } else if problem.arithmetic == Arithmetic::F64 && is_bounded(problem, &plan, double) {
+            Levels::Double(Level { engine: spectrum.engine(double_lanes), proof: Proof::Bounded })
         } else if problem.arithmetic == Arithmetic::F32 {
             let witness = Witness::new(&problem.taps, false);
             let factor = measured(half);
@@ -314,7 +332,7 @@ impl<'p> Prepare<'p> {
                 engine: spectrum.engine(single_lanes),
                 proof: Proof::Floor { factor, witness },
             });
-            Levels::Single(single, level(worst_case(plan.points) * double * root / bound, true))
+            Levels::Both(single, level(worst_case(plan.points) * double * root / bound, true))
         } else {
             Levels::Double(level(measured(double), false))
         };

@@ -5,7 +5,7 @@ use super::trust::{Cells, Witness};
 use super::{Job, Levels, Plan};
 use crate::alloc;
 use crate::isa::Kernel;
-use crate::ops::strip::widen;
+use crate::ops::rows::{self, Place};
 use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
 use crate::simd::{Lane, Simd, Vector, lane};
 use crate::view::{Rows, Tile};
@@ -60,6 +60,8 @@ pub(super) struct Level<A> {
 pub(super) enum Proof {
     /// Every sum is an integer that the transforms err from by less than 1/4.
     Rounding,
+    /// No image of the dtype makes the transforms err by more than `LEVELS`.
+    Bounded,
     /// A result's `sum |w x|` is at least `factor` times the root of the tile's sum of squares.
     Floor { factor: f64, witness: Option<Witness> },
 }
@@ -80,13 +82,16 @@ impl Kernel for TileKernel<'_, '_, '_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { job, tile } = self;
         match &job.levels {
-            Levels::Single(single, double) => {
+            Levels::Both(single, double) => {
                 let done = single
                     .as_ref()
                     .is_some_and(|single| attempt::<S, lane::F32>(simd, job, single, false, tile));
                 if !done {
                     attempt::<S, lane::F64>(simd, job, double, true, tile);
                 }
+            }
+            Levels::Single(single) => {
+                attempt::<S, lane::F32>(simd, job, single, true, tile);
             }
             Levels::Double(double) => {
                 attempt::<S, lane::F64>(simd, job, double, true, tile);
@@ -108,10 +113,9 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
     let step = cols + 64 / size_of::<L::Elem>();
     let halves = job.plan.halves(tile);
     alloc::scratch([rows * step, rows * step, row_buffer(cols), row_buffer(cols)], |[re, im, br, bi]| {
-        let mut cells = Vec::new();
-        simd.vectorize(
+        let mut cells = simd.vectorize(
             #[inline(always)]
-            || gather(job, level, &halves, tile.plane, [&mut *re, &mut *im], step, &mut cells),
+            || gather(simd, job, level, &halves, tile.plane, [&mut *re, &mut *im], step),
         );
         let mut blocks = Blocks::default();
         if let Proof::Floor { factor, witness } = &level.proof {
@@ -142,7 +146,7 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
             );
             simd.vectorize(
                 #[inline(always)]
-                || write(job, &level.proof, &halves, tile, [&mut *re, &mut *im], step),
+                || write(simd, job, &level.proof, &halves, tile, [&mut *re, &mut *im], step),
             );
         } else {
             blocks.doubtful.append(&mut blocks.good);
@@ -152,7 +156,7 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
             let mut row = vec![L::Elem::default(); xs.len()];
             for y in ys.clone() {
                 for component in 0..job.problem.dst.components() {
-                    tile.write(component, y, xs.start, &mut row, job.problem.finish);
+                    rows::narrow(simd, &mut row, tile, component, [y, xs.start], job.problem.finish);
                 }
             }
         }
@@ -162,21 +166,22 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
 
 /// Brings in what the halves read, continued by the border, and counts magnitudes.
 #[inline(always)]
-fn gather<A: Real>(
+fn gather<S: Simd, A: Real>(
+    simd: S,
     job: &Job<'_>,
     level: &Level<A>,
     halves: &[Half],
     plane: usize,
     parts: [&mut [A]; 2],
     step: usize,
-    cells: &mut Vec<Cells<A>>,
-) {
+) -> Vec<Cells<A>> {
+    let mut cells = Vec::new();
     let problem = job.problem;
     let [rows, cols] = job.plan.points;
     let taps = problem.taps.shape();
     let size = match &level.proof {
         Proof::Floor { witness, .. } => Some(witness.as_ref().map_or(1, |w| w.cell)),
-        Proof::Rounding => None,
+        Proof::Rounding | Proof::Bounded => None,
     };
     for (i, part) in parts.into_iter().enumerate() {
         // Part i is half i of a real image, or component i of a complex one.
@@ -199,7 +204,10 @@ fn gather<A: Real>(
             }
             match problem.border[0].index(start[0] + y as isize, problem.axes[0].src) {
                 None => row.fill(outside),
-                Some(from) => widen(&source, from, start[1], 1, problem.border[1], outside, row),
+                Some(from) => {
+                    let place = Place { start: start[1], step: 1, border: problem.border[1], outside };
+                    rows::widen(simd, &source, from, place, row);
+                }
             }
             if let Some(cells) = &mut counted {
                 cells.count(y, row);
@@ -210,6 +218,7 @@ fn gather<A: Real>(
             cells.push(counted);
         }
     }
+    cells
 }
 
 /// Puts zeros for samples that can't be transformed, marks them, and counts anew.
@@ -322,7 +331,8 @@ pub(super) fn transform<V: Vector>(
 
 /// Writes the results.
 #[inline(always)]
-fn write<A: Real>(
+fn write<S: Simd, A: Real>(
+    simd: S,
     job: &Job<'_>,
     proof: &Proof,
     halves: &[Half],
@@ -341,9 +351,9 @@ fn write<A: Real>(
                 for (whole, &a) in whole.iter_mut().zip(&*row) {
                     *whole = a.into_f64().round_ties_even() as i64;
                 }
-                tile.write(component, y, xs.start, &mut whole, finish);
+                rows::narrow(simd, &mut whole, tile, component, [y, xs.start], finish);
             } else {
-                tile.write(component, y, xs.start, row, finish);
+                rows::narrow(simd, row, tile, component, [y, xs.start], finish);
             }
         }
     }
