@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import support_docs
 
@@ -90,6 +91,37 @@ def test_links_lead_somewhere(path):
         there = (path.parent / file).resolve() if file else path
         assert there.exists(), f"{name(path)}: {target}"
         assert not anchor or anchor in headings(read(there)), f"{name(path)}: {target}"
+
+
+def close(one, other):
+    """Whether two pictures show the same; fonts, and weights that were trained on another machine, may differ."""
+    from PIL import Image
+
+    small = []
+    for path in (one, other):
+        with Image.open(path) as file:
+            small.append(np.asarray(file.convert("RGB").resize((48, 48), Image.Resampling.BOX), np.float32))
+    return np.abs(small[0] - small[1]).mean() < 5
+
+
+def test_pictures_are_what_their_script_draws(tmp_path):
+    for module in ("click", "matplotlib", "PIL", "sklearn", "tensorflow"):
+        pytest.importorskip(module, reason=f"{module} is not installed, with which docs/figures.py draws")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "figures.py", tmp_path], env=environment,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    committed = {path.name: path for path in (ROOT / "docs" / "images").glob("*.png")}
+    drawn = {path.name: path for path in tmp_path.glob("*.png")}
+    assert committed.keys() == drawn.keys()
+    for picture, path in committed.items():
+        assert path.stat().st_size < 60_000, picture
+        assert close(path, drawn[picture]), f"{picture} is not what docs/figures.py draws"
+    assert not close(committed["window.png"], drawn["flip.png"]), "no picture would be told from another"
+    shown = set(re.findall(r"images/(\S+\.png)", "".join(map(read, DOCUMENTS))))
+    assert shown == committed.keys(), "a picture that no document shows"
 
 
 COMMANDS = [
