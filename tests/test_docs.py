@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import concurrent.futures
 import importlib.util
 import os
 import pathlib
@@ -29,20 +30,50 @@ def read(path):
     return path.read_text(encoding="utf-8")
 
 
-def run(path, folder):
+def process(script, argument, folder):
+    """A script in an interpreter of its own, where TensorFlow has not been used before."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUTF8": "1"}
     return subprocess.run(
-        [sys.executable, support_docs.__file__, str(path)], cwd=folder, env=environment,
+        [sys.executable, str(script), str(argument)], cwd=folder, env=environment,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [one for one in DOCUMENTS if list(support_docs.examples(read(one)))], ids=name)
-def test_every_block_of_python_runs(path, tmp_path):
-    missing = sorted(one for one in support_docs.imports(read(path)) if importlib.util.find_spec(one) is None)
-    if missing:
+def run(path, folder):
+    return process(support_docs.__file__, path, folder)
+
+
+RUNNING = [one for one in DOCUMENTS if list(support_docs.examples(read(one)))]
+FIGURES = ROOT / "docs" / "figures.py"
+DRAWS_WITH = ("matplotlib", "PIL", "sklearn", "rich", "tensorflow", "keras")
+
+
+def absent(modules):
+    return sorted(one for one in modules if importlib.util.find_spec(one) is None)
+
+
+@pytest.fixture(scope="module")
+def started(request, tmp_path_factory):
+    """The processes of the tests that were selected, two at a time: most of their time goes into importing TensorFlow."""
+    jobs, names = {}, {getattr(item, "originalname", None) for item in request.session.items}
+    if "test_pictures_are_what_their_script_draws" in names and not absent(DRAWS_WITH):
+        folder = tmp_path_factory.mktemp("figures")
+        jobs[FIGURES] = (FIGURES, folder, folder)
+    for item in request.session.items:
+        path = getattr(item, "callspec", None) and item.callspec.params.get("path")
+        if getattr(item, "originalname", None) == "test_every_block_of_python_runs" and not absent(
+            support_docs.imports(read(path))
+        ):
+            jobs[path] = (support_docs.__file__, path, tmp_path_factory.mktemp("document"))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        yield {key: (pool.submit(process, *job), job[2]) for key, job in jobs.items()}
+
+
+@pytest.mark.parametrize("path", RUNNING, ids=name)
+def test_every_block_of_python_runs(path, started):
+    if missing := absent(support_docs.imports(read(path))):
         pytest.skip(f"the document imports what is not installed: {', '.join(missing)}")
-    done = run(path, tmp_path)
+    done = started[path][0].result()
     assert done.returncode == 0, done.stderr
 
 
@@ -104,17 +135,14 @@ def close(one, other):
     return np.abs(small[0] - small[1]).mean() < 5
 
 
-def test_pictures_are_what_their_script_draws(tmp_path):
-    for module in ("click", "matplotlib", "PIL", "sklearn", "tensorflow"):
-        pytest.importorskip(module, reason=f"{module} is not installed, with which docs/figures.py draws")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "figures.py", tmp_path], env=environment,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+def test_pictures_are_what_their_script_draws(started):
+    if missing := absent(DRAWS_WITH):
+        pytest.skip(f"docs/figures.py draws with what is not installed: {', '.join(missing)}")
+    running, folder = started[FIGURES]
+    done = running.result()
     assert done.returncode == 0, done.stderr
     committed = {path.name: path for path in (ROOT / "docs" / "images").glob("*.png")}
-    drawn = {path.name: path for path in tmp_path.glob("*.png")}
+    drawn = {path.name: path for path in folder.glob("*.png")}
     assert committed.keys() == drawn.keys()
     for picture, path in committed.items():
         assert path.stat().st_size < 60_000, picture
