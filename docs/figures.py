@@ -25,8 +25,8 @@ Array = npt.NDArray[Any]
 FIGURES: dict[str, Callable[[Path], None]] = {}
 """Every picture's function, by the name of its file."""
 
-TONES = 48
-"""Colours of a picture at most: a file stays small, and nobody sees the difference."""
+TONES, LARGEST = (256, 128, 64, 48, 40), 59_000
+"""Colours of a picture, the most with which its file has no more bytes than `LARGEST`."""
 SIDE = 180
 """Rows and columns of a photograph."""
 EPOCHS = 8
@@ -49,7 +49,10 @@ def draw(folder: Path) -> list[Path]:
         function(path)
         with Image.open(path) as file:
             drawn = file.convert("RGB")
-        drawn.quantize(TONES, dither=Image.Dither.NONE).save(path, optimize=True)
+        for tones in TONES:
+            drawn.quantize(tones, dither=Image.Dither.NONE).save(path, optimize=True)
+            if path.stat().st_size <= LARGEST:
+                break
         paths.append(path)
     return paths
 
