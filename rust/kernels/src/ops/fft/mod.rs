@@ -80,7 +80,7 @@ const MOVED: f64 = 1.6;
 const PESSIMISM: f64 = 1.6;
 
 /// Taps below which the measured error is often beyond what can be shown of `sum |w x|`.
-const FEW: usize = 250;
+const FEW: usize = 150;
 
 /// How an image is cut.
 #[derive(Clone, Debug, PartialEq)]

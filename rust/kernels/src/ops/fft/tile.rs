@@ -4,10 +4,11 @@ use super::spectrum::Engine;
 use super::trust::{Cells, Witness};
 use super::{Job, Levels, Plan};
 use crate::alloc;
+use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::ops::rows::{self, Place};
 use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
-use crate::simd::{Lane, Simd, Vector, lane};
+use crate::simd::{Lane, MAX_LANES, Simd, Vector, lane};
 use crate::view::{Rows, Tile};
 use std::ops::Range;
 
@@ -117,33 +118,43 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
             #[inline(always)]
             || gather(simd, job, level, &halves, tile.plane, [&mut *re, &mut *im], step),
         );
+        let total = |cells: &[Cells<L::Elem>]| cells.iter().map(|c| c.energy).sum::<f64>();
+        let usable = total(&cells).is_finite() && cells.iter().all(|c| c.most <= L::Elem::LARGEST);
+        if !usable && !last {
+            return false;
+        }
+        if !usable {
+            cells = clean(&halves, [&mut *re, &mut *im], step, job.problem.taps.shape(), cells);
+        }
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                let cols = halves[0][1].len();
+                transform::<L::Vector<S>>(&level.engine, [&mut *re, &mut *im], step, [br, bi], cols);
+            },
+        );
         let mut blocks = Blocks::default();
         if let Proof::Floor { factor, witness } = &level.proof {
-            let total = |cells: &[Cells<L::Elem>]| cells.iter().map(|c| c.energy).sum::<f64>();
             let floor = |cells: &[Cells<L::Elem>]| {
                 let lost = total(cells) < L::Elem::SMALLEST_ENERGY && cells.iter().any(|c| c.most > 0.0);
                 if lost { f64::INFINITY } else { factor * total(cells).sqrt() }
             };
-            let usable = total(&cells).is_finite() && cells.iter().all(|c| c.most <= L::Elem::LARGEST);
-            if !usable && !last {
-                return false;
+            // No sum is larger than `sum |w x|`.
+            let evident = usable && job.plan.packed && {
+                let least = simd.vectorize(
+                    #[inline(always)]
+                    || least_magnitude(&halves, [&*re, &*im], step),
+                );
+                least.into_f64() >= EVIDENT * floor(&cells)
+            };
+            if !evident {
+                blocks = classify(job, &halves, cells, witness.as_ref(), floor, !usable);
             }
-            if !usable {
-                cells = clean(&halves, [&mut *re, &mut *im], step, job.problem.taps.shape(), cells);
-            }
-            blocks = classify(job, &halves, cells, witness.as_ref(), floor, !usable);
             if !blocks.doubtful.is_empty() && !last {
                 return false;
             }
         }
         if blocks.doubtful.len() <= blocks.good.len() {
-            simd.vectorize(
-                #[inline(always)]
-                || {
-                    let cols = halves[0][1].len();
-                    transform::<L::Vector<S>>(&level.engine, [&mut *re, &mut *im], step, [br, bi], cols);
-                },
-            );
             simd.vectorize(
                 #[inline(always)]
                 || write(simd, job, &level.proof, &halves, tile, [&mut *re, &mut *im], step),
@@ -162,6 +173,30 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
         }
         true
     })
+}
+
+/// How much larger than what is asked of `sum |w x|` a result has to be to show it by itself: its own error,
+/// which is `error_bound()` times that, and the rounding of this comparison.
+const EVIDENT: f64 = 1.01;
+
+/// The smallest magnitude of the results of the halves.
+#[inline(always)]
+fn least_magnitude<A: Real>(halves: &[Half], parts: [&[A]; 2], step: usize) -> A {
+    // As many minima as a vector has lanes: one would be a chain.
+    let mut least = [A::from_f64(f64::INFINITY); MAX_LANES];
+    let smaller = |a: A, b: A| if a < b { a } else { b };
+    for ([ys, xs], part) in halves.iter().zip(parts) {
+        for row in part.chunks_exact(step).take(ys.len()) {
+            let (chunks, rest) = row[..xs.len()].as_chunks::<MAX_LANES>();
+            for chunk in chunks {
+                for l in 0..MAX_LANES {
+                    least[l] = smaller(chunk[l].magnitude(), least[l]);
+                }
+            }
+            rest.iter().for_each(|a| least[0] = smaller(a.magnitude(), least[0]));
+        }
+    }
+    least.into_iter().fold(least[0], smaller)
 }
 
 /// Brings in what the halves read, continued by the border, and counts magnitudes.

@@ -10,7 +10,7 @@
 //! S >= t * (sum of |x| under R  -  n * m)
 //! ```
 //!
-//! and the sums of `|x|` are made of cells of several samples, by doubling: no difference of running sums,
+//! (a result that is as large itself needs no bound: no sum exceeds `S`), and the sums of `|x|` are made of cells of several samples, by doubling: no difference of running sums,
 //! whose cancellation would hide that a window holds nothing but zeros.
 
 use super::super::correlate::Taps;
