@@ -193,9 +193,9 @@ class Filter:
             sigmas, radii = (list(value) if np.iterable(value) else [value] for value in (given["sigma"], radius))
             length = max(len(sigmas), len(radii))
             if {len(sigmas), len(radii)} <= {1, length}:
-                pairs = zip(sigmas * (length // len(sigmas)), radii * (length // len(radii)), strict=True)
+                pairs = list(zip(sigmas * (length // len(sigmas)), radii * (length // len(radii)), strict=True))
             else:  # radii of all axes of the image, sigmas of some
-                pairs = itertools.product(sigmas, radii)
+                pairs = list(itertools.product(sigmas, radii))
             sizes = [2 * _weights.reach(float(s), truncate, r) + 1 if s > 0 else 1 for s, r in pairs]
         elif any(given.get(name) is not None for name in ("footprint", "structure", "size")):
             shape = next((given[n] for n in ("footprint", "structure") if given.get(n) is not None), None)

@@ -26,7 +26,7 @@ from ferroconv._halo import Box, Filter, Halo, Span, assemble
 from ferroconv._runtime import threads
 
 LARGEST = 1 << 24
-"""Pixels of the largest image that a choice is asked for; the estimates are proportional to them, transforms' nearly."""
+"""Pixels of the largest image that a choice is asked for; estimates are proportional to them, of transforms nearly."""
 
 NEARLY = 1.3
 """Transforms that are estimated at so many times the least are not ruled out for an image beyond `LARGEST`."""
@@ -60,7 +60,7 @@ class Stage:
     def ready(cls, filter: Filter, shape: Sequence[int], source: Any) -> Stage:
         """Check the options against an image, and ask what would be chosen for it."""
         shape, source = tuple(shape), np.dtype(source)
-        dtype = _call(filter, np.zeros((1,) * len(shape), source), None).dtype
+        dtype = _call(filter, np.zeros((1,) * len(shape), source)).dtype
         halos = filter.halos(len(shape))
         asked = _at_most(shape)
         plans = _plans(filter, asked, source)
@@ -107,14 +107,13 @@ class Stage:
 
     def run(self, block: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """Filter a block."""
-        options = {} if mask is None else {"mask": mask}
         with preferring(self.agrees(block.shape)[1]), threads(self.workers or _core.get_num_threads()):
-            return _call(self.filter, block, options)
+            return _call(self.filter, block, mask)
 
     def whole(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Filter the image in one call, with the same bits."""
         with preferring(self.preferred):
-            return _call(self.filter, image, {"mask": self.filter.options.get("mask")})
+            return _call(self.filter, image, self.filter.options.get("mask"))
 
 
 class Chain:
@@ -151,8 +150,13 @@ class Chain:
         shape = tuple(stop - start for start, stop in part)
         for stage in reversed(self.stages):
             spans = stage.spans(part)
-            shape = tuple(map(max, shape, map(len, spans)))
-            part = tuple((s.pieces[0][0], s.pieces[0][0] + len(s)) if len(s.pieces) == 1 else (0, len(s)) for s in spans)
+            lengths = [len(span) for span in spans]
+            shape = tuple(map(max, shape, lengths))
+            # What is put together of two sides counts as one box.
+            starts = [
+                min(span.pieces[0][0], size - n) for span, n, size in zip(spans, lengths, self.shape, strict=True)
+            ]
+            part = tuple((start, start + n) for start, n in zip(starts, lengths, strict=True))
         return shape
 
     def whole(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -172,12 +176,12 @@ def preferring(implementation: str | None) -> Iterator[None]:
         _core.prefer(before)
 
 
-def _call(filter: Filter, image: npt.NDArray[Any], options: dict[str, Any] | None) -> npt.NDArray[Any]:
-    """The function on an image; without options on a sample of one, of which nothing is masked."""
+def _call(filter: Filter, image: npt.NDArray[Any], mask: Any = None) -> npt.NDArray[Any]:
+    """The function on an image or a part of it, and of its mask; without that nothing is masked."""
     given = dict(filter.options)
-    if "mask" in given:
-        given["mask"] = None if given["mask"] is None else np.False_
-    result: npt.NDArray[Any] = filter.function(image, **{**given, **{k: v for k, v in (options or {}).items() if k in given}})
+    if given.get("mask") is not None:
+        given["mask"] = np.False_ if mask is None else mask
+    result: npt.NDArray[Any] = filter.function(image, **given)
     return result
 
 
@@ -204,8 +208,8 @@ def _plans(filter: Filter, shape: tuple[int, ...], source: np.dtype[Any]) -> lis
             break
         hollow = gaps and source.kind in "fcV" and given["nan"] == "ignore"
         image = np.broadcast_to(np.array(math.nan if hollow else 0).astype(source), shape)
-        options = {} if given.get("mask") is None else {"mask": np.bool_(gaps)}
-        plans += explain(_call, filter, image, options).plans
+        with np.errstate(all="ignore"):  # arrays hold nothing
+            plans += explain(_call, filter, image, np.bool_(gaps)).plans
     return plans
 
 

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ TILE = 512
 
 SAMPLES = 4
 """Components of a pixel of a TIFF file, at most: red, green, blue and another."""
+
+FLUSHED = 32 << 20
+"""Bytes after which the disk is asked to begin: at the end there is little to wait for."""
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
 NPY = (".npy",)
@@ -73,6 +77,9 @@ class Target:
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         self.path, self.shape, self.dtype = path, tuple(shape), dtype
         self._file = -1
+        self._flusher = ThreadPoolExecutor(1, "ferroconv-flush")
+        self._flushed: Future[None] | None = None
+        self._unflushed = 0
 
     def create(self) -> None:
         """Make the file, and have the disk set aside what it needs."""
@@ -93,15 +100,23 @@ class Target:
     def write(self, box: Box, part: npt.NDArray[Any]) -> None:
         """Write a box."""
         for offset, piece in self.places(box, np.ascontiguousarray(part, self.dtype)):
-            data = memoryview(np.ascontiguousarray(piece)).cast("B")
+            data = np.ascontiguousarray(piece).data.cast("B")
             os.lseek(self._file, offset, os.SEEK_SET)
             while data:
-                data = data[os.write(self._file, data) :]
+                written = os.write(self._file, data)
+                self._unflushed += written
+                data = data[written:]
+        if self._unflushed > FLUSHED and (self._flushed is None or self._flushed.done()):
+            self._unflushed = 0
+            self._flushed = self._flusher.submit(os.fsync, self._file)
 
     def close(self, *, whole: Path | None = None) -> None:
         """Close the file; one that is whole has its name now."""
+        self._flusher.shutdown()
         if self._file >= 0:
             if whole is not None:
+                if self._flushed is not None:
+                    self._flushed.result()
                 os.fsync(self._file)
             os.close(self._file)
             self._file = -1
@@ -150,7 +165,9 @@ class TiffTarget(Target):
         self._rows = 0 if colours or len(self.shape) == 2 else 1
         wanted = (TILE, TILE) if tile is None else tuple(tile[self._rows : self._rows + 2])
         limits = self.shape[self._rows : self._rows + 2]
-        self._tile = [math.gcd(side, TILE) if side < limit else TILE for side, limit in zip(wanted, limits, strict=True)]
+        self._tile = [
+            math.gcd(side, TILE) if side < limit else TILE for side, limit in zip(wanted, limits, strict=True)
+        ]
         if any(side % 16 for side in self._tile):
             raise ValueError(f"tiles of a TIFF file have multiples of 16 rows and columns. Received: tile={tile!r}.")
         self.chunks = tuple(([1] * self._rows) + self._tile + ([self.shape[2]] if colours else []))
@@ -160,7 +177,9 @@ class TiffTarget(Target):
         tifffile = needed("tifffile", "large")
         with tifffile.TiffWriter(self.path, bigtiff=True, byteorder="<") as file:
             photometric = "rgb" if len(self.shape) == 3 and self._rows == 0 else "minisblack"
-            file.write(None, shape=self.shape, dtype=self.dtype, tile=self._tile, photometric=photometric, metadata=None)
+            file.write(
+                None, shape=self.shape, dtype=self.dtype, tile=self._tile, photometric=photometric, metadata=None
+            )
 
     def open(self, *, anew: bool) -> None:
         """Open the file, made anew or as it is."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import os
 import sys
 import threading
@@ -110,7 +109,9 @@ def filter_tiled(
     """
     for name, array in (("src", src), ("dst", dst)):
         if not _is_path(array) and not (hasattr(array, "shape") and hasattr(array, "dtype")):
-            raise TypeError(f"{name} must be a path, or have shape, dtype and slices. Received: {type(array).__name__}.")
+            raise TypeError(
+                f"{name} must be a path, or have shape, dtype and slices. Received: {type(array).__name__}."
+            )
     chosen, threads, budget = read_op(op), _threads(workers), read_bytes(max_memory)
     with _files.source(src) as source:
         chain = Chain(chosen.filters, source.shape, source.dtype)
@@ -125,10 +126,18 @@ def filter_tiled(
 
 
 def _into_file(
-    source: Any, same: str | None, whole: Path, op: Op, chain: Chain, tile: Any, threads: int, budget: int, progress: bool
+    source: Any,
+    same: str | None,
+    whole: Path,
+    op: Op,
+    chain: Chain,
+    tile: Any,
+    threads: int,
+    budget: int,
+    progress: bool,
 ) -> None:
     """Write tiles to an unfinished file, or go on with one."""
-    given = (tile,) * len(chain.shape) if isinstance(tile, (int, np.integer)) else tile
+    given: Any = (tile,) * len(chain.shape) if isinstance(tile, (int, np.integer)) else tile
     target = _files.new_target(whole, chain.shape, chain.dtype, given)
     sides = choose_tile(chain, tile, target.chunks or _chunks(source), threads + 1, budget)
     tiles = list(enumerate(_boxes(chain.shape, sides)))
@@ -251,7 +260,7 @@ def _identity(source: Any) -> str | None:
     if isinstance(source, np.ndarray):
         hashed = hashlib.sha256()
         for part in source if source.ndim else [source]:
-            hashed.update(np.ascontiguousarray(part))
+            hashed.update(np.ascontiguousarray(part).data)
         return hashed.hexdigest()
     return None
 
@@ -259,7 +268,16 @@ def _identity(source: Any) -> str | None:
 def _fingerprint(op: Op, chain: Chain, source: str, tile: Sequence[int]) -> str:
     """What the result depends on."""
     info = _core.info()
-    facts = (op.digest(), source, chain.shape, str(chain.source), str(chain.dtype), tile, info["version"], info["isa_used"])
+    facts = (
+        op.digest(),
+        source,
+        chain.shape,
+        str(chain.source),
+        str(chain.dtype),
+        tile,
+        info["version"],
+        info["isa_used"],
+    )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
