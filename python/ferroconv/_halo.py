@@ -3,8 +3,7 @@
 A filter is bound to its options; the parameters of its signature say what its window is, so that a filter
 of another name needs no line here. A part of the result is computed from a block of the image: the part
 and, on each axis, as many samples more as the window reaches. At an edge of the image the block ends there
-and the filter's own border applies; what a border brings in from further inside is part of the block; where the
-image wraps round, the block is put together from both sides.
+and the filter's own border applies; where the image wraps round, the block is put together from both sides.
 """
 
 from __future__ import annotations
@@ -69,11 +68,9 @@ class Halo:
             return Span(tuple(pieces), part[0] - first)
         if self.border != "edge":
             return Span(((0, size),), part[0])
-        # Position -p is sample p (mirror) or p - 1 (reflect), and likewise at the other end.
-        stop = max(last, 1 - first) if first < 0 else last
-        start = min(first, 2 * size - 1 - last) if last > size else first
-        start = max(start - start % self.grid, 0)
-        return Span(((start, min(stop, size)),), part[0] - start)
+        # What a reflection brings in is as near to the part on its other side: it is there.
+        start = max(first, 0)
+        return Span(((start, min(last, size)),), part[0] - start)
 
     def joined(self, other: Halo) -> Halo:
         """What two terms read."""
@@ -126,16 +123,14 @@ class Filter:
                     f"name, or use ferroconv.large.op. Received: {function!r}."
                 )
             return cls.bound(function.func, *args, **{**function.keywords, **kwargs})
-        if function not in filters():
-            raise TypeError(
-                "op must be a filter of ferroconv or ferroconv.ndimage: of another function it is not known what it "
-                f"reads around a pixel. Received: {function!r}."
-            )
+        _known(function)
         bound = inspect.signature(function).bind(None, *args, **kwargs)
         bound.apply_defaults()
         _, *options = bound.arguments.items()
         named = dict(options)
         named |= named.pop("kwargs", {})
+        if {"derivative", "derivative2"} & named.keys():
+            _known(named.get("derivative", named.get("derivative2")))
         for name, supported in (("extent", "same"), ("stride", 1)):
             value = named.get(name, supported)
             if value != supported and (isinstance(value, str) or set(np.atleast_1d(value)) != {supported}):
@@ -259,6 +254,14 @@ def filters() -> frozenset[Callable[..., Any]]:
     """Every filter that a `Filter` can be of."""
     native = [getattr(ferroconv, name) for name in NATIVE]
     return frozenset([*native, *(getattr(ferroconv.ndimage, name) for name in ferroconv.ndimage.__all__)])
+
+
+def _known(function: Callable[..., Any]) -> None:
+    if function not in filters():
+        raise TypeError(
+            "op must be a filter of ferroconv or ferroconv.ndimage, and so must the function that it calls: of another "
+            f"one it is not known what it reads around a pixel. Received: {function!r}."
+        )
 
 
 @functools.cache

@@ -78,7 +78,7 @@ def filtered(function: Callable[..., Any], image: Any, /, *args: Any, **kwargs: 
     >>> blurred.dtype, blurred.shape, blurred.compute().max().item()
     (dtype('uint8'), (100, 100), 1)
     """
-    array = needed("dask.array", "large")
+    array = needed("dask.array")
     image = array.asarray(image)
     if any(np.isnan(size) for size in image.shape):
         raise ValueError(

@@ -27,7 +27,7 @@ TILE = 512
 SAMPLES = 4
 """Components of a pixel of a TIFF file, at most: red, green, blue and another."""
 
-FLUSHED = 32 << 20
+FLUSHED = 32 << 50
 """Bytes after which the disk is asked to begin: at the end there is little to wait for."""
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
@@ -55,7 +55,7 @@ def source(given: Any) -> Iterator[Any]:
     if kind(path) == "npy":
         yield np.load(path, mmap_mode="r", allow_pickle=False)
         return
-    with needed("tifffile", "large").TiffFile(path) as file:
+    with needed("tifffile").TiffFile(path) as file:
         series = file.series[0]
         if series.dataoffset is not None:
             dtype = series.dtype.newbyteorder(file.byteorder)
@@ -63,7 +63,7 @@ def source(given: Any) -> Iterator[Any]:
             return
         store = series.aszarr(level=0)
         try:
-            yield needed("zarr", "large").open(store, mode="r")
+            yield needed("zarr").open(store, mode="r")
         finally:
             store.close()
 
@@ -174,7 +174,7 @@ class TiffTarget(Target):
 
     def create(self) -> None:
         """Write the file with all its tiles empty."""
-        tifffile = needed("tifffile", "large")
+        tifffile = needed("tifffile")
         with tifffile.TiffWriter(self.path, bigtiff=True, byteorder="<") as file:
             photometric = "rgb" if len(self.shape) == 3 and self._rows == 0 else "minisblack"
             file.write(
@@ -184,7 +184,7 @@ class TiffTarget(Target):
     def open(self, *, anew: bool) -> None:
         """Open the file, made anew or as it is."""
         super().open(anew=anew)
-        with needed("tifffile", "large").TiffFile(self.path) as file:
+        with needed("tifffile").TiffFile(self.path) as file:
             self._offsets = [page.dataoffsets for page in file.pages]
         self._across = -(-self.shape[self._rows + 1] // self._tile[1])
 

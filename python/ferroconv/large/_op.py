@@ -21,7 +21,7 @@ class Op:
     Examples
     --------
     >>> import numpy as np
-    >>> import ferroconv
+    >>> import ferroconv.large
     >>> blur = ferroconv.large.op(ferroconv.gaussian, 1)
     >>> blur(np.array([[0, 0, 0, 255, 255, 255]], np.uint8))
     array([[  1,  15,  77, 178, 240, 254]], dtype=uint8)
@@ -76,7 +76,7 @@ def op(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Op:
 
     Examples
     --------
-    >>> import ferroconv
+    >>> import ferroconv.large
     >>> edges = [ferroconv.large.op(ferroconv.gaussian, 3, border="mirror"), ferroconv.large.op(ferroconv.sobel, None)]
     """
     return Op((Filter.bound(function, *args, **kwargs),))

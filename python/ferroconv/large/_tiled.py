@@ -99,7 +99,7 @@ def filter_tiled(
     Examples
     --------
     >>> import numpy as np
-    >>> import ferroconv
+    >>> import ferroconv.large
     >>> image = np.arange(30, dtype=np.uint8).reshape(5, 6)
     >>> result = np.empty_like(image)
     >>> chain = [ferroconv.large.op(ferroconv.gaussian, 1), ferroconv.large.op(ferroconv.sobel, None)]
