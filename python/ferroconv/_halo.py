@@ -129,8 +129,8 @@ class Filter:
         _, *options = bound.arguments.items()
         named = dict(options)
         named |= named.pop("kwargs", {})
-        if {"derivative", "derivative2"} & named.keys():
-            _known(named.get("derivative", named.get("derivative2")))
+        for name in named.keys() & {"derivative", "derivative2"}:
+            _known(named[name])
         for name, supported in (("extent", "same"), ("stride", 1)):
             value = named.get(name, supported)
             if value != supported and (isinstance(value, str) or set(np.atleast_1d(value)) != {supported}):

@@ -10,7 +10,6 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,6 @@ TILE = 512
 
 SAMPLES = 4
 """Components of a pixel of a TIFF file, at most: red, green, blue and another."""
-
-FLUSHED = 32 << 50
-"""Bytes after which the disk is asked to begin: at the end there is little to wait for."""
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
 NPY = (".npy",)
@@ -77,9 +73,6 @@ class Target:
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         self.path, self.shape, self.dtype = path, tuple(shape), dtype
         self._file = -1
-        self._flusher = ThreadPoolExecutor(1, "ferroconv-flush")
-        self._flushed: Future[None] | None = None
-        self._unflushed = 0
 
     def create(self) -> None:
         """Make the file, and have the disk set aside what it needs."""
@@ -103,20 +96,12 @@ class Target:
             data = np.ascontiguousarray(piece).data.cast("B")
             os.lseek(self._file, offset, os.SEEK_SET)
             while data:
-                written = os.write(self._file, data)
-                self._unflushed += written
-                data = data[written:]
-        if self._unflushed > FLUSHED and (self._flushed is None or self._flushed.done()):
-            self._unflushed = 0
-            self._flushed = self._flusher.submit(os.fsync, self._file)
+                data = data[os.write(self._file, data) :]
 
     def close(self, *, whole: Path | None = None) -> None:
         """Close the file; one that is whole has its name now."""
-        self._flusher.shutdown()
         if self._file >= 0:
             if whole is not None:
-                if self._flushed is not None:
-                    self._flushed.result()
                 os.fsync(self._file)
             os.close(self._file)
             self._file = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import mmap
 import os
 import sys
 import threading
@@ -210,16 +211,46 @@ def _slices(box: Box) -> tuple[slice, ...]:
 
 
 def _reader(source: Any) -> Callable[[Box], npt.NDArray[Any]]:
-    """What reads a box of the source."""
-    if isinstance(source, np.ndarray):
-        return lambda box: np.asarray(source[_slices(box)])
+    """What reads a box of the source: NumPy arrays by several threads at a time."""
     lock = threading.Lock()
+    ahead = _Rows(source) if isinstance(source, np.memmap) and source.ndim > 1 and source.flags.c_contiguous else None
 
     def read(box: Box) -> npt.NDArray[Any]:
+        if isinstance(source, np.ndarray):
+            if ahead is not None:
+                with lock:
+                    ahead.reach(box[0])
+            return np.asarray(source[_slices(box)])
         with lock:
             return np.asarray(source[_slices(box)])
 
     return read
+
+
+class _Rows:
+    """The rows of a memory map, brought in one after the other before tiles read pieces of them.
+
+    A tile's rows lie apart, and each fetches a page: 2.7 s for a GiB in tiles of 512 x 2048 bytes of rows of
+    65536, 0.3 s in the order of the file.
+    """
+
+    MOST = 256 << 20
+    """Bytes of rows at a time: beyond, tiles are few pieces of a row of tiles."""
+
+    def __init__(self, source: npt.NDArray[Any]) -> None:
+        flat = np.asarray(source)
+        self._bytes = flat.view(np.uint8).reshape(len(flat), -1) if flat.size else flat
+        self._until = 0
+
+    def reach(self, rows: tuple[int, int]) -> None:
+        """Bring in what is new of these rows, if they are the next ones."""
+        start, stop = max(rows[0], self._until), rows[1]
+        if rows[0] > self._until or start >= stop:
+            return
+        new = self._bytes[start:stop]
+        if new.nbytes <= self.MOST:
+            new.reshape(-1)[:: mmap.PAGESIZE].max()
+        self._until = stop
 
 
 def _assign(dst: Any, box: Box, part: npt.NDArray[Any]) -> None:
