@@ -202,8 +202,8 @@ def _is_path(given: Any) -> bool:
 
 def _chunks(array: Any) -> Sequence[int] | None:
     """What an array is stored in."""
-    stored: Sequence[int] | None = getattr(array, "shards", None) or getattr(array, "chunks", None)
-    return stored
+    stored = getattr(array, "shards", None) or getattr(array, "chunks", None)
+    return stored if stored and all(isinstance(side, (int, np.integer)) for side in stored) else None
 
 
 def _slices(box: Box) -> tuple[slice, ...]:
