@@ -21,6 +21,9 @@ import scipy.signal
 from support import python
 
 import ferroconv
+import ferroconv.dask
+import ferroconv.large
+import ferroconv.xarray
 
 ROOT = pathlib.Path(__file__).parent.parent
 MIRRORS = [(ferroconv.signal, scipy.signal), (ferroconv.ndimage, scipy.ndimage)]
@@ -73,7 +76,10 @@ def test_native_filters_share_their_options(name, own):
     assert own <= set(parameters)
 
 
-@pytest.mark.parametrize("module", [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn])
+@pytest.mark.parametrize(
+    "module",
+    [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn, ferroconv.large, ferroconv.dask, ferroconv.xarray],
+)
 def test_all_is_complete(module):
     public = {
         name for name, value in vars(module).items()
@@ -91,7 +97,10 @@ def test_all_is_complete(module):
             assert inspect.isclass(value) or "return" in hints, f"{name} has no annotations"
 
 
-@pytest.mark.parametrize("module", ["ferroconv", "ferroconv.signal", "ferroconv.ndimage", "ferroconv.nn"])
+@pytest.mark.parametrize(
+    "module",
+    [f"ferroconv{name}" for name in ("", ".signal", ".ndimage", ".nn", ".large", ".dask", ".xarray")],
+)
 def test_every_docstring_runs(module):
     module = sys.modules[module]
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

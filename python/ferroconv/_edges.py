@@ -12,6 +12,7 @@ from ferroconv import _passes, _weights
 from ferroconv._args import apart, later
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv._native import Options, Window, direct, result_dtype, separable
 from ferroconv._passes import Pass
 
@@ -71,6 +72,8 @@ def sobel(
     >>> ferroconv.sobel(step, axis=None)
     array([[  0, 255, 255,   0]], dtype=uint8)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(sobel, locals())
     later(precision=(precision, "highest"))
     check(overflow, nan)
     _refuse_gaps(nan, mask)
@@ -136,6 +139,8 @@ def laplace(
            [  50, -200,   50],
            [   0,   50,    0]], dtype=int16)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(laplace, locals())
     later(precision=(precision, "highest"))
     check(overflow, nan)
     _refuse_gaps(nan, mask)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import later, pair
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv._normalised import ignoring
 
 Extent = Literal["full", "same", "valid"]
@@ -120,6 +121,8 @@ def correlate(
     >>> ferroconv.correlate(np.array([[1, 2, 4]], np.uint8), [[-1, 0, 1]], border="nearest")
     array([[1, 3, 2]], dtype=uint8)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(correlate, locals())
     return _native(
         False, image, weights, extent, border, cval, origin, stride, dilation, axes, channel_axis,
         dtype, overflow, nan, mask, precision, out, workers,
@@ -172,6 +175,8 @@ def convolve(
     >>> ferroconv.convolve(impulse, [[1, 2, 3]])[1]
     array([1., 2., 3.])
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(convolve, locals())
     return _native(
         True, image, weights, extent, border, cval, origin, stride, dilation, axes, channel_axis,
         dtype, overflow, nan, mask, precision, out, workers,

@@ -12,6 +12,7 @@ from ferroconv import _core
 from ferroconv._args import later
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._filters import Extent, check, spatial
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv._normalised import ignoring
 
 PARAGRAPHS["sliding_parameters"] = """image : array_like
@@ -178,6 +179,8 @@ def box(
     >>> ferroconv.box(np.array([[1, 2, 4, 8]], np.uint8), (1, 3))
     array([[1, 2, 5, 7]], dtype=uint8)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(box, locals())
     return _slide(
         "mean", image, size, extent, border, cval, origin, stride, dilation, axes, channel_axis, dtype, overflow,
         nan, mask, out, workers,
@@ -232,6 +235,8 @@ def minimum(
     >>> ferroconv.minimum(np.array([[1, 2, 4, 8]], np.uint8), (1, 3))
     array([[1, 1, 2, 4]], dtype=uint8)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(minimum, locals())
     return _slide(
         "minimum", image, size, extent, border, cval, origin, stride, dilation, axes, channel_axis, dtype, overflow,
         nan, mask, out, workers,
@@ -286,6 +291,8 @@ def maximum(
     >>> ferroconv.maximum(np.array([[1, 2, 4, 8]], np.uint8), (1, 3))
     array([[2, 4, 8, 8]], dtype=uint8)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(maximum, locals())
     return _slide(
         "maximum", image, size, extent, border, cval, origin, stride, dilation, axes, channel_axis, dtype, overflow,
         nan, mask, out, workers,

@@ -12,6 +12,7 @@ from ferroconv import _weights
 from ferroconv._args import later
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv._native import Options, both, separable
 from ferroconv._normalised import ignoring
 
@@ -75,6 +76,8 @@ def gaussian(
     >>> ferroconv.gaussian(step, 1)
     array([[  1,  15,  77, 178, 240, 254]], dtype=uint8)
     """
+    if type(image) is not np.ndarray and is_lazy(image):
+        return deferred(gaussian, locals())
     later(precision=(precision, "highest"))
     check(overflow, nan)
     image = np.asarray(image)

@@ -43,18 +43,23 @@ def gaussian(sigma: Any, order: Any, truncate: float, radius: Any) -> Taps:
     order = operator.index(order)
     if order < 0:
         raise ValueError(f"order must be 0 or more: the order of the derivative. Received: {order}.")
-    if radius is None:
-        reach = truncate * deviation + 0.5
-        if not math.isfinite(reach):
-            raise ValueError(f"truncate must be a finite number of standard deviations. Received: {truncate!r}.")
-        radius = int(reach)
-    if not isinstance(radius, numbers.Integral) or radius < 0:
-        raise ValueError(f"radius must be a nonnegative integer, or None. Received: {radius!r}.")
-    radius = int(radius)
+    radius = reach(deviation, truncate, radius)
     weights = (_kept if radius <= KEPT else _gaussian)(sigma, order, radius)
     if weights is None:
         raise ValueError(f"sigma is too small for a derivative of order {order}. Received: {sigma!r}.")
     return weights
+
+
+def reach(deviation: float, truncate: float, radius: Any) -> int:
+    """The radius of Gaussian weights: the one that is given, or where the window is cut off."""
+    if radius is None:
+        cut = truncate * deviation + 0.5
+        if not math.isfinite(cut):
+            raise ValueError(f"truncate must be a finite number of standard deviations. Received: {truncate!r}.")
+        radius = int(cut)
+    if not isinstance(radius, numbers.Integral) or radius < 0:
+        raise ValueError(f"radius must be a nonnegative integer, or None. Received: {radius!r}.")
+    return int(radius)
 
 
 def _gaussian(sigma: Any, order: int, radius: int) -> Taps | None:

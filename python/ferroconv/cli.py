@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import sys
 
-EXTRAS = {
-    "cli": ("click", "rich", "PIL", "matplotlib", "sklearn"),
-    "bench": ("scipy", "cv2"),
-    "tensorflow": ("tensorflow", "keras"),
-}
-"""Modules that the command needs, by the extra of the package that installs them."""
+from ferroconv._extras import extra_of
 
 
 def main() -> None:
@@ -20,14 +15,14 @@ def main() -> None:
         command(prog_name="ferroconv")
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        for extra, modules in EXTRAS.items():
-            if module in modules:
-                print(
-                    f"ferroconv: this needs {module}, which is not installed. "
-                    f'Install it with: pip install "ferroconv[{extra}]"',
-                    file=sys.stderr,
-                )
-                sys.exit(2)
+        extra = extra_of(module)
+        if extra is not None:
+            print(
+                f"ferroconv: this needs {module}, which is not installed. "
+                f'Install it with: pip install "ferroconv[{extra}]"',
+                file=sys.stderr,
+            )
+            sys.exit(2)
         raise
 
 

@@ -12,6 +12,7 @@ from ferroconv import _core
 from ferroconv._args import MirrorError, MirrorTypeError
 from ferroconv._docs import fill
 from ferroconv._explain import explaining
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv.ndimage._arguments import one_axis, read_axes, read_output
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
@@ -73,6 +74,8 @@ def correlate(
     >>> correlate(np.arange(5), [1, 0, -1])
     array([-1, -2, -2, -2, -1])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(correlate, locals())
     return _correlate(input, weights, output, mode, cval, origin, False, axes, workers)
 
 
@@ -129,6 +132,8 @@ def convolve(
     >>> convolve(np.arange(5), [1, 0, -1])
     array([1, 2, 2, 2, 1])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(convolve, locals())
     return _correlate(input, weights, output, mode, cval, origin, True, axes, workers)
 
 
@@ -182,6 +187,8 @@ def correlate1d(
     >>> correlate1d([2, 8, 0, 4, 1, 9, 9, 0], weights=[1, 3])
     array([ 8, 26,  8, 12,  7, 28, 36,  9])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(correlate1d, locals())
     return _correlate1d(input, weights, axis, output, mode, cval, origin, False, workers)
 
 
@@ -235,6 +242,8 @@ def convolve1d(
     >>> convolve1d([2, 8, 0, 4, 1, 9, 9, 0], weights=[1, 3])
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(convolve1d, locals())
     return _correlate1d(input, weights, axis, output, mode, cval, origin, True, workers)
 
 

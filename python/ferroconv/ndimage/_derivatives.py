@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ferroconv import _weights
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv._passes import Combine, Pass
 from ferroconv._runtime import threads
 from ferroconv.ndimage._arguments import one_axis, per_axis, read_axes
@@ -80,6 +81,8 @@ def sobel(
            [20, 40, 40, 20],
            [20, 40, 40, 20]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(sobel, locals())
     return _difference(input, axis, _weights.SOBEL, output, mode, cval, workers)
 
 
@@ -130,6 +133,8 @@ def prewitt(
            [15, 30, 30, 15],
            [15, 30, 30, 15]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(prewitt, locals())
     return _difference(input, axis, _weights.PREWITT, output, mode, cval, workers)
 
 
@@ -183,6 +188,8 @@ def laplace(
            [  7, -28,   7],
            [  0,   7,   0]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(laplace, locals())
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     modes = per_axis(mode, len(over), "mode") if over else []  # without axes SciPy reads no modes
@@ -234,6 +241,8 @@ def generic_laplace(
     >>> generic_laplace(squares, fourth_order)[2:5].round(6)
     array([2., 2., 2.])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(generic_laplace, locals())
     return _generic(input, derivative2, "sum", output, mode, cval, extra_arguments, extra_keywords or {}, axes, workers)
 
 
@@ -281,6 +290,8 @@ def generic_gradient_magnitude(
     >>> generic_gradient_magnitude(ramp, prewitt)[2, 2].item()
     30.0
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(generic_gradient_magnitude, locals())
     return _generic(
         input, derivative, "magnitude", output, mode, cval, extra_arguments, extra_keywords or {}, axes, workers
     )

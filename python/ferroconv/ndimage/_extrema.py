@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ferroconv._args import MirrorError
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv.ndimage._windows import along, rectangle
 from ferroconv.ndimage._windows import footprint as any_window
 
@@ -104,6 +105,8 @@ def minimum_filter(
     array([[2, 0, 0],
            [1, 1, 1]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(minimum_filter, locals())
     return extreme(False, input, size, footprint, None, output, mode, cval, origin, axes, workers)
 
 
@@ -159,6 +162,8 @@ def maximum_filter(
     array([[8, 8, 8],
            [4, 9, 9]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(maximum_filter, locals())
     return extreme(True, input, size, footprint, None, output, mode, cval, origin, axes, workers)
 
 
@@ -214,6 +219,8 @@ def minimum_filter1d(
     >>> minimum_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([2, 0, 0, 0, 1, 1, 0, 0])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(minimum_filter1d, locals())
     return along("minimum", input, size, axis, output, mode, cval, origin, workers)
 
 
@@ -269,4 +276,6 @@ def maximum_filter1d(
     >>> maximum_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([8, 8, 8, 4, 9, 9, 9, 9])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(maximum_filter1d, locals())
     return along("maximum", input, size, axis, output, mode, cval, origin, workers)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ferroconv import _weights
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv._passes import Pass
 from ferroconv.ndimage._arguments import one_axis, per_axis, read_axes
 from ferroconv.ndimage._separable import filtered
@@ -80,6 +81,8 @@ def gaussian_filter1d(
     >>> gaussian_filter1d(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 1).round(3)
     array([1.427, 2.068, 3.   , 3.932, 4.573])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(gaussian_filter1d, locals())
     image = np.asarray(input)
     weights = _weights.gaussian(sigma, order, truncate, radius)
     step = Pass(one_axis(axis, image.ndim), weights, mode)
@@ -148,6 +151,8 @@ def gaussian_filter(
            [29, 31, 33, 34, 36],
            [35, 37, 39, 40, 42]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(gaussian_filter, locals())
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     return filtered(image, [_passes(over, sigma, order, mode, truncate, radius)], output, cval, workers)
@@ -206,6 +211,8 @@ def gaussian_laplace(
     >>> gaussian_laplace(image, 1)[2].round(1)
     array([  5.5,  -9.6, -31.8,  -9.6,   5.5])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(gaussian_laplace, locals())
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     sigmas: list[Any] = [0] * image.ndim
@@ -271,6 +278,8 @@ def gaussian_gradient_magnitude(
     >>> gaussian_gradient_magnitude(ramp, 1)[4, 4].round(2).item()
     5.0
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(gaussian_gradient_magnitude, locals())
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     terms = _terms(image.ndim, over, sigma, 1, mode, kwargs)

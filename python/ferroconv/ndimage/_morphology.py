@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv.ndimage._arguments import read_axes
 from ferroconv.ndimage._extrema import extreme
 from ferroconv.ndimage._windows import each, whole
@@ -109,6 +110,8 @@ def grey_erosion(
     >>> grey_erosion([0, 0, 7, 7, 7, 0, 0, 7, 0], size=3)
     array([0, 0, 0, 7, 0, 0, 0, 0, 0])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(grey_erosion, locals())
     return _erode(input, size, footprint, structure, output, mode, cval, origin, axes, workers)
 
 
@@ -142,6 +145,8 @@ def grey_dilation(
     >>> grey_dilation([0, 0, 7, 7, 7, 0, 0, 7, 0], size=3)
     array([0, 7, 7, 7, 7, 7, 7, 7, 7])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(grey_dilation, locals())
     return _dilate(input, size, footprint, structure, output, mode, cval, origin, axes, workers)
 
 
@@ -175,6 +180,8 @@ def grey_opening(
     >>> grey_opening([0, 0, 7, 7, 7, 0, 0, 7, 0], size=3)
     array([0, 0, 7, 7, 7, 0, 0, 0, 0])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(grey_opening, locals())
     _warn(size, footprint)
     between = _erode(input, size, footprint, structure, None, mode, cval, origin, axes, workers)
     return _dilate(between, size, footprint, structure, output, mode, cval, origin, axes, workers)
@@ -210,6 +217,8 @@ def grey_closing(
     >>> grey_closing([0, 0, 7, 7, 7, 0, 0, 7, 0], size=3)
     array([0, 0, 7, 7, 7, 7, 7, 7, 7])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(grey_closing, locals())
     _warn(size, footprint)
     between = _dilate(input, size, footprint, structure, None, mode, cval, origin, axes, workers)
     return _erode(between, size, footprint, structure, output, mode, cval, origin, axes, workers)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ferroconv._docs import PARAGRAPHS, fill
+from ferroconv._lazy import deferred, is_lazy
 from ferroconv.ndimage._windows import along, rectangle
 
 __all__ = ["uniform_filter", "uniform_filter1d"]
@@ -81,6 +83,8 @@ def uniform_filter(
            [1., 1., 1.],
            [1., 1., 1.]])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(uniform_filter, locals())
     return rectangle("mean", input, size, output, mode, cval, origin, axes, workers)
 
 
@@ -137,4 +141,6 @@ def uniform_filter1d(
     >>> uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
+    if type(input) is not np.ndarray and is_lazy(input):
+        return deferred(uniform_filter1d, locals())
     return along("mean", input, size, axis, output, mode, cval, origin, workers)
