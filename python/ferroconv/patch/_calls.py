@@ -83,7 +83,8 @@ def patched(function: str, theirs: Callable[..., Any], switch: Switch) -> Callab
     """What takes the place of SciPy's function of that name, such as ``ndimage.sobel``."""
     module, _, name = function.partition(".")
     ours = getattr(getattr(ferroconv, module), name)
-    names = _parameters(theirs) or [parameter for parameter in _parameters(ours) if parameter != "workers"]
+    names, more = _parameters(theirs) or _parameters(ours) or ([], False)
+    names = [parameter for parameter in names if parameter != "workers"]
     rules = [rule for rule in _rules.RULES if function in rule.functions]
 
     @functools.wraps(theirs)
@@ -92,7 +93,7 @@ def patched(function: str, theirs: Callable[..., Any], switch: Switch) -> Callab
             return theirs(*args, **kwargs)
         try:
             arguments = dict(zip(names, args, strict=False)) | kwargs
-            reason = _foreign(names, args, arguments) or _first(rules, _rules.Call(theirs, arguments))
+            reason = _foreign(names, more, args, arguments) or _first(rules, _rules.Call(theirs, arguments))
             if reason is None:
                 baseline = switch.baseline(function, theirs, arguments)
                 begun = time.perf_counter()
@@ -116,16 +117,19 @@ def patched(function: str, theirs: Callable[..., Any], switch: Switch) -> Callab
     return call
 
 
-def _parameters(function: Callable[..., Any]) -> list[str]:
+def _parameters(function: Callable[..., Any]) -> tuple[list[str], bool] | None:
+    """The names of a function's parameters, and whether it takes any keyword besides."""
     try:
-        return list(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a C function whose signature stands in its documentation only
-        return []
+        return None
+    named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    return named, len(named) < len(parameters)
 
 
-def _foreign(names: list[str], args: tuple[Any, ...], arguments: Mapping[str, Any]) -> str | None:
+def _foreign(names: list[str], more: bool, args: tuple[Any, ...], arguments: Mapping[str, Any]) -> str | None:
     """Why SciPy alone can say what these arguments mean, if it can."""
-    if len(args) > len(names) or not arguments.keys() <= set(names):
+    if len(args) > len(names) or "workers" in arguments or not (more or arguments.keys() <= set(names)):
         return "an argument that SciPy's function does not have"
     for value in arguments.values():
         if isinstance(value, (np.ndarray, np.generic)) or type(value) in _PLAIN:

@@ -103,10 +103,15 @@ def _gain(call: Call, ndim: int) -> float:
     """How much larger than the image a sum within a filter can be."""
     if "weights" in call.given:
         return max(1.0, float(np.abs(call.array("weights")).sum()))
-    size = call.given.get("size")
-    window = 1.0 if size is None else float(np.prod(np.broadcast_to(size, ndim)))
     # Derivatives: at most four times along each axis, and as many terms.
-    return max(window, 4.0 ** (ndim + 1))
+    return max(_window(call.given.get("size"), ndim), 4.0 ** (ndim + 1))
+
+
+def _window(size: Any, ndim: int) -> float:
+    """Samples of a window, at most."""
+    if size is None:
+        return 1.0
+    return float(np.prod(size, dtype=float) if np.ndim(size) else float(size) ** ndim)
 
 
 def _unsigned(call: Call) -> bool:
@@ -140,8 +145,7 @@ def _running(call: Call) -> bool:
     image = call.array("input")
     if image.dtype.kind not in "fc":
         return not math.isfinite(call.cval())
-    size = call.given.get("size", 3)
-    taps = float(np.prod(np.broadcast_to(size, image.ndim) if np.ndim(size) == 0 else size))
+    taps = _window(call.given.get("size", 3), image.ndim)
     return not max(peak(image), call.cval()) * taps < float(np.finfo(image.dtype).max)
 
 
