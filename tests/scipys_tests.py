@@ -11,7 +11,7 @@ import scipy.signal
 import ferroconv
 import ferroconv.patch
 
-MOST = 20
+MOST = 8
 """Parameters of one test that are run: SciPy has thousands for some."""
 
 EXPECTED = {

@@ -8,12 +8,13 @@ import sys
 import time
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
 
 
-def edges(picture):
+def edges(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The sum of the magnitudes of a picture's slopes, after a wide window and a Gaussian."""
     window = np.outer(np.hanning(17), np.hanning(17)).astype(picture.dtype)
     soft = convolve2d(picture, window / window.sum(), mode="same", boundary="symm")

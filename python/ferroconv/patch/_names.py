@@ -17,8 +17,9 @@ def replace(new: Mapping[int, tuple[Callable[..., Any], Callable[..., Any]]], al
     `new` has a pair of functions, the one that is looked for and the one that takes its place, under the
     first one's ``id``. Returns the places. A name that holds something else by now is left alone.
     """
+    found = [(names, name) for names in _everywhere() for name, value in names.copy().items() if id(value) in new]
     places = []
-    for names, name in [*_everywhere(), *also]:
+    for names, name in [*found, *also]:
         pair = new.get(id(names.get(name)))
         if pair is not None and names[name] is pair[0]:
             names[name] = pair[1]
@@ -26,10 +27,8 @@ def replace(new: Mapping[int, tuple[Callable[..., Any], Callable[..., Any]]], al
     return places
 
 
-def _everywhere() -> Iterator[Place]:
+def _everywhere() -> Iterator[dict[str, Any]]:
     for module in list(sys.modules.values()):
         # By the type and the raw attribute: a module that loads lazily is not to be woken.
         if issubclass(type(module), ModuleType):
-            names = object.__getattribute__(module, "__dict__")
-            for name in list(names):
-                yield names, name
+            yield object.__getattribute__(module, "__dict__")

@@ -96,7 +96,7 @@ def _wide(call: Call) -> bool:
     if not {image.dtype.char, call.result().char} & set("lLqQ") or image.dtype.itemsize < 4:
         return False
     added = peak(call.array("structure")) if call.given.get("structure") is not None else 0.0
-    return not (max(peak(image), call.cval()) + added) * _gain(call, image.ndim) <= EXACT
+    return not (np.maximum(peak(image), call.cval()) + added) * _gain(call, image.ndim) <= EXACT
 
 
 def _gain(call: Call, ndim: int) -> float:
@@ -146,7 +146,7 @@ def _running(call: Call) -> bool:
     if image.dtype.kind not in "fc":
         return not math.isfinite(call.cval())
     taps = _window(call.given.get("size", 3), image.ndim)
-    return not max(peak(image), call.cval()) * taps < float(np.finfo(image.dtype).max)
+    return not np.maximum(peak(image), call.cval()) * taps < float(np.finfo(image.dtype).max)
 
 
 def _unordered(call: Call) -> bool:
@@ -160,6 +160,11 @@ def _spread(call: Call) -> bool:
 
 def _spread_by_choice(call: Call) -> bool:
     return call.given.get("method", "auto") != "direct" and _spread(call)
+
+
+def _complex_infinity(call: Call) -> bool:
+    image = call.array("input")
+    return image.dtype.kind == "c" and not finite(image)
 
 
 def _rounded(call: Call) -> bool:
@@ -222,6 +227,11 @@ RULES = (
         "a NaN or an infinity, which SciPy's transforms spread where it takes them",
         _of("signal", "convolve", "correlate"),
         _spread_by_choice,
+    ),
+    Rule(
+        "a NaN or an infinity among complex numbers, whose parts SciPy keeps apart under a real window",
+        _of("signal", "sepfir2d"),
+        _complex_infinity,
     ),
     Rule(
         "integers beyond their dtype, which SciPy's transforms round and cast",
