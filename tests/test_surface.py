@@ -73,7 +73,7 @@ def test_native_filters_share_their_options(name, own):
     assert own <= set(parameters)
 
 
-@pytest.mark.parametrize("module", [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn])
+@pytest.mark.parametrize("module", [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn, ferroconv.patch])
 def test_all_is_complete(module):
     public = {
         name for name, value in vars(module).items()
@@ -91,7 +91,9 @@ def test_all_is_complete(module):
             assert inspect.isclass(value) or "return" in hints, f"{name} has no annotations"
 
 
-@pytest.mark.parametrize("module", ["ferroconv", "ferroconv.signal", "ferroconv.ndimage", "ferroconv.nn"])
+@pytest.mark.parametrize(
+    "module", ["ferroconv", "ferroconv.signal", "ferroconv.ndimage", "ferroconv.nn", "ferroconv.patch"]
+)
 def test_every_docstring_runs(module):
     module = sys.modules[module]
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 EXTRAS = {
-    "cli": ("click", "rich", "PIL", "matplotlib", "sklearn"),
+    "cli": ("click", "rich", "PIL", "imageio", "matplotlib", "sklearn"),
     "bench": ("scipy", "cv2"),
     "tensorflow": ("tensorflow", "keras"),
 }
