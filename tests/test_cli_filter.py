@@ -86,6 +86,19 @@ def test_jpeg_is_read_turned_upright(tmp_path):
     assert iio.imread(tmp_path / "out.png").shape == (24, 8)
 
 
+def test_palettes_and_printers_inks_become_red_green_and_blue(tmp_path):
+    from PIL import Image
+
+    picture = Image.fromarray(np.full((8, 9, 3), (200, 40, 90), np.uint8))
+    picture.quantize(4).save(tmp_path / "palette.png")
+    picture.convert("CMYK").save(tmp_path / "inks.jpg")
+    for name in ("palette.png", "inks.jpg"):
+        well(tmp_path / name, tmp_path / f"{name}.out.png", *IDENTITY)
+        got = iio.imread(tmp_path / f"{name}.out.png")
+        assert got.shape == (8, 9, 3)
+        assert np.abs(got - np.array([200.0, 40, 90])).max() <= 8
+
+
 # Each filter beside what SciPy or the definition gives, on floating-point images, where nothing is rounded.
 X = paint((30, 23), "float64")
 DEFINITIONS = {

@@ -17,6 +17,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 QUALITY = 95
+MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "P", "PA", "RGB", "RGBA")
+"""Pillow's names of what has grey or red, green and blue, and alpha last; others (CMYK, Lab) are turned into RGB."""
 
 
 class PictureError(Exception):
@@ -64,7 +66,8 @@ def _read_picture(path: Path) -> Array:
         return np.ascontiguousarray(_swapped(image))
     if iio.improps(path, plugin="pillow").n_images not in (None, 0, 1):
         raise PictureError("an animation; extract the frame first.")
-    return np.asarray(iio.imread(path, plugin="pillow", rotate=True))
+    mode = iio.immeta(path, plugin="pillow", exclude_applied=False)["mode"]
+    return np.asarray(iio.imread(path, plugin="pillow", rotate=True, mode=None if mode in MODES else "RGB"))
 
 
 def _deep(path: Path) -> bool:

@@ -129,11 +129,20 @@ def _weights_left_out(call: Call) -> bool:
     return not finite(call.array("input"))
 
 
-def _sums_in_place(call: Call) -> bool:
-    """Whether a filter of several passes or terms reads what it has written."""
-    output = call.given.get("output")
-    image = call.given["input"]
+def _in_place(call: Call) -> bool:
+    """Whether a filter may read what it has written."""
+    output, image = call.given.get("output"), call.given["input"]
     return isinstance(output, np.ndarray) and isinstance(image, np.ndarray) and np.may_share_memory(image, output)
+
+
+def _shifted(call: Call) -> bool:
+    """Whether the output overlaps the input and is not the input itself."""
+    if not _in_place(call):
+        return False
+    output, image = call.given["output"], call.given["input"]
+    return any(getattr(output, name) != getattr(image, name) for name in ("shape", "strides", "dtype")) or (
+        output.ctypes.data != image.ctypes.data
+    )
 
 
 def _drifts(call: Call) -> bool:
@@ -199,6 +208,8 @@ _GAUSSIANS = _of(
 )  # fmt: skip
 _TERMS = _of("ndimage", "laplace", "gaussian_laplace", "gaussian_gradient_magnitude")
 _ALL = frozenset(FUNCTIONS)
+# The others filter a temporary copy.
+_LINES = frozenset(name for name in _ALL if name.startswith("ndimage.")) - _of("ndimage", "correlate", "convolve")
 
 RULES = (
     Rule("an array without samples", _ALL, _empty),
@@ -217,7 +228,8 @@ RULES = (
         _of("ndimage", "correlate", "convolve"),
         _weights_left_out,
     ),
-    Rule("several terms into an output that is the input", _TERMS, _sums_in_place),
+    Rule("several terms into an output that is the input", _TERMS, _in_place),
+    Rule("an output that overlaps the input in part, where SciPy reads some of what it has written", _LINES, _shifted),
     Rule("means of floating-point numbers as integers: SciPy cuts off its running sum's drift too", _MEANS, _drifts),
     Rule("a NaN, an infinity, or sums beyond float32 in means: SciPy sums on along the line in float64",
          _MEANS, _running),
