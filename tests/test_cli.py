@@ -15,7 +15,7 @@ def ferroconv(*arguments, code=None):
     return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("info",), ("explain",), ("bench",)])
+@pytest.mark.parametrize("command", [(), ("demo",), ("info",), ("explain",), ("bench",), ("filter",)])
 def test_help(command):
     done = ferroconv(*command, "--help")
     assert done.returncode == 0

@@ -316,3 +316,14 @@ def test_sepfir2d_under_windows_longer_than_the_image():
     frame = np.pad(image, 10, mode="symmetric")
     want = scipy.signal.convolve2d(frame, np.outer(taps, taps), "valid")
     np.testing.assert_allclose(signal.sepfir2d(image, taps, taps), want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ("fftconvolve", "oaconvolve"))
+@pytest.mark.parametrize("mode", ("full", "same", "valid"))
+def test_a_product_keeps_its_dtype_as_scipys(name, mode):
+    """Where no axis has more than one sample in both arrays nothing is transformed."""
+    ours, theirs = getattr(ferroconv.signal, name), getattr(scipy.signal, name)
+    for dtype in ("int64", "uint8", "bool", "float16", "complex64"):
+        for first, second in (((1,), (1,)), ((1, 4), (3, 1)), ((5, 1), (1, 1)), ((1, 1), (1, 3))):
+            one, two = paint(first, dtype), paint(second, dtype, 1)
+            same(ours(one, two, mode), theirs(one, two, mode))

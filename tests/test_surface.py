@@ -78,7 +78,16 @@ def test_native_filters_share_their_options(name, own):
 
 @pytest.mark.parametrize(
     "module",
-    [ferroconv, ferroconv.signal, ferroconv.ndimage, ferroconv.nn, ferroconv.large, ferroconv.dask, ferroconv.xarray],
+    [
+        ferroconv,
+        ferroconv.signal,
+        ferroconv.ndimage,
+        ferroconv.nn,
+        ferroconv.large,
+        ferroconv.dask,
+        ferroconv.xarray,
+        ferroconv.patch,
+    ],
 )
 def test_all_is_complete(module):
     public = {
@@ -99,7 +108,7 @@ def test_all_is_complete(module):
 
 @pytest.mark.parametrize(
     "module",
-    [f"ferroconv{name}" for name in ("", ".signal", ".ndimage", ".nn", ".large", ".dask", ".xarray")],
+    [f"ferroconv{name}" for name in ("", ".signal", ".ndimage", ".nn", ".large", ".dask", ".xarray", ".patch")],
 )
 def test_every_docstring_runs(module):
     module = sys.modules[module]

@@ -7,6 +7,9 @@ The native forms stand here: `correlate`, `convolve`, `gaussian`, `box`, `sobel`
 Importing this module imports NumPy and nothing else.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ferroconv import _core, ndimage, nn, signal
 from ferroconv._edges import laplace, sobel
 from ferroconv._explain import Explanation, explain
@@ -14,6 +17,10 @@ from ferroconv._filters import convolve, correlate
 from ferroconv._runtime import clear_cache, get_num_threads, info, set_num_threads, threads
 from ferroconv._sliding import box, maximum, minimum
 from ferroconv._smoothing import gaussian
+
+if TYPE_CHECKING:
+    from ferroconv import patch
+    from ferroconv.patch import patch_scipy
 
 __version__: str = _core.__version__
 
@@ -33,8 +40,20 @@ __all__ = [
     "minimum",
     "ndimage",
     "nn",
+    "patch",
+    "patch_scipy",
     "set_num_threads",
     "signal",
     "sobel",
     "threads",
 ]
+
+_LATER = {"patch": "", "patch_scipy": "patch"}
+"""Names that are imported when they are first asked for: modules of their own, or names of one."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LATER[name] or name}")
+    return getattr(module, name) if _LATER[name] else module

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 EXTRAS = {
-    "cli": ("click", "rich", "PIL", "matplotlib", "sklearn"),
+    "cli": ("click", "rich", "PIL", "imageio", "matplotlib", "sklearn"),
     "bench": ("scipy", "cv2"),
     "tensorflow": ("tensorflow", "keras"),
     "large": ("dask", "zarr", "tifffile", "tqdm", "xarray"),

@@ -13,6 +13,7 @@ import numpy as np
 import ferroconv
 from ferroconv._cli import explaining
 from ferroconv._cli.console import console
+from ferroconv._cli.filter_commands import completion, filter_images
 from ferroconv._cli.lenet_commands import lenet
 from ferroconv._cli.photograph import PICTURES
 
@@ -129,4 +130,5 @@ def bench(filters: tuple[str, ...], **options: Any) -> None:
     sys.exit(run(filters, console(), **options))
 
 
-command.add_command(lenet)
+for words in (filter_images, completion, lenet):
+    command.add_command(words)

@@ -27,7 +27,7 @@ Returns
 -------
 ndarray
     ``float32`` or ``complex64`` if both arrays are of that precision (or ``float16``), else ``float64`` or
-    ``complex128``, also for integers.
+    ``complex128``, also for integers. Where no axis has more than one sample in both, the arrays' product.
 
 Raises
 ------
@@ -144,6 +144,12 @@ def _frequency(in1: Any, in2: Any, mode: str, axes: Any, workers: int | None) ->
         raise ValueError(f"incompatible shapes for in1 and in2: {in1.shape} and {in2.shape}.")
     if mode not in MODES:
         raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'. Received: {mode!r}.")
+    if not over:
+        # A product, which SciPy does not transform, and so leaves in the arrays' own dtype.
+        product: npt.NDArray[Any] = in1 * in2
+        starts = [(n - kept) // 2 if mode == "same" else 0 for n, kept in zip(product.shape, in1.shape, strict=True)]
+        ends = in1.shape if mode == "same" else product.shape
+        return product[tuple(slice(start, start + n) for start, n in zip(starts, ends, strict=True))]
     if swap_needed(mode, in1.shape, in2.shape, over):
         in1, in2 = in2, in1
     dtype = np.result_type(floating(in1), floating(in2))
