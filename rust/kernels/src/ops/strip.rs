@@ -400,20 +400,19 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         scratch: &mut [A],
     ) {
         let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
-        // Here the code of an instruction set begins: all below is inlined.
-        if let Some(rows) = tile.lend_rows::<A, R>(y, step, cols.clone()) {
-            simd.vectorize(
-                #[inline(always)]
-                || I::block::<S, V, R>(simd, prepared, window, scratch, rows),
-            );
-            return;
-        }
+        let lent = tile.lend_rows::<A, R>(y, step, cols.clone());
+        let stored = lent.is_some();
         let mut chunks = out.chunks_exact_mut(window.width);
-        let rows: [&mut [A]; R] = std::array::from_fn(|_| chunks.next().expect("a scratch row for each"));
+        let rows: [&mut [A]; R] =
+            lent.unwrap_or_else(|| std::array::from_fn(|_| chunks.next().expect("a scratch row for each")));
+        // Here the code of an instruction set begins: all below is inlined.
         simd.vectorize(
             #[inline(always)]
             || I::block::<S, V, R>(simd, prepared, window, scratch, rows),
         );
+        if stored {
+            return;
+        }
         for (r, row) in out.chunks_exact_mut(window.width).take(R).enumerate() {
             let row = &mut row[..cols.len()];
             rows::narrow(simd, row, tile, component, [y + r * step, cols.start], self.problem.finish);
