@@ -6,10 +6,11 @@ use super::{Job, Levels, Plan};
 use crate::alloc;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
+use crate::ops::correlate::Correlate;
 use crate::ops::rows::{self, Place};
 use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
 use crate::simd::{Lane, MAX_LANES, Simd, Vector, lane};
-use crate::view::{Rows, Tile};
+use crate::view::{self, Rows, Tile};
 use std::ops::Range;
 
 /// Results of a side of the blocks that are summed directly.
@@ -114,18 +115,20 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
     let step = cols + 64 / size_of::<L::Elem>();
     let halves = job.plan.halves(tile);
     alloc::scratch([rows * step, rows * step, row_buffer(cols), row_buffer(cols)], |[re, im, br, bi]| {
-        let mut cells = simd.vectorize(
+        let totals = simd.vectorize(
             #[inline(always)]
-            || gather(simd, job, level, &halves, tile.plane, [&mut *re, &mut *im], step),
+            || gather(simd, job, &halves, tile.plane, [&mut *re, &mut *im], step),
         );
-        let total = |cells: &[Cells<L::Elem>]| cells.iter().map(|c| c.energy).sum::<f64>();
-        let usable = total(&cells).is_finite() && cells.iter().all(|c| c.most <= L::Elem::LARGEST);
+        let usable = totals.energy.is_finite() && totals.most <= L::Elem::LARGEST;
         if !usable && !last {
             return false;
         }
-        if !usable {
-            cells = clean(&halves, [&mut *re, &mut *im], step, job.problem.taps.shape(), cells);
-        }
+        let cleaned = match &level.proof {
+            Proof::Floor { witness, .. } if !usable => {
+                Some(clean(job, &halves, [&mut *re, &mut *im], step, witness.as_ref()))
+            }
+            _ => None,
+        };
         simd.vectorize(
             #[inline(always)]
             || {
@@ -135,9 +138,9 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
         );
         let mut blocks = Blocks::default();
         if let Proof::Floor { factor, witness } = &level.proof {
-            let floor = |cells: &[Cells<L::Elem>]| {
-                let lost = total(cells) < L::Elem::SMALLEST_ENERGY && cells.iter().any(|c| c.most > 0.0);
-                if lost { f64::INFINITY } else { factor * total(cells).sqrt() }
+            let floor = |energy: f64, most: f64| {
+                let lost = energy < L::Elem::SMALLEST_ENERGY && most > 0.0;
+                if lost { f64::INFINITY } else { factor * energy.sqrt() }
             };
             // No sum is larger than `sum |w x|`.
             let evident = usable && job.plan.packed && {
@@ -145,9 +148,15 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
                     #[inline(always)]
                     || least_magnitude(&halves, [&*re, &*im], step),
                 );
-                least.into_f64() >= EVIDENT * floor(&cells)
+                least.into_f64() >= EVIDENT * floor(totals.energy, totals.most)
             };
             if !evident {
+                let cells = cleaned.unwrap_or_else(|| {
+                    simd.vectorize(
+                        #[inline(always)]
+                        || count(simd, job, &halves, tile.plane, witness.as_ref()),
+                    )
+                });
                 blocks = classify(job, &halves, cells, witness.as_ref(), floor, !usable);
             }
             if !blocks.doubtful.is_empty() && !last {
@@ -199,76 +208,142 @@ fn least_magnitude<A: Real>(halves: &[Half], parts: [&[A]; 2], step: usize) -> A
     least.into_iter().fold(least[0], smaller)
 }
 
-/// Brings in what the halves read, continued by the border, and counts magnitudes.
+/// What a tile's samples amount to.
+struct Totals {
+    /// The sum of squares.
+    energy: f64,
+    /// The largest magnitude.
+    most: f64,
+}
+
+/// What one part of the complex plane holds: a half of a real image, or a component of a complex one.
+struct Part<'p, A> {
+    problem: &'p Correlate,
+    source: view::Plane<'p>,
+    /// Of the first sample.
+    start: [isize; 2],
+    /// Rows and columns of samples.
+    needed: [usize; 2],
+    outside: A,
+}
+
+impl<'p, A: Real> Part<'p, A> {
+    /// Part `i`, unless it holds nothing.
+    fn new(job: &'p Job<'_>, halves: &[Half], plane: usize, i: usize) -> Option<Self> {
+        let problem = job.problem;
+        let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
+        let [ys, xs] = half.filter(|_| component < problem.src.components())?;
+        let taps = problem.taps.shape();
+        Some(Self {
+            problem,
+            source: job.src.plane(plane, component),
+            start: [ys.start as isize - problem.axes[0].before, xs.start as isize - problem.axes[1].before],
+            needed: [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1],
+            outside: problem.outside(component),
+        })
+    }
+
+    /// Brings in row `y`, continued by the border.
+    #[inline(always)]
+    fn bring<S: Simd>(&self, simd: S, y: usize, row: &mut [A]) {
+        let problem = self.problem;
+        match problem.border[0].index(self.start[0] + y as isize, problem.axes[0].src) {
+            None => row.fill(self.outside),
+            Some(from) => {
+                let (start, border) = (self.start[1], problem.border[1]);
+                let place = Place { start, step: 1, border, outside: self.outside };
+                rows::widen(simd, &self.source, from, place, row);
+            }
+        }
+    }
+}
+
+/// Brings in what the halves read.
 #[inline(always)]
 fn gather<S: Simd, A: Real>(
     simd: S,
     job: &Job<'_>,
-    level: &Level<A>,
     halves: &[Half],
     plane: usize,
     parts: [&mut [A]; 2],
     step: usize,
-) -> Vec<Cells<A>> {
-    let mut cells = Vec::new();
-    let problem = job.problem;
-    let [rows, cols] = job.plan.points;
-    let taps = problem.taps.shape();
-    let size = match &level.proof {
-        Proof::Floor { witness, .. } => Some(witness.as_ref().map_or(1, |w| w.cell)),
-        Proof::Rounding | Proof::Bounded => None,
+) -> Totals {
+    let points = job.plan.points[0];
+    // As many sums as a vector has lanes: one would be a chain.
+    let (mut squares, mut peaks) = ([A::default(); MAX_LANES], [A::default(); MAX_LANES]);
+    let mut add = |l: usize, a: A| {
+        let a = a.magnitude();
+        squares[l] = squares[l].plus(a.times(a));
+        // A NaN shows in the squares.
+        peaks[l] = if a > peaks[l] { a } else { peaks[l] };
     };
-    for (i, part) in parts.into_iter().enumerate() {
-        // Part i is half i of a real image, or component i of a complex one.
-        let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
-        let half = half.filter(|_| component < problem.src.components());
-        let Some([ys, xs]) = half else {
-            part.fill(A::default());
+    for (i, into) in parts.into_iter().enumerate() {
+        let Some(part) = Part::new(job, halves, plane, i) else {
+            into.fill(A::default());
             continue;
         };
-        let source = job.src.plane(plane, component);
-        let outside: A = problem.outside(component);
-        let needed = [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1];
-        let start = [ys.start as isize - problem.axes[0].before, xs.start as isize - problem.axes[1].before];
-        let mut counted = size.map(|size| Cells::new([rows, cols], size));
-        for (y, row) in part.chunks_exact_mut(step).take(rows).enumerate() {
-            let (row, rest) = row.split_at_mut(if y < needed[0] { needed[1] } else { 0 });
+        for (y, row) in into.chunks_exact_mut(step).take(points).enumerate() {
+            let (row, rest) = row.split_at_mut(if y < part.needed[0] { part.needed[1] } else { 0 });
             rest.fill(A::default());
-            if y >= needed[0] {
+            if row.is_empty() {
                 continue;
             }
-            match problem.border[0].index(start[0] + y as isize, problem.axes[0].src) {
-                None => row.fill(outside),
-                Some(from) => {
-                    let place = Place { start: start[1], step: 1, border: problem.border[1], outside };
-                    rows::widen(simd, &source, from, place, row);
+            part.bring(simd, y, row);
+            let (chunks, rest) = row.as_chunks::<MAX_LANES>();
+            for chunk in chunks {
+                for l in 0..MAX_LANES {
+                    add(l, chunk[l]);
                 }
             }
-            if let Some(cells) = &mut counted {
-                cells.count(y, row);
-            }
-        }
-        if let Some(mut counted) = counted {
-            counted.finish(needed[0]);
-            cells.push(counted);
+            rest.iter().for_each(|&a| add(0, a));
         }
     }
-    cells
+    Totals {
+        energy: squares.iter().map(|s| s.into_f64()).sum(),
+        most: peaks.iter().map(|p| p.into_f64()).fold(0.0, f64::max),
+    }
 }
 
-/// Puts zeros for samples that can't be transformed, marks them, and counts anew.
+/// Counts magnitudes of what the halves read, cell by cell.
+#[inline(always)]
+fn count<S: Simd, A: Real>(
+    simd: S,
+    job: &Job<'_>,
+    halves: &[Half],
+    plane: usize,
+    witness: Option<&Witness>,
+) -> Vec<Cells<A>> {
+    let mut row = vec![A::default(); job.plan.points[1]];
+    let parts = (0..2).filter_map(|i| Part::new(job, halves, plane, i));
+    let mut counted = Vec::new();
+    for part in parts {
+        let mut cells = Cells::new(job.plan.points, witness.map_or(1, |w| w.cell));
+        let row = &mut row[..part.needed[1]];
+        for y in 0..part.needed[0] {
+            part.bring(simd, y, row);
+            cells.count(y, row);
+        }
+        cells.finish(part.needed[0]);
+        counted.push(cells);
+    }
+    counted
+}
+
+/// Puts zeros for samples that can't be transformed, marks them, and counts what is left.
 fn clean<A: Real>(
+    job: &Job<'_>,
     halves: &[Half],
     parts: [&mut [A]; 2],
     step: usize,
-    taps: [usize; 2],
-    cells: Vec<Cells<A>>,
+    witness: Option<&Witness>,
 ) -> Vec<Cells<A>> {
-    let mut anew = Vec::new();
-    for (i, (part, before)) in parts.into_iter().zip(cells).enumerate() {
+    let taps = job.problem.taps.shape();
+    let used = if job.plan.packed { halves.len() } else { job.problem.src.components() };
+    let mut counted = Vec::new();
+    for (i, part) in parts.into_iter().take(used).enumerate() {
         let [ys, xs] = &halves[i.min(halves.len() - 1)];
         let needed = [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1];
-        let mut cells = before.emptied();
+        let mut cells = Cells::new(job.plan.points, witness.map_or(1, |w| w.cell));
         let mut spoilt = Vec::new();
         for (y, row) in part.chunks_exact_mut(step).take(needed[0]).enumerate() {
             for (x, a) in row[..needed[1]].iter_mut().enumerate() {
@@ -282,9 +357,9 @@ fn clean<A: Real>(
         }
         cells.finish(needed[0]);
         spoilt.into_iter().for_each(|(y, x)| cells.spoil(y, x));
-        anew.push(cells);
+        counted.push(cells);
     }
-    anew
+    counted
 }
 
 /// The blocks of a tile's results.
@@ -304,11 +379,12 @@ fn classify<A: Real>(
     halves: &[Half],
     cells: Vec<Cells<A>>,
     witness: Option<&Witness>,
-    floor: impl Fn(&[Cells<A>]) -> f64,
+    floor: impl Fn(f64, f64) -> f64,
     spoilt: bool,
 ) -> Blocks {
     let taps = job.problem.taps.shape();
-    let required = floor(&cells);
+    let energy = cells.iter().map(|c| c.energy).sum();
+    let required = floor(energy, cells.iter().map(|c| c.most).fold(0.0, f64::max));
     let cells = if job.plan.packed { cells } else { vec![Cells::merged(&cells)] };
     let mut blocks = Blocks::default();
     for ([ys, xs], cells) in halves.iter().zip(&cells) {

@@ -283,11 +283,6 @@ impl<A: Real> Cells<A> {
 }
 
 impl<A: Real> Cells<A> {
-    /// The same grid, empty.
-    pub(super) fn emptied(&self) -> Self {
-        Self::new(self.grid.map(|n| n * self.size), self.size)
-    }
-
     /// The sums of several planes' magnitudes.
     pub(super) fn merged(planes: &[Self]) -> Self {
         let mut all = planes[0].clone();
