@@ -56,6 +56,19 @@ def test_alignment_and_position_change_no_bit():
         same(part, whole[y:, x:])
 
 
+@pytest.mark.parametrize("offset", [0, 3])
+@pytest.mark.parametrize("window", [(3, 3), (1, 5), (9, 1)])
+def test_results_larger_than_the_caches_have_the_same_bits(offset, window):
+    big, weights = paint((2100, 2111), "float32"), paint(window, "float32", 1)
+    out = np.full((2100, 2111 + offset), np.nan, np.float32)[:, offset:]
+    whole = ferroconv.correlate(big, weights, out=out)
+    for rows in (slice(0, 300), slice(1500, 2100)):
+        reach = window[0]
+        first, last = max(rows.start - reach, 0), min(rows.stop + reach, 2100)
+        part = ferroconv.correlate(big[first:last], weights)
+        same(part[rows.start - first : rows.stop - first], whole[rows])
+
+
 SCRIPT = """
 import json, sys
 import numpy as np

@@ -255,9 +255,12 @@ integer_accumulator!(i32, Some(DType::I32); i64, Some(DType::I64); i128, None);
 
 /// Conversions between an element and an accumulator.
 pub trait Convert<A>: Element {
+    /// Whether [`Convert::saturate`] rounds as well, ties to even.
+    const ROUNDS: bool = false;
     /// The element's value as an accumulator (modulo its width where that is narrower).
     fn widen(self) -> A;
-    /// The nearest element; a NaN becomes 0 in an integer type. Integers expect a whole number.
+    /// The nearest element; a NaN becomes 0 in an integer type. Unless it rounds, an integer expects a
+    /// whole number.
     fn saturate(a: A) -> Self;
     /// The element congruent to `a`. From a float this is C's conversion as x86 performs it, which
     /// is what SciPy's results are made by: exact modulo the width where the whole number fits the
@@ -294,7 +297,7 @@ macro_rules! c_convert {
     }};
 }
 
-/// The nearest value of an integer type to a whole number; 0 for NaN.
+/// The nearest value of an integer type (with `cast`, to a whole number); 0 for NaN.
 macro_rules! nearest {
     ($a:expr, $float:ty, $t:ty, $whole:ident) => {{
         const LEAST: $float = <$t>::MIN as $float;
@@ -305,6 +308,13 @@ macro_rules! nearest {
         let within = if within < MOST { within } else { MOST };
         $whole(if a.is_nan() { 0.0 } else { within }) as $t
     }};
+    // The addition in `whole_f32` and `whole_f64` rounds.
+    (@rounds cast) => {
+        false
+    };
+    (@rounds $float:ident) => {
+        true
+    };
     ($a:expr, $t:ty, f32) => {
         nearest!($a, f32, $t, whole_f32)
     };
@@ -319,6 +329,7 @@ macro_rules! nearest {
 macro_rules! convert_float_to_integers {
     ($a:ty: $($t:ty, $via:tt, $nearest:tt;)*) => {$(
         impl Convert<$a> for $t {
+            const ROUNDS: bool = nearest!(@rounds $nearest);
             #[inline(always)]
             fn widen(self) -> $a { self as $a }
             #[inline(always)]

@@ -424,6 +424,14 @@ impl Tile<'_> {
             && self.data.addr().is_multiple_of(align_of::<A>())
     }
 
+    /// The first column from `x` on at a multiple of `bytes` in every row, if rows lie so; else `x`.
+    pub fn aligned(&self, x: usize, bytes: usize) -> usize {
+        let [row, element] = self.strides;
+        let short = self.at(0, 0, x).addr().wrapping_neg() % bytes;
+        let fits = row % bytes as isize == 0 && element > 0 && short.is_multiple_of(element as usize);
+        if fits { x + short / element as usize } else { x }
+    }
+
     fn check(&self, y: usize, cols: &Range<usize>) {
         assert!(
             self.rows.contains(&y) && self.cols.start <= cols.start && cols.end <= self.cols.end,
@@ -511,7 +519,10 @@ macro_rules! rows {
             }
             #[inline(always)]
             unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], finish: Finish) {
-                round(dtype, from, finish.rounding);
+                let once = Finish { rounding: Rounding::HalfEven, overflow: Overflow::Saturate };
+                if !(finish == once && dispatch_dtype!(dtype, |T| { <T as Convert<Self>>::ROUNDS })) {
+                    round(dtype, from, finish.rounding);
+                }
                 dispatch_dtype!(dtype, |T| {
                     // SAFETY: the caller's promise.
                     unsafe {
