@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,6 @@ class FilterCase:
     size: int
     parameter: int
     """A Gaussian's sigma, the side of a window, or 3 for derivatives."""
-    arithmetic: Literal["filters"] = "filters"
 
     @property
     def name(self) -> str:
@@ -95,9 +94,14 @@ class FilterCase:
         return f"filters/{self.filter}/{self.dtype}/{self.size}x{self.size}/{self.parameter}"
 
     @property
-    def taps(self) -> int:
-        """The parameter, under the name that every case has."""
-        return self.parameter
+    def kind(self) -> str:
+        """What it is, as every case says."""
+        return "filters"
+
+    @property
+    def group(self) -> str:
+        """What is summed up together."""
+        return f"filters/{self.filter}/{self.dtype}"
 
     def problem(self) -> FilterProblem:
         """The case with its pixels, the same in every run."""

@@ -8,9 +8,8 @@ edges as its mirror image with the edge pixel repeated: ``reflect`` in ferroconv
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Literal
 
 import numpy as np
@@ -49,22 +48,31 @@ class Problem:
         return self.image.dtype.kind in "biu"
 
 
-def opencv() -> Any | None:
-    """OpenCV, or None if it is not installed."""
+def installed(module: str) -> Any | None:
+    """A peer's module, or None if it is not installed."""
     try:
-        return importlib.import_module("cv2")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != "cv2":
+        if error.name != module:
             raise
         return None
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that a time or an error depends on."""
+def opencv() -> Any | None:
+    """OpenCV, or None if it is not installed."""
+    return installed("cv2")
+
+
+NAMES = {"cv2": "opencv", "PIL": "pillow", "skimage": "scikit-image"}
+"""Projects whose modules are called otherwise."""
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """Versions of everything that a time or an error depends on; imports the modules in their order."""
     found = {"ferroconv": ferroconv.__version__, "numpy": np.__version__}
-    found["scipy"] = metadata.version("scipy")
-    cv2 = opencv()
-    found["opencv"] = "not installed" if cv2 is None else cv2.__version__
+    for name in modules:
+        module = installed(name)
+        found[NAMES.get(name, name)] = "not installed" if module is None else module.__version__
     return found
 
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 SAMPLE_SECONDS = 300e-6
@@ -55,6 +55,9 @@ class Effort:
     least: int
     most: int
     """Samples of each contestant."""
+    pause: float = 0.0
+    """Seconds of sleep before each sample: the threads of some libraries go on spinning for milliseconds after a
+    call, and would take the next contestant's cores. A call that is not timed then wakes the contestant's own."""
 
 
 QUICK = Effort(0.02, 1, 3)
@@ -90,6 +93,9 @@ def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str
                 continue
             one.before()
             call = one.call
+            if effort.pause:
+                sleep(effort.pause)
+                call()
             start = perf_counter()
             for _ in range(loops):
                 call()
