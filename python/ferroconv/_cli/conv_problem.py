@@ -75,9 +75,9 @@ class ConvProblem:
         """What ferroconv runs."""
         return ferroconv.explain(self.ours(layout))
 
-    def array(self, result: Array, layout: str) -> Array:
+    def array(self, result: Any, layout: str) -> Array:
         """A result of `ours` with its channels last; filters are alike in both layouts."""
-        return result if self.direction == "grad_filters" else channels_last(result, layout)
+        return np.asarray(result) if self.direction == "grad_filters" else channels_last(np.asarray(result), layout)
 
     @property
     def products(self) -> int:

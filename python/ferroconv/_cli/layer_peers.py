@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 import ferroconv
 from ferroconv._cli.conv_problem import ConvProblem, laid_out
-from ferroconv._cli.peers import OURS, installed
+from ferroconv._cli.peers import OURS, TORCH, installed
 from ferroconv._cli.pool_problem import PoolProblem
 from ferroconv._cli.timing import Contestant
 
 Array = npt.NDArray[Any]
+LayerProblem = ConvProblem | PoolProblem
 
-TORCH, TENSORFLOW = "PyTorch", "TensorFlow"
+TENSORFLOW = "TensorFlow"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Way:
         return Contestant(self.name, self.call, self.before)
 
 
-def ways(problem: ConvProblem | PoolProblem) -> list[Way]:
+def ways(problem: LayerProblem) -> list[Way]:
     """Everyone who computes the problem, ours first."""
     found = [
         Way(OURS, layout, problem.ours(layout), partial(problem.array, layout=layout)) for layout in ("nhwc", "nchw")
@@ -67,23 +68,26 @@ def tensorflow() -> Any | None:
     return tf
 
 
-def _torch(torch: Any, problem: ConvProblem | PoolProblem) -> list[Way]:
+def _torch(torch: Any, problem: LayerProblem) -> list[Way]:
     """PyTorch, by the operators below its automatic differentiation, contiguous and with channels last."""
     before = partial(torch.set_num_threads, ferroconv.get_num_threads())
-    made = _torch_conv if isinstance(problem, ConvProblem) else _torch_pool
     found = []
     for layout, memory in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
 
         def tensor(array: Array, memory: Any = memory) -> Any:
             return torch.from_numpy(np.ascontiguousarray(array)).contiguous(memory_format=memory)
 
-        call = made(torch, problem, tensor)
+        call: Callable[[], Any] | None
+        if isinstance(problem, ConvProblem):
+            call = _torch_conv(torch, problem, tensor)
+        else:
+            call = _torch_pool(torch, problem, tensor)
         if call is not None:
             found.append(Way(TORCH, layout, call, partial(_from_torch, problem), before))
     return found
 
 
-def _from_torch(problem: ConvProblem | PoolProblem, result: Any) -> Array:
+def _from_torch(problem: LayerProblem, result: Any) -> Array:
     if problem.direction == "grad_filters":
         return np.asarray(result.permute(2, 3, 1, 0))
     if problem.direction == "max_indices":
@@ -122,14 +126,13 @@ def _torch_pool(torch: Any, problem: PoolProblem, tensor: Callable[[Array], Any]
     return partial(torch.ops.aten.max_pool2d_with_indices_backward, grad, x, *window, [1, 1], ceil, places)
 
 
-def _tensorflow(tf: Any, problem: ConvProblem | PoolProblem) -> list[Way]:
+def _tensorflow(tf: Any, problem: LayerProblem) -> list[Way]:
     """TensorFlow's raw operators, eagerly; on CPUs they have channels last only."""
-    made = _tensorflow_conv if isinstance(problem, ConvProblem) else _tensorflow_pool
-    call = made(tf, problem)
+    call = _tensorflow_conv(tf, problem) if isinstance(problem, ConvProblem) else _tensorflow_pool(tf, problem)
     return [] if call is None else [Way(TENSORFLOW, "nhwc", call, partial(_from_tensorflow, problem))]
 
 
-def _from_tensorflow(problem: ConvProblem | PoolProblem, result: Any) -> Array:
+def _from_tensorflow(problem: LayerProblem, result: Any) -> Array:
     if problem.direction == "max_indices":  # its places count channels too
         return problem.array([result[0].numpy(), result[1].numpy() // problem.x.shape[3]], "nhwc")
     return problem.array(result.numpy(), "nhwc")

@@ -13,7 +13,7 @@ from ferroconv._cli.outcomes import Against, Outcome, Times
 from ferroconv._cli.peers import OURS
 from ferroconv._cli.timing import Effort, race
 
-EFFORT = Effort(0.03, 2, 5, pause=0.005)
+EFFORT = Effort(0.02, 2, 5).paused()
 HASTE = Effort(0.005, 1, 1)
 
 

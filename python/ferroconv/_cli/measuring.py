@@ -20,10 +20,11 @@ def windows(case: Case, quick: bool) -> list[Outcome]:
     judge = Judge(problem)
     large = case.size >= LARGE
     alone = large and case.arithmetic == "native"
-    rivals = peers.rivals(problem, reused=True)
+    rivals = peers.rivals(problem, reused=True) | peers.torch_rival(problem)
     everyone = peers.ours(problem, reused=True, one_thread=alone)
     everyone += [one for calls in rivals.values() for one in calls]
-    timings = race(everyone, QUICK if quick else NORMAL if large else SMALL)
+    effort = QUICK if quick else NORMAL if large else SMALL
+    timings = race(everyone, effort.paused() if peers.TORCH in rivals else effort)
     plan = peers.explained(problem).plans[0]
     ours, reused = timings[peers.OURS], timings.get(peers.REUSED)
     # SciPy's integer arithmetic is not that of exact sums: it is compared with SciPy alone.
@@ -85,4 +86,8 @@ def named_filter(case: FilterCase, quick: bool) -> list[Outcome]:
         # Its Gaussian of bytes has weights of 8 bits, and its windows of floats running sums.
         slack = 2.0 if integral else 1e-4 * 255
         outcome.peers[peers.OPENCV] = against(way, ours, again, float(apart), slack)
+    for other in problem.filter.others:
+        if other.peer in timings:
+            apart = np.abs(ours.result.astype(np.float64) - timings[other.peer].result).max()
+            outcome.peers[other.peer] = against(other.peer, ours, None, float(apart), 0.0 if integral else 2 * bound)
     return [outcome]

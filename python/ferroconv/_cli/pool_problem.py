@@ -89,13 +89,13 @@ class PoolProblem:
                 return self._maxima[0]
             if self.direction == "max_indices":
                 return np.stack(self._maxima)
-            n, _, _, c = np.indices(self.grad.shape, sparse=True)
+            n, c = np.arange(self.batch)[:, None, None, None], np.arange(layer.channels)
             places = (n * layer.size**2 + self._maxima[1]) * layer.channels + c
             sums = np.bincount(places.ravel(), self.grad.ravel(), self.x.size)
             return sums.reshape(self.x.shape)
         count = sum(inside.astype(np.float64) for _, inside, _ in self._taps())
         if self.direction == "avg":
-            return sum(np.where(inside, seen, 0.0) for seen, inside, _ in self._taps()) / count
+            return np.asarray(sum(np.where(inside, seen, 0.0) for seen, inside, _ in self._taps()) / count)
         padded = np.zeros(self._padded.shape)
         for _, _, index in self._taps():
             padded[index] += self.grad / count

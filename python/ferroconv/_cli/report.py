@@ -132,13 +132,14 @@ def update_readme(readme: Path, machine: dict[str, Any], outcomes: Sequence[Outc
 
 def readme_table(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     """The README's table: large images, each peer's time as a multiple of ferroconv's."""
-    rows = [["dtype", "window", "ferroconv", *peers.PEERS], ["---", "---"] + ["---:"] * 4]
-    for outcome in outcomes:
+    shown = [outcome for outcome in outcomes if outcome.case.kind == "native" and outcome.case.size == LARGE]
+    others = (peer for outcome in shown for peer in outcome.peers)
+    columns = list(dict.fromkeys([*peers.PEERS, *others]))
+    rows = [["dtype", "window", "ferroconv", *columns], ["---", "---"] + ["---:"] * (1 + len(columns))]
+    for outcome in shown:
         case = outcome.case
-        if case.kind != "native" or case.size != LARGE:
-            continue
         cells = [case.dtype, f"{case.taps}x{case.taps}", duration(outcome.fresh.median)]
-        for peer in peers.PEERS:
+        for peer in columns:
             against = outcome.peers.get(peer)
             cells.append(_cell(against) if against else "")
         rows.append(cells)

@@ -16,7 +16,8 @@ from ferroconv._cli.plans import PLAN_CASES
 from ferroconv._cli.steps import STEP_CASES
 
 IMAGES = (
-    f"Border {BORDER}. SciPy runs on one thread, OpenCV on the better of one and two.\n"
+    f"Border {BORDER}. SciPy runs on one thread, OpenCV on the better of one and two, PyTorch on "
+    "as many as ferroconv, its image continued before.\n"
     "Ratio: the peer's time over ferroconv's, both into fresh outputs. Error: the largest against higher "
     "precision, over the largest sum |w x|; of named filters, in levels. Of these, scipy.ndimage is compared with "
     "ferroconv.ndimage."
@@ -57,8 +58,8 @@ class Suite:
 
 
 SUITES = (
-    Suite(WINDOW_CASES, measuring.windows, IMAGES, ("scipy", "cv2"), asked=False),
-    Suite(FILTER_CASES, measuring.named_filter, IMAGES, ("scipy", "cv2"), asked=False),
+    Suite(WINDOW_CASES, measuring.windows, IMAGES, ("scipy", "cv2", "torch"), asked=False),
+    Suite(FILTER_CASES, measuring.named_filter, IMAGES, ("scipy", "cv2", "skimage", "PIL"), asked=False),
     Suite(LAYER_CASES, layers.measure, LAYERS, ("torch", "tensorflow")),
     Suite(STEP_CASES, steps.measure, STEPS, ("tensorflow", "keras"), named=True),
     Suite(PLAN_CASES, plans.measure, PLANS, ("scipy",), named=True),
