@@ -107,7 +107,11 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
 @command.command(short_help="Time ferroconv against SciPy, OpenCV, PyTorch, TensorFlow and Keras.")
 @click.argument("filters", nargs=-1)
 @click.option("--quick", is_flag=True, help="A few samples each, no images above 1024x1024.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="ferroconv's. Default: those of `ferroconv info`.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Of ferroconv and the frameworks. Default: those of `ferroconv info`.",
+)
 @click.option("--list", "listed", is_flag=True, help="Name the cases and stop.")
 @click.option(
     "--output",

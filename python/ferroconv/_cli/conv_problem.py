@@ -8,7 +8,7 @@ product that is left out does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -160,17 +160,21 @@ class ConvProblem:
     def _grad_filters(self) -> list[tuple[Any, Array]]:
         """``dw[i, j, c, o] = sum of x[n, p s + i - pad, q s + j - pad, c] g[n, p, q, o]``, for some c and o."""
         layer = self.layer
-        channels, results = self._groups()[-1]
-        some = partial(self.random.choice, replace=False)
-        c = np.sort(some(channels.stop - channels.start, min(SAMPLES, channels.stop - channels.start)))
-        o = np.sort(some(results.stop - results.start, min(SAMPLES, results.stop - results.start))) + results.start
         pad = ((0, 0), (layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0))
-        x = np.pad(self.x[..., c + channels.start].astype(np.float64), pad)
-        grad = self.grad[..., o].astype(np.float64).reshape(-1, len(o))
         reach = layer.stride * (layer.result_size - 1) + 1
         found: list[tuple[Any, Array]] = []
-        for i in range(layer.window):
-            for j in range(layer.window):
-                seen = x[:, i : i + reach : layer.stride, j : j + reach : layer.stride]
-                found.append(((i, j, *np.ix_(c, o)), seen.reshape(-1, len(c)).T @ grad))
+        for channels, results in self._groups()[:: max(1, layer.groups - 1)]:  # the first and the last
+            c, o = (self._some(one.stop - one.start) for one in (channels, results))
+            x = np.pad(self.x[..., c + channels.start].astype(np.float64), pad)
+            grad = self.grad[..., o + results.start].astype(np.float64).reshape(-1, len(o))
+            for i in range(layer.window):
+                for j in range(layer.window):
+                    seen = x[:, i : i + reach : layer.stride, j : j + reach : layer.stride]
+                    sums = seen.reshape(-1, len(c)).T @ grad
+                    found.append(((i, j, *np.ix_(c, o + results.start)), sums))
         return found
+
+    def _some(self, count: int) -> npt.NDArray[np.intp]:
+        """Some of `count` channels: the first, the last, and random ones."""
+        random = self.random.integers(count, size=SAMPLES - 2)
+        return np.unique(np.concatenate([[0, count - 1], random]))
