@@ -7,7 +7,8 @@ from typing import Any
 
 EXTRAS = {
     "cli": ("click", "rich", "PIL", "imageio", "matplotlib", "sklearn"),
-    "bench": ("scipy", "cv2"),
+    "bench": ("scipy", "cv2", "skimage"),
+    "torch": ("torch",),
     "tensorflow": ("tensorflow", "keras"),
     "large": ("dask", "zarr", "tifffile", "tqdm", "xarray"),
 }

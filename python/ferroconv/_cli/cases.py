@@ -1,4 +1,4 @@
-"""What `ferroconv bench` times: one list."""
+"""The dense windows that `ferroconv bench` times: one list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._cli.filter_cases import FILTER_CASES, FilterCase
 from ferroconv._cli.peers import Arithmetic, Problem
 
 
@@ -27,6 +26,16 @@ class Case:
     def name(self) -> str:
         """As `ferroconv bench` filters and prints it: ``native/float32/2048x2048/7x7``."""
         return f"{self.arithmetic}/{self.dtype}/{self.size}x{self.size}/{self.taps}x{self.taps}"
+
+    @property
+    def kind(self) -> str:
+        """Whose arithmetic, as every case says what it is."""
+        return self.arithmetic
+
+    @property
+    def group(self) -> str:
+        """What is summed up together."""
+        return f"{self.arithmetic}/{self.dtype}"
 
     def problem(self) -> Problem:
         """The case with its pixels and weights, the same in every run.
@@ -71,14 +80,5 @@ def _all() -> list[Case]:
     return cases
 
 
-CASES: list[Case | FilterCase] = [*_all(), *FILTER_CASES]
-"""Every case: dense windows, then the named filters."""
-
-
-def chosen(filters: tuple[str, ...], quick: bool) -> list[Case | FilterCase]:
-    """The cases whose names hold every word of `filters`; quickly, none above 1024x1024."""
-    return [
-        case
-        for case in CASES
-        if all(word in case.name for word in filters) and not (quick and case.size > SMALL_SIZES[-1])
-    ]
+WINDOW_CASES = _all()
+"""Every case, the large ones first."""

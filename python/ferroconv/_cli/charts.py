@@ -12,7 +12,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 INK, PAPER = "#22262e", "#fbfaf7"
-COLOURS = ("#b5482a", "#d99a4e", "#3f6f86", "#7a8f5a")
+COLOURS = ("#b5482a", "#d99a4e", "#3f6f86", "#7a8f5a", "#8a5a83", "#5c5c5c")
 PANEL_PIXELS = 720
 """A panel shows this many pixels of a side at most: more would not be seen."""
 

@@ -104,13 +104,19 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
         raise click.ClickException(str(error)) from error
 
 
-@command.command(short_help="Time ferroconv against SciPy and OpenCV.")
+@command.command(short_help="Time ferroconv against SciPy, OpenCV, PyTorch, TensorFlow and Keras.")
 @click.argument("filters", nargs=-1)
 @click.option("--quick", is_flag=True, help="A few samples each, no images above 1024x1024.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="ferroconv's. Default: those of `ferroconv info`.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Of ferroconv and the frameworks. Default: those of `ferroconv info`.",
+)
 @click.option("--list", "listed", is_flag=True, help="Name the cases and stop.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Write FILE.json and FILE.md (a name without a suffix)."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write FILE.json, FILE.md and a chart, FILE.png (a name without a suffix).",
 )
 @click.option(
     "--readme",
@@ -119,10 +125,22 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
 )
 @click.option("--check", is_flag=True, help="Also hold the results against the project's targets, line by line.")
 def bench(filters: tuple[str, ...], **options: Any) -> None:
-    """Time ferroconv against SciPy and OpenCV, and check both against sums in higher precision.
+    """Time ferroconv against its peers, and check all of them against sums in higher precision.
 
-    FILTERS are words that a case's name must hold, all of them: `ferroconv bench native float32 2048`
-    for windows, `ferroconv bench filters uint8` for Gaussians, means, derivatives, minima and maxima.
+    FILTERS are words that a case's name must hold, all of them. Without any, images are filtered beside
+    SciPy, OpenCV, PyTorch, scikit-image and Pillow; peers that are not installed are left out.
+
+    \b
+    ferroconv bench native float32 2048   dense windows
+    ferroconv bench filters uint8         Gaussians, means, derivatives, minima, maxima
+    ferroconv bench conv                  layers of AlexNet, GoogLeNet, VGG, ResNet and LeNet, forward and
+                                          both gradients, beside PyTorch and TensorFlow
+    ferroconv bench conv/resnet_50        those of one network
+    ferroconv bench pool                  their pooling layers
+    ferroconv bench lenet                 LeNet's layers, at batches of 1 to 256
+    ferroconv bench steps                 training steps of Keras models, stock and accelerated
+    ferroconv bench plan                  whether the implementation that is chosen is the quickest
+
     Exits with status 1 if a result is wrong, or with --check if a target is missed.
     """
     from ferroconv._cli.bench import run

@@ -60,7 +60,7 @@ def run(size: int, output: Path, picture: Picture, quick: bool) -> int:
         f"A photograph of {size}x{size}, border {peers.BORDER}.\n"
         f"ferroconv {facts['version']} ({facts['profile']} build, {facts['isa_used']}) on {facts['threads']} "
         "thread(s); SciPy on one, as it is made; OpenCV on the better of one and two.\n"
-        + ", ".join(f"{name} {version}" for name, version in peers.versions().items())
+        + ", ".join(f"{name} {version}" for name, version in peers.versions(("scipy", "cv2")).items())
         + ". Times are medians of runs in turn within one process, outputs fresh.\n"
         "ratio: the peer's time over ferroconv's. apart: the largest difference of two results.\n",
         soft_wrap=True,

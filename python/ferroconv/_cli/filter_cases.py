@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import ferroconv
-from ferroconv._cli.peers import NDIMAGE, OPENCV, OURS, REUSED, opencv
+from ferroconv._cli.peers import NDIMAGE, OPENCV, OURS, REUSED, installed, opencv
 from ferroconv._cli.timing import Contestant
 
 Array = npt.NDArray[Any]
 Call = Callable[..., Array]
 MIRROR = "ferroconv.ndimage"
+
+
+@dataclass(frozen=True)
+class Other:
+    """A further peer, where it is installed and takes a dtype."""
+
+    peer: str
+    module: str
+    dtypes: tuple[str, ...]
+    call: Callable[[Any, Array, int], Callable[[], Array]]
+    """``(module, image, p)`` gives the call that is timed."""
+    largest: int = 64
+    """The largest `p` for which it answers in a time that one waits for."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class Filter:
     """``(cv2, image, p, dst)``."""
     derivative: bool = False
     """Whether results are signed: of bytes, in 16 bits."""
+    others: tuple[Other, ...] = ()
 
 
 def _window(p: float) -> tuple[int, int]:
@@ -42,11 +56,35 @@ def _depth(cv2: Any, image: Array) -> int:
     return int(cv2.CV_16S if image.dtype == np.uint8 else -1)
 
 
+def _skimage_gaussian(skimage: Any, image: Array, p: int) -> Callable[[], Array]:
+    return lambda: skimage.filters.gaussian(image, p, mode="reflect", preserve_range=True)
+
+
+def _skimage_extreme(name: str) -> Other:
+    def call(skimage: Any, image: Array, p: int) -> Callable[[], Array]:
+        window = skimage.morphology.footprint_rectangle((p, p), decomposition="separable")
+        return lambda: getattr(skimage.morphology, name)(image, window, mode="reflect")
+
+    return Other("scikit-image", "skimage", ("uint8", "float32"), call)
+
+
+def _pillow_extreme(name: str) -> Other:
+    # It continues an image by its edge pixel, which for minima and maxima comes to the same as by its reflection.
+    def call(_: Any, image: Array, p: int) -> Callable[[], Array]:
+        from PIL import Image, ImageFilter
+
+        picture, rank = Image.fromarray(image), getattr(ImageFilter, name)(p)
+        return lambda: np.asarray(picture.filter(rank))
+
+    return Other("Pillow", "PIL", ("uint8",), call, largest=3)  # it looks at every pixel of every window
+
+
 FILTERS = {
     "gaussian": Filter(
         lambda image, p, **k: ferroconv.gaussian(image, p, **k),
         lambda module, image, p: module.gaussian_filter(image, p),
         lambda cv2, image, p, dst: cv2.GaussianBlur(image, _window(p), p, dst, borderType=cv2.BORDER_REFLECT),
+        others=(Other("scikit-image", "skimage", ("float32",), _skimage_gaussian),),
     ),
     "box": Filter(
         lambda image, p, **k: ferroconv.box(image, p, **k),
@@ -69,11 +107,13 @@ FILTERS = {
         lambda image, p, **k: ferroconv.minimum(image, p, **k),
         lambda module, image, p: module.minimum_filter(image, p),
         lambda cv2, image, p, dst: cv2.erode(image, np.ones((p, p), np.uint8), dst, borderType=cv2.BORDER_REFLECT),
+        others=(_skimage_extreme("erosion"), _pillow_extreme("MinFilter")),
     ),
     "maximum": Filter(
         lambda image, p, **k: ferroconv.maximum(image, p, **k),
         lambda module, image, p: module.maximum_filter(image, p),
         lambda cv2, image, p, dst: cv2.dilate(image, np.ones((p, p), np.uint8), dst, borderType=cv2.BORDER_REFLECT),
+        others=(_skimage_extreme("dilation"), _pillow_extreme("MaxFilter")),
     ),
 }
 
@@ -87,7 +127,6 @@ class FilterCase:
     size: int
     parameter: int
     """A Gaussian's sigma, the side of a window, or 3 for derivatives."""
-    arithmetic: Literal["filters"] = "filters"
 
     @property
     def name(self) -> str:
@@ -95,9 +134,14 @@ class FilterCase:
         return f"filters/{self.filter}/{self.dtype}/{self.size}x{self.size}/{self.parameter}"
 
     @property
-    def taps(self) -> int:
-        """The parameter, under the name that every case has."""
-        return self.parameter
+    def kind(self) -> str:
+        """What it is, as every case says."""
+        return "filters"
+
+    @property
+    def group(self) -> str:
+        """What is summed up together."""
+        return f"filters/{self.filter}/{self.dtype}"
 
     def problem(self) -> FilterProblem:
         """The case with its pixels, the same in every run."""
@@ -144,6 +188,10 @@ class FilterProblem:
             name = f"{OPENCV} {threads} thread{'s' if threads > 1 else ''}"
             for way, into in ((name, None), (f"{name} dst=", np.zeros_like(target))):
                 calls.append(Contestant(way, _opencv(spelling, cv2, image, p, into), _setter(cv2, threads)))
+        for other in spelling.others:
+            module = installed(other.module)
+            if module is not None and image.dtype.name in other.dtypes and p <= other.largest:
+                calls.append(Contestant(other.peer, other.call(module, image, p)))
         return calls
 
     def explained(self) -> ferroconv.Explanation:

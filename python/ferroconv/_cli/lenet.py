@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from ferroconv._cli import lenet_charts
 from ferroconv._cli.console import duration, ratio, table
 from ferroconv._cli.digits import Data, DataError, load, picture
+from ferroconv._cli.steps import stepping
 from ferroconv._cli.timing import Contestant, Effort, race
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ class Trained:
     accuracy: float
     seconds: float
     """All epochs, their tests aside."""
-
-
-# Before Keras is first imported, which is later: in the functions below.
-os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # without TensorFlow's greetings
 
 
 def _keras() -> Any:
@@ -156,14 +151,11 @@ def _compare(runs: dict[bool, Trained], data: Data, console: Console, batch_size
 def _step(model: Any, data: Data, batch_size: int, name: str) -> Contestant:
     """One training step as fit() runs it, again and again on one batch; the model itself is not trained further."""
     import keras
-    import tensorflow as tf
 
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     batch = data.sized(model.input_shape[1]).limited(batch_size)
-    batches = iter(tf.data.Dataset.from_tensors((batch.x_train, batch.y_train)).repeat())
-    copy.make_train_function()
-    return Contestant(name, lambda: copy.train_function(batches))
+    return Contestant(name, stepping(copy, batch.x_train, batch.y_train))
 
 
 def _write(keras: Any, trained: Trained, data: Data, output: Path) -> list[Path]:

@@ -8,9 +8,9 @@ edges as its mirror image with the edge pixel repeated: ``reflect`` in ferroconv
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +23,9 @@ Array = npt.NDArray[Any]
 Arithmetic = Literal["native", "ndimage", "signal"]
 BORDER = "reflect (d c b a | a b c d | d c b a)"
 
-SIGNAL, NDIMAGE, OPENCV = "scipy.signal", "scipy.ndimage", "OpenCV"
+SIGNAL, NDIMAGE, OPENCV, TORCH = "scipy.signal", "scipy.ndimage", "OpenCV", "PyTorch"
 PEERS = (SIGNAL, NDIMAGE, OPENCV)
+"""Those of every report; others take part where they are installed."""
 OURS = "ferroconv"
 REUSED = "ferroconv out="
 ONE_THREAD = "ferroconv out= 1 thread"
@@ -49,22 +50,31 @@ class Problem:
         return self.image.dtype.kind in "biu"
 
 
-def opencv() -> Any | None:
-    """OpenCV, or None if it is not installed."""
+def installed(module: str) -> Any | None:
+    """A peer's module, or None if it is not installed."""
     try:
-        return importlib.import_module("cv2")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != "cv2":
+        if error.name != module:
             raise
         return None
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that a time or an error depends on."""
+def opencv() -> Any | None:
+    """OpenCV, or None if it is not installed."""
+    return installed("cv2")
+
+
+NAMES = {"cv2": "opencv", "PIL": "pillow", "skimage": "scikit-image"}
+"""Projects whose modules are called otherwise."""
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """Versions of everything that a time or an error depends on; imports the modules in their order."""
     found = {"ferroconv": ferroconv.__version__, "numpy": np.__version__}
-    found["scipy"] = metadata.version("scipy")
-    cv2 = opencv()
-    found["opencv"] = "not installed" if cv2 is None else cv2.__version__
+    for name in modules:
+        module = installed(name)
+        found[NAMES.get(name, name)] = "not installed" if module is None else module.__version__
     return found
 
 
@@ -118,6 +128,22 @@ def rivals(problem: Problem, *, reused: bool = False) -> dict[str, list[Contesta
     if problem.arithmetic == "native" and image.dtype.name in ("uint8", "uint16", "int16", "float32", "float64"):
         found |= _opencv(image, weights, reused)
     return {peer: calls for peer, calls in found.items() if _answers(problem, calls[0])}
+
+
+def torch_rival(problem: Problem) -> dict[str, list[Contestant]]:
+    """PyTorch, on float32: its layer of one channel, whose image has been continued beyond its edges before.
+
+    It has no border of this kind, so that what it is spared counts for it. In float64 it would make a matrix of all
+    windows, 32 GB for 31x31 over 2048x2048.
+    """
+    torch = installed("torch")
+    if torch is None or problem.arithmetic != "native" or problem.image.dtype != np.float32:
+        return {}
+    pad = [(side // 2, side // 2) for side in problem.weights.shape]
+    image = torch.from_numpy(np.pad(problem.image, pad, "symmetric"))[None, None]
+    turned = torch.from_numpy(problem.weights[::-1, ::-1].copy())[None, None]
+    before = partial(torch.set_num_threads, ferroconv.get_num_threads())
+    return {TORCH: [Contestant(TORCH, lambda: torch.nn.functional.conv2d(image, turned)[0, 0].numpy(), before)]}
 
 
 def _signal(image: Array, weights: Array) -> Callable[[], Array]:

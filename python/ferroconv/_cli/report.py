@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ferroconv._cli import peers
+from ferroconv._cli import charts, peers, summary
 from ferroconv._cli.cases import LARGE
 from ferroconv._cli.console import duration, ratio, table
+from ferroconv._cli.plans import TOLERANCE, misplanned
 
 if TYPE_CHECKING:
-    from ferroconv._cli.bench import Against, Outcome
+    from ferroconv._cli.outcomes import Against, Outcome
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 COLUMNS = (
@@ -29,10 +30,7 @@ def heading(machine: dict[str, Any]) -> str:
         f"of {machine['cores']} core(s), {machine['fma_peak'] / 1e9:.0f} GFLOP/s and "
         f"{machine['copy_speed'] / 1e9:.1f} GB/s a thread.\n"
         f"Python {machine['python']}, {versions}; {machine['profile']} build.\n"
-        f"Border {peers.BORDER}. Medians of runs in turn within one process; SciPy runs on one thread, OpenCV on the "
-        "better of one and two.\nRatio: the peer's time over ferroconv's, both into fresh outputs. "
-        "Error: the largest against higher precision, over the largest sum |w x|; of named filters, in levels. "
-        "Of these, scipy.ndimage is compared with ferroconv.ndimage."
+        "Medians of runs in turn within one process.\n" + "\n".join(machine["notes"])
     )
 
 
@@ -45,15 +43,14 @@ def _lines(outcomes: Sequence[Outcome]) -> list[list[str]]:
     for outcome in outcomes:
         ours = [
             outcome.name,
-            outcome.implementation.partition("/")[2],
+            outcome.implementation.partition("/")[2] or "-",
             duration(outcome.fresh.median),
             duration(outcome.reused.median) if outcome.reused else "-",
             _optional(outcome.error) if outcome.correct else "WRONG",
         ]
         if not outcome.peers:
             lines.append([*ours, "-", "", "", "", ""])
-        for peer, against in outcome.peers.items():
-            lines.append([*ours, peer, *_against(against)])
+        lines += [[*ours, against.way, *_against(against)] for against in outcome.peers.values()]
     return lines
 
 
@@ -62,32 +59,65 @@ def _against(against: Against) -> list[str]:
     if not against.agrees:
         error = f"DISAGREES by {against.apart:.2g}"
     elif against.error is None:
-        error = "equal"
+        error = "equal" if against.apart == 0 else f"{against.apart:.1e} apart"
     slower = " slower" if against.ratio < 1 else ""
     reused = duration(against.reused.median) if against.reused else "-"
     return [duration(against.fresh.median), reused, error, ratio(against.ratio) + slower]
 
 
-def screen(outcomes: Sequence[Outcome]) -> Any:
-    """The table for a terminal."""
-    return table("", COLUMNS, _lines(outcomes), left=2)
+def screen(outcomes: Sequence[Outcome]) -> list[Any]:
+    """The tables for a terminal: the cases, what they come to, and what was chosen badly."""
+    tables = [table("", COLUMNS, _lines(outcomes), left=2)]
+    if any(outcome.peers for outcome in outcomes):
+        sums = [line.cells for line in summary.lines(outcomes)]
+        tables.append(table("\nSummed up", summary.COLUMNS, sums, left=2))
+    if any(outcome.case.kind == "plan" for outcome in outcomes):
+        tables.append(table(f"\n{_PLANS}", _PLAN_COLUMNS, _plans(outcomes)))
+    return tables
+
+
+_PLANS = f"Choices that take more than {TOLERANCE:g} times the best, by the quickest samples"
+_PLAN_COLUMNS = ("case", "chosen", "best", "chosen / best")
+
+
+def _plans(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    return [[*names, f"{times:.2f}"] for *names, times in misplanned(outcomes)] or [["none", "", "", ""]]
 
 
 def markdown(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     """The table as Markdown, losses in bold."""
-    lines = [[*line[:-1], f"**{line[-1]}**" if line[-1].endswith("slower") else line[-1]] for line in _lines(outcomes)]
-    rows = [COLUMNS, ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2), *lines]
-    return f"{heading(machine)}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    parts = [heading(machine)]
+    sums = [line.cells for line in summary.lines(outcomes)]
+    if sums:
+        parts.append(_markdown_table(summary.COLUMNS, sums))
+    if any(outcome.case.kind == "plan" for outcome in outcomes):
+        parts += [f"{_PLANS}:", _markdown_table(_PLAN_COLUMNS, _plans(outcomes))]
+    return "\n\n".join([*parts, _markdown_table(COLUMNS, _lines(outcomes))]) + "\n"
+
+
+def _markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    bold = [[f"**{cell}**" if cell.endswith("slower") else cell for cell in line] for line in lines]
+    rows = [columns, ["---"] * 2 + ["---:"] * (len(columns) - 2), *bold]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def write(output: Path, machine: dict[str, Any], outcomes: Sequence[Outcome]) -> list[Path]:
-    """Write the JSON and the Markdown file; returns their paths."""
+    """Write the JSON and the Markdown file, and a chart of the means if there are any; returns their paths."""
     output.parent.mkdir(parents=True, exist_ok=True)
     data, text = output.with_suffix(".json"), output.with_suffix(".md")
     content = {"machine": machine, "outcomes": [asdict(outcome) for outcome in outcomes]}
     data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     text.write_text(markdown(machine, outcomes), encoding="utf-8")
-    return [data, text]
+    bars = summary.chart(summary.lines(outcomes))
+    if not bars:
+        return [data, text]
+    picture = output.with_suffix(".png")
+    note = (
+        f"the peer's time over ferroconv's: geometric means of {len(outcomes)} cases; {machine['isa_used']}, "
+        f"{machine['threads']} thread(s)"
+    )
+    charts.bars(picture, bars, "How many times as quick ferroconv is", note)
+    return [data, text, picture]
 
 
 def update_readme(readme: Path, machine: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
@@ -97,18 +127,19 @@ def update_readme(readme: Path, machine: dict[str, Any], outcomes: Sequence[Outc
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"The README must hold the lines {BEGIN} and {END}. Received: {readme} without them.")
-    readme.write_text(f"{before}{BEGIN}\n{summary(machine, outcomes)}{END}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{BEGIN}\n{readme_table(machine, outcomes)}{END}{after}", encoding="utf-8")
 
 
-def summary(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+def readme_table(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     """The README's table: large images, each peer's time as a multiple of ferroconv's."""
-    rows = [["dtype", "window", "ferroconv", *peers.PEERS], ["---", "---"] + ["---:"] * 4]
-    for outcome in outcomes:
+    shown = [outcome for outcome in outcomes if outcome.case.kind == "native" and outcome.case.size == LARGE]
+    others = (peer for outcome in shown for peer in outcome.peers)
+    columns = list(dict.fromkeys([*peers.PEERS, *others]))
+    rows = [["dtype", "window", "ferroconv", *columns], ["---", "---"] + ["---:"] * (1 + len(columns))]
+    for outcome in shown:
         case = outcome.case
-        if case.arithmetic != "native" or case.size != LARGE:
-            continue
         cells = [case.dtype, f"{case.taps}x{case.taps}", duration(outcome.fresh.median)]
-        for peer in peers.PEERS:
+        for peer in columns:
             against = outcome.peers.get(peer)
             cells.append(_cell(against) if against else "")
         rows.append(cells)

@@ -15,7 +15,7 @@ from ferroconv._cli import peers
 from ferroconv._cli.cases import LARGE, TAPS
 
 if TYPE_CHECKING:
-    from ferroconv._cli.bench import Outcome
+    from ferroconv._cli.outcomes import Outcome
 
 IMPORT_SHARE = 1 / 3
 MEMORY_SLACK = 64 * 2**20
@@ -50,7 +50,7 @@ def lines(outcomes: Sequence[Outcome], quick: bool) -> Iterator[Line]:
     small = [
         (outcome.name, against.ratio)
         for outcome in outcomes
-        if outcome.case.arithmetic in ("ndimage", "signal")
+        if outcome.case.kind in ("ndimage", "signal")
         for against in outcome.peers.values()
     ]
     yield _floor("no dtype slower than SciPy", small, 1.0)
@@ -67,7 +67,7 @@ def _large(outcomes: Sequence[Outcome], dtype: str, peer: str, taps: Iterable[in
     return [
         (outcome.name, outcome.peers[peer].ratio)
         for outcome in outcomes
-        if outcome.case.arithmetic == "native"
+        if outcome.case.kind == "native"
         and outcome.case.size == LARGE
         and outcome.case.dtype == dtype
         and outcome.case.taps in taps

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from time import perf_counter
+from dataclasses import dataclass, field, replace
+from time import perf_counter, sleep
 from typing import Any
 
 SAMPLE_SECONDS = 300e-6
 """A sample repeats a quick call until it lasts this long: a clock read costs well under 0.1 % of it."""
+SPINNING = 0.005
+"""Seconds for which threads of OpenMP may spin after a call, at most."""
 
 
 def _nothing() -> None:
@@ -55,6 +57,14 @@ class Effort:
     least: int
     most: int
     """Samples of each contestant."""
+    pause: float = 0.0
+    """Seconds of sleep before each sample: the threads of some libraries go on spinning for milliseconds after a
+    call, and would take the next contestant's cores. A call that is not timed then wakes the contestant's own,
+    if it is so quick that this matters."""
+
+    def paused(self) -> Effort:
+        """The same beside a library whose threads spin."""
+        return replace(self, pause=SPINNING)
 
 
 QUICK = Effort(0.02, 1, 3)
@@ -70,7 +80,7 @@ def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str
     far as they both go.
     """
     timings: dict[str, Timing] = {}
-    plans: list[tuple[Contestant, int, int]] = []
+    plans: list[tuple[Contestant, int, int, bool]] = []
     for one in contestants:
         one.before()
         start = perf_counter()
@@ -83,13 +93,17 @@ def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str
         timings[one.name] = Timing(result)
         loops = max(1, math.ceil(SAMPLE_SECONDS / max(first, 1e-7)))
         samples = int(effort.seconds / (first * loops))
-        plans.append((one, loops, min(max(samples, effort.least), effort.most)))
-    for turn in range(max((samples for _, _, samples in plans), default=0)):
-        for one, loops, samples in plans:
+        plans.append((one, loops, min(max(samples, effort.least), effort.most), first < 10 * effort.pause))
+    for turn in range(max((samples for _, _, samples, _ in plans), default=0)):
+        for one, loops, samples, quick in plans:
             if turn >= samples:
                 continue
             one.before()
             call = one.call
+            if effort.pause:
+                sleep(effort.pause)
+                if quick:
+                    call()
             start = perf_counter()
             for _ in range(loops):
                 call()

@@ -1,0 +1,83 @@
+"""What `ferroconv bench` can run: one list of suites, each with its cases and how they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ferroconv._cli import layers, measuring, plans, steps
+from ferroconv._cli.cases import SMALL_SIZES, WINDOW_CASES
+from ferroconv._cli.filter_cases import FILTER_CASES
+from ferroconv._cli.layer_cases import LAYER_CASES
+from ferroconv._cli.outcomes import Outcome
+from ferroconv._cli.peers import BORDER
+from ferroconv._cli.plans import PLAN_CASES
+from ferroconv._cli.steps import STEP_CASES
+
+IMAGES = (
+    f"Border {BORDER}. SciPy runs on one thread, OpenCV on the better of one and two, PyTorch on "
+    "as many as ferroconv, its image continued before.\n"
+    "Ratio: the peer's time over ferroconv's, both into fresh outputs. Error: the largest against higher "
+    "precision, over the largest sum |w x|; of named filters, in levels. Of these, scipy.ndimage is compared with "
+    "ferroconv.ndimage."
+)
+LAYERS = (
+    "Layers in float32; everyone has the same number of threads, takes tensors made before and makes its results "
+    "anew; a framework's layout is its better one, named beside it.\n"
+    "Ratio: the peer's time over ferroconv's. Error: the largest against float64, over n rms(a) rms(b) for sums of n "
+    "products; at most 8 eps, twice that between two results. Maxima and places are equal."
+)
+STEPS = (
+    "Training steps: one batch, forward, backward and update, as fit() runs them. Before, outputs and gradients of "
+    f"both models agree within {steps.ALLOWED:g} of their norm. Convolution and pooling: the step less that of the "
+    "model without those layers."
+)
+PLANS = (
+    "Plans: every implementation that takes a problem. Ratio: the other implementation's time over "
+    "that of the one that is chosen."
+)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cases of one kind."""
+
+    cases: Sequence[Any]
+    """Each has a name, whose first part is its kind, a group and a size."""
+    measure: Callable[[Any, bool], list[Outcome]]
+    """``(case, quick)``."""
+    note: str
+    """What a reader of its numbers must know."""
+    modules: tuple[str, ...]
+    """Of its peers; imported in this order before anything is timed."""
+    asked: bool = True
+    """Whether it runs only if there are words."""
+    named: bool = False
+    """Whether it runs only if one of the words begins with its cases' kind."""
+
+
+SUITES = (
+    Suite(WINDOW_CASES, measuring.windows, IMAGES, ("scipy", "cv2", "torch"), asked=False),
+    Suite(FILTER_CASES, measuring.named_filter, IMAGES, ("scipy", "cv2", "skimage", "PIL"), asked=False),
+    Suite(LAYER_CASES, layers.measure, LAYERS, ("torch", "tensorflow")),
+    Suite(STEP_CASES, steps.measure, STEPS, ("tensorflow", "keras"), named=True),
+    Suite(PLAN_CASES, plans.measure, PLANS, ("scipy",), named=True),
+)
+
+
+def chosen(words: tuple[str, ...], quick: bool) -> list[tuple[Suite, list[Any]]]:
+    """The suites with cases whose names hold every word; quickly, none with images above 1024x1024."""
+    kinds = {word.partition("/")[0] for word in words}
+    found = []
+    for suite in SUITES:
+        if (suite.asked and not words) or (suite.named and suite.cases[0].kind not in kinds):
+            continue
+        cases = [
+            case
+            for case in suite.cases
+            if all(word in case.name for word in words) and not (quick and case.size > SMALL_SIZES[-1])
+        ]
+        if cases:
+            found.append((suite, cases))
+    return found

@@ -1,0 +1,326 @@
+"""What `ferroconv bench` measures: the lists, the definitions that results are held against, and that a wrong one is found."""
+
+import dataclasses
+import json
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+for module in ("click", "rich", "PIL", "matplotlib"):
+    pytest.importorskip(module, reason="the [cli] extra is not installed")
+
+from click.testing import CliRunner  # noqa: E402
+
+from ferroconv import _core, nn  # noqa: E402
+from ferroconv._cli import layers, measuring, peers, plans, suites, summary, timing  # noqa: E402
+from ferroconv._cli.cases import Case  # noqa: E402
+from ferroconv._cli.commands import command  # noqa: E402
+from ferroconv._cli.conv_problem import ConvProblem  # noqa: E402
+from ferroconv._cli.filter_cases import FilterCase  # noqa: E402
+from ferroconv._cli.layer_cases import CONV_DIRECTIONS, POOL_DIRECTIONS, LayerCase  # noqa: E402
+from ferroconv._cli.networks import CONVOLUTIONS, POOLINGS, Convolution, Pooling  # noqa: E402
+from ferroconv._cli.outcomes import Against, Outcome, Times  # noqa: E402
+from ferroconv._cli.pool_problem import PoolProblem  # noqa: E402
+
+STRIDED = Convolution("strided in groups", 4, 7, 6, 3, 2, 1, groups=2)
+BARE = Convolution("no padding", 3, 5, 4, 2, 1, 0)
+POOLS = [
+    Pooling("overlapping", "max", 3, 7, 3, 2),
+    Pooling("odd sample", "max", 2, 6, 3, 2, "same"),
+    Pooling("same", "max", 2, 5, 3, 1, "same"),
+    Pooling("mean", "avg", 3, 6, 2, 2),
+    Pooling("mean of what is inside", "avg", 2, 6, 3, 2, "same"),
+]
+LAYER_CASES = [
+    *(LayerCase("none", layer, 2, direction) for layer in (STRIDED, BARE) for direction in CONV_DIRECTIONS),
+    *(LayerCase("none", pool, 2, direction) for pool in POOLS for direction in POOL_DIRECTIONS[pool.kind]),
+]
+
+
+@pytest.fixture(scope="module")
+def keras():
+    pytest.importorskip("tensorflow", reason="the [tensorflow] extra is not installed")
+    return pytest.importorskip("keras", reason="the [tensorflow] extra is not installed")
+
+
+def _networks(keras):
+    from ferroconv.keras import models
+
+    applications = keras.applications
+    return {
+        "lenet": models.lenet(stock=True),
+        "alexnet": models.alexnet(stock=True),
+        "googlenet_v1": models.googlenet(stock=True),
+        "vgg_19": applications.VGG19(weights=None, include_top=False, input_shape=(224, 224, 3)),
+        "resnet_50": applications.ResNet50(weights=None, include_top=False, input_shape=(224, 224, 3)),
+    }
+
+
+def test_networks_have_the_layers_of_the_models_of_that_name(keras):
+    for network, model in _networks(keras).items():
+        convolutions, pools = Counter(), Counter()
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Conv2D):
+                channels, made = layer.input.shape[-1], layer.output.shape[1]
+                convolutions[channels, made, layer.filters, layer.kernel_size[0], layer.strides[0], layer.groups] += 1
+            elif isinstance(layer, keras.layers.MaxPooling2D):
+                pools[layer.input.shape[-1], layer.output.shape[1], layer.pool_size[0], layer.strides[0]] += 1
+        listed = Counter()
+        for one in CONVOLUTIONS[network]:
+            listed[one.channels, one.result_size, one.results, one.window, one.stride, one.groups] += one.times
+        assert listed == convolutions, network
+        pooled = Counter()
+        for one in POOLINGS[network]:
+            if one.kind == "max":
+                pooled[one.channels, one.result_size, one.window, one.stride] += one.times
+        assert pooled == pools, network
+
+
+def _convolved(x, filters, layer):
+    """By the definition, one result after the other."""
+    pad, s, k, made = layer.pad, layer.stride, layer.window, layer.result_size
+    x = np.pad(x.astype(np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    out = np.zeros((len(x), made, made, layer.results))
+    c, o = layer.channels // layer.groups, layer.results // layer.groups
+    for n, p, q, z in np.ndindex(out.shape):
+        seen = x[n, p * s : p * s + k, q * s : q * s + k, z // o * c : z // o * c + c]
+        out[n, p, q, z] = (seen * filters[..., z]).sum()
+    return out
+
+
+def _by_units(shape, dot):
+    """A gradient, element by element: what the layer makes of a unit in the gradient's place, times the result's gradient."""
+    found = np.zeros(shape)
+    for index in np.ndindex(*shape):
+        unit = np.zeros(shape)
+        unit[index] = 1
+        found[index] = dot(unit)
+    return found
+
+
+@pytest.mark.parametrize("layer", [STRIDED, BARE], ids=lambda layer: layer.name)
+def test_sums_are_those_of_the_definition(layer):
+    for direction in CONV_DIRECTIONS:
+        problem = ConvProblem(layer, 2, direction, 0)
+        x, filters, grad = problem.x, problem.filters, problem.grad
+        right = {
+            "forward": lambda: _convolved(x, filters, layer),
+            "grad_input": lambda: _by_units(x.shape, lambda unit: (_convolved(unit, filters, layer) * grad).sum()),
+            "grad_filters": lambda: _by_units(filters.shape, lambda unit: (_convolved(x, unit, layer) * grad).sum()),
+        }[direction]()
+        assert problem.error(right) < 1e-12, direction
+        for index, _ in problem.exact:
+            wrong = right.copy()
+            wrong[index] += 2 * problem.bound
+            assert problem.error(wrong) > problem.bound, direction
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)
+def test_pools_are_those_of_the_definition(pool):
+    first = PoolProblem(pool, 2, POOL_DIRECTIONS[pool.kind][0], 0)
+    made, shape = np.zeros(first.grad.shape), first.x.shape
+    places, means = np.zeros(first.grad.shape, np.int64), np.zeros((*first.grad.shape, *shape[1:3]))
+    for n, p, q, c in np.ndindex(made.shape):
+        rows, columns = (
+            [at for at in range(i * pool.stride - pool.before, i * pool.stride - pool.before + pool.window) if 0 <= at < pool.size]
+            for i in (p, q)
+        )  # fmt: skip
+        seen = first.x[n][np.ix_(rows, columns)][..., c].astype(float)
+        y, x = np.unravel_index(seen.argmax(), seen.shape)
+        places[n, p, q, c] = rows[y] * pool.size + columns[x]
+        made[n, p, q, c] = seen.max() if pool.kind == "max" else seen.mean()
+        means[(n, p, q, c, *np.ix_(rows, columns))] = 1 / seen.size
+    for direction in POOL_DIRECTIONS[pool.kind]:
+        problem = PoolProblem(pool, 2, direction, 0)
+        if direction == "max_indices":
+            right = np.stack([made, places])
+        elif direction in ("max", "avg"):
+            right = made
+        elif direction == "avg_grad":
+            right = np.einsum("npqcyx,npqc->nyxc", means, problem.grad.astype(float))
+        else:
+            right = np.zeros((2, pool.size**2, shape[3]))
+            for n, p, q, c in np.ndindex(made.shape):
+                right[n, places[n, p, q, c], c] += problem.grad[n, p, q, c]
+            right = right.reshape(shape)
+        assert problem.error(right) <= 1e-12 * problem.scale, direction
+
+
+@pytest.mark.parametrize("case", LAYER_CASES, ids=lambda case: f"{case.layer.name}-{case.direction}")
+def test_a_layer_is_timed_in_both_layouts_and_everyone_agrees(case):
+    outcomes = layers.measure(case, quick=True)
+    assert [one.name for one in outcomes] == [f"{case.name}/nhwc", f"{case.name}/nchw"]
+    for one in outcomes:
+        assert one.sound, one
+        assert one.fresh.minimum > 0
+        for peer, against in one.peers.items():
+            assert against.way in (f"{peer} nhwc", f"{peer} nchw")
+            assert against.ratio == pytest.approx(against.fresh.median / one.fresh.median)
+    if peers.installed("torch") and case.direction != "max_grad":
+        assert "PyTorch" in outcomes[0].peers
+    if peers.installed("tensorflow") and case.direction != "max_grad_indices" and case.layer is not STRIDED:
+        assert "TensorFlow" in outcomes[0].peers
+
+
+FUNCTIONS = {
+    "forward": "conv2d", "grad_input": "conv2d_grad_input", "grad_filters": "conv2d_grad_filters", "max": "max_pool2d",
+    "max_grad": "max_pool2d_grad_input", "max_grad_indices": "max_pool2d_grad_input", "avg": "avg_pool2d",
+    "avg_grad": "avg_pool2d_grad_input",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["a few roundings too far", "nan"])
+@pytest.mark.parametrize("direction", FUNCTIONS)
+def test_a_wrong_layer_is_found(direction, wrong, monkeypatch):
+    case = next(case for case in LAYER_CASES if case.direction == direction)
+    right, scale = getattr(nn, FUNCTIONS[direction]), case.problem().scale
+
+    def slightly_off(*args, **kwargs):
+        result = right(*args, **kwargs)
+        result.flat[0] += np.nan if wrong == "nan" else 2e-5 * scale
+        return result
+
+    monkeypatch.setattr(nn, FUNCTIONS[direction], slightly_off)
+    assert not any(one.correct for one in layers.measure(case, quick=True))
+
+
+def test_a_peer_that_disagrees_is_found(monkeypatch):
+    torch = pytest.importorskip("torch")
+    right = torch.nn.functional.conv2d
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda *args: right(*args) * (1 + 1e-3))
+    for one in layers.measure(LayerCase("none", BARE, 1, "forward"), quick=True):
+        assert one.correct
+        assert not one.peers["PyTorch"].agrees
+        assert not one.sound
+
+
+def test_plans_time_every_implementation_that_accepts():
+    (outcome,) = plans.measure(plans.PlanCase(Case("native", "float32", 64, 15)), quick=True)
+    assert outcome.sound
+    assert {outcome.implementation.split("/")[1], *outcome.peers} == {"direct", "fft"}
+    assert _core.prefer(None) is None
+    (other,) = outcome.peers
+    assert not list(plans.misplanned([dataclasses.replace(outcome, fresh=outcome.peers[other].fresh)]))
+    late = Times(*(3 * value for value in dataclasses.astuple(outcome.peers[other].fresh)))
+    (line,) = plans.misplanned([dataclasses.replace(outcome, fresh=late)])
+    assert line == (outcome.name, outcome.implementation.split("/")[1], other, pytest.approx(3))
+
+
+def test_plans_force_what_they_say():
+    problem = plans.PlanCase(Case("native", "float64", 64, 15)).problem()
+    results = {}
+    for name in ("direct", "fft"):
+        with plans.preferring(name):
+            results[name] = peers.ours(problem)[0].call()
+    assert np.allclose(results["direct"], results["fft"], rtol=1e-9, atol=1e-9)
+    assert not np.array_equal(results["direct"], results["fft"])
+
+
+@pytest.mark.parametrize(("filter", "dtype"), [("gaussian", "float32"), ("minimum", "uint8"), ("maximum", "float32")])
+def test_further_peers_of_filters_agree(filter, dtype):
+    (outcome,) = measuring.named_filter(FilterCase(filter, dtype, 48, 3), quick=True)
+    assert outcome.sound, outcome
+    assert ("Pillow" in outcome.peers) == (dtype == "uint8")
+    assert ("scikit-image" in outcome.peers) == (peers.installed("skimage") is not None)
+
+
+def test_pytorch_filters_the_same_image():
+    pytest.importorskip("torch")
+    (outcome,) = measuring.windows(Case("native", "float32", 32, 5), quick=True)
+    assert outcome.peers["PyTorch"].agrees
+    assert outcome.sound
+    (outcome,) = measuring.windows(Case("native", "float64", 32, 5), quick=True)
+    assert "PyTorch" not in outcome.peers
+
+
+def test_contestants_take_turns_and_pauses_are_not_timed():
+    calls = []
+    effort = timing.Effort(1, 3, 3, pause=0.02)
+    slow = 0.25  # too slow to be warmed up again
+
+    def sleeping():
+        calls.append("slow")
+        timing.sleep(slow)
+
+    contestants = [timing.Contestant("a", lambda: calls.append("a")), timing.Contestant("b", lambda: calls.append("b"))]
+    timings = timing.race(contestants, effort)
+    assert [one for one, before in zip(calls, [None, *calls], strict=False) if one != before] == ["a", "b"] * 4
+    assert all(one.median < 0.01 for one in timings.values())
+    calls.clear()
+    timings = timing.race([timing.Contestant("slow", sleeping)], timing.Effort(slow, 2, 2, pause=0.02))
+    assert calls == ["slow"] * 3
+    assert timings["slow"].minimum >= slow
+
+
+def _outcome(name, ours, times, **theirs):
+    spent = Times(ours, ours, 1)
+    found = {
+        peer: Against(peer, Times(seconds, seconds, 1), None, None, 0.0, True, seconds / ours, None)
+        for peer, seconds in theirs.items()
+    }
+    return Outcome(name, Case("native", "uint8", 8, 3), "", 1, spent, None, None, None, True, found, "a/b", times)
+
+
+def test_sums_of_a_group():
+    outcomes = [_outcome("one", 1.0, 3, peer=2.0, other=0.5), _outcome("two", 2.0, 1, peer=1.0)]
+    lines = {line.peer: line for line in summary.lines(outcomes)}
+    assert dataclasses.astuple(lines["peer"]) == ("a/b", "peer", 2, 1, 0.5, pytest.approx(1.0), pytest.approx(7 / 5))
+    assert dataclasses.astuple(lines["other"]) == ("a/b", "other", 1, 1, 0.5, pytest.approx(0.5), pytest.approx(0.5))
+    assert lines["other"].cells[-1] == "0.50x slower"
+    assert math.isclose(summary.chart(list(lines.values()))["a"]["b"]["other"], 0.5)
+
+
+def _kinds(*words):
+    return {case.kind for _, cases in suites.chosen(words, False) for case in cases}
+
+
+def test_words_choose_cases():
+    assert _kinds() == {"native", "ndimage", "signal", "filters"}
+    assert _kinds("lenet") == {"conv", "pool"}
+    assert _kinds("conv") == _kinds("conv/resnet_50") == {"conv"}
+    assert _kinds("steps/lenet") == {"steps"}
+    assert _kinds("plan") == {"plan"}
+    assert _kinds("float32", "2048") == {"native", "filters"}
+    assert not _kinds("nonsense")
+    names = [case.name for suite in suites.SUITES for case in suite.cases]
+    assert len(names) == len(set(names))
+
+
+def test_bench_writes_a_report_of_layers(tmp_path):
+    done = CliRunner().invoke(command, ["bench", "lenet/C3/batch1/", "--quick", "--output", str(tmp_path / "speed")])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "speed.json").read_text())
+    assert len(found["outcomes"]) == 6
+    assert found["outcomes"][0]["case"]["layer"]["channels"] == 6
+    text = (tmp_path / "speed.md").read_text()
+    assert "geometric mean" in text
+    assert text.count("| conv/lenet/C3/batch1/forward/nchw |") == max(1, len(found["outcomes"][0]["peers"]))
+    assert all("**" in line for line in text.splitlines() if "slower |" in line and not line.startswith("| group"))
+    assert (tmp_path / "speed.png").exists() == bool(found["outcomes"][0]["peers"])
+
+
+def test_bench_fails_where_a_layer_is_wrong(monkeypatch):
+    right = nn.conv2d
+    monkeypatch.setattr(nn, "conv2d", lambda *args, **kwargs: right(*args, **kwargs) + np.float32(1e-3))
+    done = CliRunner().invoke(command, ["bench", "lenet/C1/batch1/forward", "--quick"])
+    assert done.exit_code == 1
+    assert "WRONG  conv/lenet/C1/batch1/forward/nhwc" in done.output
+
+
+def test_steps_are_timed_and_both_models_agree(keras):
+    from ferroconv._cli import steps
+
+    case = steps.StepCase("lenet", 28, 1, 2, "adam")
+    whole, part = steps.measure(case, quick=True)
+    assert whole.sound and part.sound
+    assert part.name == f"{case.name}/convolution-and-pooling"
+    assert whole.fresh.median > part.fresh.median > 0
+    stock = case.stock(keras)
+    other = keras.models.clone_model(stock)
+    other.compile("adam", "sparse_categorical_crossentropy")
+    x, y = np.random.default_rng(0).random((2, 28, 28, 1), np.float32), np.array([1, 2])
+    assert steps._apart(other, stock, x, y) > steps.ALLOWED  # of other weights
+    other.set_weights(stock.get_weights())
+    assert steps._apart(other, stock, x, y) <= steps.ALLOWED
