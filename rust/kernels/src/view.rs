@@ -424,14 +424,6 @@ impl Tile<'_> {
             && self.data.addr().is_multiple_of(align_of::<A>())
     }
 
-    /// The first column from `x` on at a multiple of `bytes` in every row, if rows lie so; else `x`.
-    pub fn aligned(&self, x: usize, bytes: usize) -> usize {
-        let [row, element] = self.strides;
-        let short = self.at(0, 0, x).addr().wrapping_neg() % bytes;
-        let fits = row % bytes as isize == 0 && element > 0 && short.is_multiple_of(element as usize);
-        if fits { x + short / element as usize } else { x }
-    }
-
     fn check(&self, y: usize, cols: &Range<usize>) {
         assert!(
             self.rows.contains(&y) && self.cols.start <= cols.start && cols.end <= self.cols.end,

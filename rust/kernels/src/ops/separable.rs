@@ -173,7 +173,7 @@ impl<const FOLDED: bool> Inner for Passes<FOLDED> {
         match &prepared.order {
             Order::Tiles { columns, .. } if !FOLDED => {
                 for (programs, rows) in columns.iter().zip(middle.chunks_exact_mut(R * length)) {
-                    programs[R - 1].run::<V, R>(window.rows, length, split(rows, length), false);
+                    programs[R - 1].run::<V, R>(window.rows, length, split(rows, length));
                 }
             }
             Order::Folded { column, .. } if FOLDED => {
@@ -201,8 +201,7 @@ impl<const FOLDED: bool> Inner for Passes<FOLDED> {
                     for t in 1..prepared.terms {
                         sources[t] = row(t, r);
                     }
-                    let sources = &sources[..prepared.terms];
-                    rows.run::<V, 1>(sources, window.width, [out], window.streamed);
+                    rows.run::<V, 1>(&sources[..prepared.terms], window.width, [out]);
                 }
                 Order::Folded { row: taps, .. } if FOLDED => {
                     taps.row::<V>(&[row(0, r)], window.width, out);

@@ -45,8 +45,6 @@ pub(super) struct Window<'r, A> {
     /// Samples at the beginning of a row, and from where on, that are no samples of the image but the
     /// constant.
     pub(super) inside: Range<usize>,
-    /// Whether the result's rows are too many for the caches, and written past them.
-    pub(super) streamed: bool,
 }
 
 /// The arithmetic between rows brought in and rows written out.
@@ -157,13 +155,7 @@ pub(super) struct Job<'p, A: Accumulator, I: Inner> {
     src: &'p Src<'p>,
     geometry: Geometry,
     components: Vec<Component<I::Prepared<A>>>,
-    /// Whether the result is too large for the caches.
-    large: bool,
 }
-
-/// Bytes of a result that is written past the caches: half a last-level cache. An ordinary store reads the line
-/// that it is going to overwrite (11 to 18 GB/s copied by two threads, against 16 to 25).
-const LARGE: usize = 16 << 20;
 
 /// Runs a problem tile by tile in its arithmetic, with the loop of `I` between rows in and rows out.
 pub(super) fn run<I: Inner>(
@@ -243,9 +235,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 (sources, prepared)
             })
             .collect();
-        let bytes = [src.planes(), problem.dst.size()].into_iter().chain(problem.output());
-        let large = bytes.product::<usize>() >= LARGE;
-        Self { problem, src, geometry, components, large }
+        Self { problem, src, geometry, components }
     }
 
     /// Computes a tile of at most the width that the job was made for.
@@ -261,7 +251,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 continue;
             }
             let planes: Vec<_> = sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
-            let interior = self.interior::<V>(&planes, tile);
+            let interior = self.interior::<V>(&planes, &tile.cols);
             let edges = [
                 (tile.cols.start..interior.start, false),
                 (interior.clone(), true),
@@ -272,9 +262,6 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                     self.strip::<S, V>(simd, component, &planes, tile, cols, lent);
                 }
             }
-        }
-        if self.large {
-            simd.fence();
         }
     }
 
@@ -289,8 +276,8 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
     }
 
     /// The columns whose windows lie inside rows that can be lent, in whole vectors.
-    fn interior<V: Vector<Elem = A>>(&self, planes: &[Plane<'_>], tile: &Tile<'_>) -> Range<usize> {
-        let (axis, cols) = (&self.problem.axes[1], &tile.cols);
+    fn interior<V: Vector<Elem = A>>(&self, planes: &[Plane<'_>], cols: &Range<usize>) -> Range<usize> {
+        let axis = &self.problem.axes[1];
         let none = cols.end..cols.end;
         let rows = self.geometry.rows_for(self.geometry.height) * planes.len();
         if axis.stride != 1 || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows)) {
@@ -298,7 +285,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         }
         let first = axis.before.max(0) as usize;
         let end = axis.src as isize + axis.before - self.geometry.reach as isize;
-        let start = tile.aligned(cols.start.max(first), V::LANES * size_of::<A>());
+        let start = cols.start.max(first);
         let end = cols.end.min(end.max(0) as usize);
         if start + NARROW > end {
             return none;
@@ -379,8 +366,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                             .flat_map(|s| (from..from + per_source).map(move |unit| (s, unit)))
                             .map(|(s, unit)| lend(s, unit))
                             .collect();
-                        let streamed = direct && self.large;
-                        let window = Window { rows: &rows_in, width, inside: inside.clone(), streamed };
+                        let window = Window { rows: &rows_in, width, inside: inside.clone() };
                         let y = first + done * geometry.step;
                         macro_rules! heights {
                             ($($height:literal)*) => {

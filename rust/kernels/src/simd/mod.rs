@@ -45,9 +45,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The token, if this CPU has the instruction set.
     fn detect() -> Option<Self>;
 
-    /// Makes what [`Vector::stream`] wrote visible before whatever this thread writes next.
-    fn fence(self) {}
-
     /// Runs `f` compiled with the instruction set's features. `f`, and all that it calls, must be
     /// `#[inline(always)]` to be part of that compilation.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
@@ -81,17 +78,6 @@ pub trait Vector: Copy {
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a tile, not once a store")]
     unsafe fn store(self, to: *mut Self::Elem);
-    /// Writes `LANES` elements past the caches, where the instruction set can: for what is larger than they
-    /// are. Other threads see it after [`Simd::fence`].
-    ///
-    /// # Safety
-    /// As [`Vector::store`], and `to` is a multiple of the vector's size.
-    #[expect(unsafe_code, reason = "as `store`")]
-    #[inline(always)]
-    unsafe fn stream(self, to: *mut Self::Elem) {
-        // SAFETY: the caller's promise.
-        unsafe { self.store(to) }
-    }
     /// `self + a * b`, lane by lane.
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// `self + other`, lane by lane.

@@ -24,7 +24,9 @@
 //!
 //! Tried and left: tiles that slide down the image, whose `R` rows are all in use from top to bottom.
 //! They walk down columns, which neither prefetchers nor caches of few ways can follow (42 against
-//! 50 GFLOP/s at 5 x 5, and no better with software prefetch).
+//! 50 GFLOP/s at 5 x 5, and no better with software prefetch). Stores past the caches, for results larger than
+//! those: up to a tenth less time from 4 x 4 on and none less in the passes of a separable window, but four times
+//! as much at 3 x 3, whose bursts of three vectors leave lines half written.
 #![expect(unsafe_code, reason = "the bounds of a whole block are checked once, at its head")]
 
 use super::{MAX_LANES, Vector};
@@ -71,18 +73,12 @@ impl<A: Accumulator> Program<A> {
 
     /// Computes results `0..width` of `R` rows from the sources' rows, one source after the other.
     /// `width` is a whole number of vectors; an `out` row may be shorter and takes what it has room
-    /// for. With `streamed`, whole vectors at aligned places go past the caches ([`Vector::stream`]).
+    /// for.
     ///
     /// # Panics
     /// If the program is for another height, or a source row is missing or too short.
     #[inline(always)]
-    pub fn run<V: Vector<Elem = A>, const R: usize>(
-        &self,
-        rows: &[&[A]],
-        width: usize,
-        out: [&mut [A]; R],
-        streamed: bool,
-    ) {
+    pub fn run<V: Vector<Elem = A>, const R: usize>(&self, rows: &[&[A]], width: usize, out: [&mut [A]; R]) {
         assert!(self.height == R && width.is_multiple_of(V::LANES), "a block of the program");
         assert!(
             rows.len() == self.sources * (self.taps + R - 1)
@@ -95,9 +91,9 @@ impl<A: Accumulator> Program<A> {
                     // SAFETY: just asserted.
                     $($r => unsafe {
                         if V::REGISTERS == 32 {
-                            self.columns::<V, $wide, R>(rows, width, out, streamed);
+                            self.columns::<V, $wide, R>(rows, width, out);
                         } else {
-                            self.columns::<V, $narrow, R>(rows, width, out, streamed);
+                            self.columns::<V, $narrow, R>(rows, width, out);
                         }
                     })*
                 }
@@ -116,18 +112,13 @@ impl<A: Accumulator> Program<A> {
         rows: &[&[A]],
         width: usize,
         mut out: [&mut [A]; R],
-        streamed: bool,
     ) {
         let mut x = 0;
         while x + NV * V::LANES <= width {
             // SAFETY: the rows cover `x + NV * LANES + reach`.
             let tile = unsafe { self.tile::<V, NV, R>(rows, x) };
             for (tile, row) in tile.iter().zip(&mut out) {
-                if streamed {
-                    stream_tile(tile, row, x);
-                } else {
-                    store_tile(tile, row, x);
-                }
+                store_tile(tile, row, x);
             }
             x += NV * V::LANES;
         }
@@ -235,22 +226,6 @@ pub fn store_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem
             unsafe { lanes.store(buffer.as_mut_ptr().add(v * V::LANES)) }
         }
         copy_part(buffer, &mut out[x..]);
-    }
-}
-
-/// Writes a row of the tile to `out[x..]` past the caches, if it is whole and aligned.
-///
-/// # Panics
-/// If `x` is beyond the row.
-#[inline(always)]
-fn stream_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem], x: usize) {
-    let aligned = out[x..].as_ptr().addr().is_multiple_of(V::LANES * size_of::<V::Elem>());
-    if !aligned || out.len() - x < NV * V::LANES {
-        return store_tile(tile, out, x);
-    }
-    for (v, lanes) in tile.iter().enumerate() {
-        // SAFETY: `x + NV * LANES <= out.len()`, and the first is aligned.
-        unsafe { lanes.stream(out.as_mut_ptr().add(x + v * V::LANES)) }
     }
 }
 

@@ -27,11 +27,6 @@ macro_rules! token {
             fn detect() -> Option<Self> {
                 ($(is_x86_feature_detected!($feature))&&*).then_some(Self(()))
             }
-            #[inline]
-            fn fence(self) {
-                // SAFETY: SSE, which every x86-64 CPU has.
-                unsafe { _mm_sfence() }
-            }
             #[inline(always)]
             fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
                 $(#[target_feature(enable = $feature)])*
@@ -57,7 +52,7 @@ token! {
 }
 
 macro_rules! vector {
-    ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident, $stream:ident,
+    ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
      $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr
      $(, $mul_sub:ident, $transpose:ident, |$x:ident, $y:ident| wins $wins:expr, equal $equal:expr,
      |$mask:ident, $off:ident, $on:ident| choose $choose:expr, $zero:ident)?) => {
@@ -87,11 +82,6 @@ macro_rules! vector {
             unsafe fn store(self, to: *mut $elem) {
                 // SAFETY: the caller vouches for the elements; an unaligned store.
                 unsafe { $store(to.cast::<$ptr>(), self.0) }
-            }
-            #[inline(always)]
-            unsafe fn stream(self, to: *mut $elem) {
-                // SAFETY: the caller vouches for the elements and their alignment.
-                unsafe { $stream(to.cast(), self.0) }
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
@@ -232,7 +222,6 @@ vector!(
     _mm256_set1_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps,
-    _mm256_stream_ps,
     _mm256_add_ps,
     _mm256_sub_ps,
     |acc, a, b| _mm256_fmadd_ps(a, b, acc),
@@ -252,7 +241,6 @@ vector!(
     _mm256_set1_pd,
     _mm256_loadu_pd,
     _mm256_storeu_pd,
-    _mm256_stream_pd,
     _mm256_add_pd,
     _mm256_sub_pd,
     |acc, a, b| _mm256_fmadd_pd(a, b, acc),
@@ -272,7 +260,6 @@ vector!(
     _mm256_set1_pd,
     _mm256_loadu_pd,
     _mm256_storeu_pd,
-    _mm256_stream_pd,
     _mm256_add_pd,
     _mm256_sub_pd,
     |acc, a, b| _mm256_add_pd(acc, _mm256_mul_pd(a, b))
@@ -286,7 +273,6 @@ vector!(
     _mm256_set1_epi32,
     _mm256_loadu_si256,
     _mm256_storeu_si256,
-    _mm256_stream_si256,
     _mm256_add_epi32,
     _mm256_sub_epi32,
     |acc, a, b| _mm256_add_epi32(acc, _mm256_mullo_epi32(a, b))
@@ -300,7 +286,6 @@ vector!(
     _mm256_set1_epi32,
     _mm256_loadu_si256,
     _mm256_storeu_si256,
-    _mm256_stream_si256,
     _mm256_add_epi32,
     _mm256_sub_epi32,
     |acc, a, b| _mm256_add_epi32(acc, _mm256_madd_epi16(a, b))
@@ -314,7 +299,6 @@ vector!(
     _mm256_set1_epi64x,
     _mm256_loadu_si256,
     _mm256_storeu_si256,
-    _mm256_stream_si256,
     _mm256_add_epi64,
     _mm256_sub_epi64,
     |acc, a, b| _mm256_add_epi64(acc, mullo_epi64_avx2(a, b))
@@ -329,7 +313,6 @@ vector!(
     _mm512_set1_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps,
-    _mm512_stream_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
     |acc, a, b| _mm512_fmadd_ps(a, b, acc),
@@ -349,7 +332,6 @@ vector!(
     _mm512_set1_pd,
     _mm512_loadu_pd,
     _mm512_storeu_pd,
-    _mm512_stream_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
     |acc, a, b| _mm512_fmadd_pd(a, b, acc),
@@ -369,7 +351,6 @@ vector!(
     _mm512_set1_pd,
     _mm512_loadu_pd,
     _mm512_storeu_pd,
-    _mm512_stream_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
     |acc, a, b| _mm512_add_pd(acc, _mm512_mul_pd(a, b))
@@ -383,7 +364,6 @@ vector!(
     _mm512_set1_epi32,
     _mm512_loadu_si512,
     _mm512_storeu_si512,
-    _mm512_stream_si512,
     _mm512_add_epi32,
     _mm512_sub_epi32,
     |acc, a, b| _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b))
@@ -397,7 +377,6 @@ vector!(
     _mm512_set1_epi32,
     _mm512_loadu_si512,
     _mm512_storeu_si512,
-    _mm512_stream_si512,
     _mm512_add_epi32,
     _mm512_sub_epi32,
     |acc, a, b| _mm512_add_epi32(acc, _mm512_madd_epi16(a, b))
@@ -411,7 +390,6 @@ vector!(
     _mm512_set1_epi64,
     _mm512_loadu_si512,
     _mm512_storeu_si512,
-    _mm512_stream_si512,
     _mm512_add_epi64,
     _mm512_sub_epi64,
     |acc, a, b| _mm512_add_epi64(acc, _mm512_mullo_epi64(a, b))
