@@ -49,11 +49,6 @@ def per_axis(value: Any, count: int, name: str, error: type[Exception] = ValueEr
     return values
 
 
-def is_complex(value: Any) -> bool:
-    """Whether a scalar is a complex number."""
-    return not isinstance(value, (float, int)) and bool(np.iscomplexobj(value))
-
-
 PRECISIONS = ("highest", "high", "medium")
 """The classes of precision, as torch names them."""
 

@@ -53,7 +53,7 @@ def separable(
     if passes is None or not _passes.faithful(image.dtype, passes, cval, options.overflow):
         return direct(image, np.multiply.outer(window[0].array, window[1].array), options, cval, target, out)
     apart(image, out)
-    return _passes.run(image, passes, rule=options.overflow, cval=cval, dtype=target, out=out, workers=options.workers)
+    return _passes.run(image, passes, options.overflow, cval, target, out, options.workers)
 
 
 @functools.lru_cache(maxsize=128)

@@ -67,12 +67,11 @@ class Walk(NamedTuple):
 def run(
     image: npt.NDArray[Any],
     passes: Sequence[Pass],
-    *,
     rule: str,
     cval: Any,
     dtype: np.dtype[Any],
-    out: npt.NDArray[Any] | None = None,
-    workers: int | None = None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
 ) -> npt.NDArray[Any]:
     """Run passes one after the other; none of them copies the image to `dtype`.
 
@@ -86,10 +85,10 @@ def run(
     if image.ndim == 1:
         rows = [step._replace(axis=1) for step in passes]
         target = None if out is None else out[None]
-        return run(image[None], rows, rule=rule, cval=cval, dtype=dtype, out=target, workers=workers)[0]
+        return run(image[None], rows, rule, cval, dtype, target, workers)[0]
     mirror = rule == "ndimage1d"
     walks = _kept if sum([step.taps.size for step in passes]) <= KEPT else _walks
-    *before, last = walks(tuple(passes), image.ndim, not mirror or dtype.kind != "b")
+    before, last = walks(tuple(passes), image.ndim, not mirror or dtype.kind != "b")
     if before:
         between = _stored(dtype) if mirror else accurate(image.dtype, dtype, passes, cval)
         for walk in before:
@@ -109,8 +108,8 @@ def _walk(
     )  # fmt: skip
 
 
-def _walks(passes: tuple[Pass, ...], ndim: int, fused: bool) -> tuple[Walk, ...]:
-    """The passes, one or two for each walk over the image.
+def _walks(passes: tuple[Pass, ...], ndim: int, fused: bool) -> tuple[list[Walk], Walk]:
+    """The passes, one or two for each walk over the image: all walks but the last one, and that.
 
     One along another axis and one along the last can be made together.
     """
@@ -124,7 +123,7 @@ def _walks(passes: tuple[Pass, ...], ndim: int, fused: bool) -> tuple[Walk, ...]
         else:
             walks.append(Walk.alone(step, last))
             alone = step if step.axis != last and step.taps.size > 1 else None
-    return tuple(walks)
+    return walks[:-1], walks[-1]
 
 
 _kept = functools.lru_cache(maxsize=128)(_walks)
@@ -133,26 +132,23 @@ _kept = functools.lru_cache(maxsize=128)(_walks)
 def run_sum(
     image: npt.NDArray[Any],
     terms: Sequence[Sequence[Pass]],
-    combine: Combine = "sum",
-    *,
-    rule: str,
+    combine: Combine,
     cval: Any,
     dtype: np.dtype[Any],
-    out: npt.NDArray[Any] | None = None,
-    workers: int | None = None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
 ) -> npt.NDArray[Any]:
-    """Run each term and combine them: their sum, or the square root of the sum of their squares.
+    """Run each term by SciPy's rule and combine them: their sum, or the square root of the sum of their squares.
 
-    By rule "ndimage1d" terms, squares and sums are of type `dtype`, integers wrapping, as SciPy has
-    them. By the native rules they are of a floating-point type and an integer result is rounded once.
+    Terms, squares and sums are of type `dtype`, integers wrapping, as SciPy has them.
     """
-    native = rule != "ndimage1d"
-    work = widest(image.dtype, dtype, terms, combine, cval) if native else dtype
-    target = out if work == dtype else None
-    total = run(image, terms[0], rule=rule, cval=cval, dtype=work, out=target, workers=workers)
-    rest = (run(image, term, rule=rule, cval=cval, dtype=work, workers=workers) for term in terms[1:])
-    total = combined(total, rest, combine)
-    return total if work == dtype else store(total, rule, dtype, out, workers)
+    rule = "ndimage1d"
+    first, *others = terms
+    total = run(image, first, rule, cval, dtype, out, workers)
+    if not others and combine == "sum":
+        return total
+    rest = (run(image, term, rule, cval, dtype, None, workers) for term in others)
+    return combined(total, rest, combine)
 
 
 def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine: Combine) -> npt.NDArray[Any]:
@@ -176,7 +172,7 @@ def store(
 ) -> npt.NDArray[Any]:
     """Round, saturate or wrap values to `dtype` by a native rule, as a window of one tap does it."""
     step = Pass(image.ndim - 1, NOTHING, "nearest")
-    return run(image, (step,), rule=rule, cval=0.0, dtype=dtype, out=out, workers=workers)
+    return run(image, (step,), rule, 0.0, dtype, out, workers)
 
 
 def accurate(image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass], cval: Any = 0.0) -> np.dtype[Any]:

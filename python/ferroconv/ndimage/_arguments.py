@@ -31,8 +31,8 @@ def one_axis(axis: int, ndim: int) -> int:
     return axis % ndim
 
 
-MODES = tuple(name for row in _core.border_modes() for name in row[2])
-"""SciPy's names."""
+MODES = dict.fromkeys(name for row in _core.border_modes() for name in row[2])
+"""SciPy's names, in their order."""
 
 
 def one_mode(mode: Any) -> str:
@@ -44,4 +44,6 @@ def one_mode(mode: Any) -> str:
 
 def read_modes(mode: Any, count: int) -> tuple[str, ...]:
     """A name for each of `count` axes."""
+    if isinstance(mode, str):
+        return (one_mode(mode),) * count
     return tuple(map(one_mode, per_axis(mode, count, "mode", MirrorError)))

@@ -19,6 +19,7 @@ __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
 
 # Weights that SciPy converts to its arithmetic's type: objects, strings and long double.
 _CONVERTED = frozenset("OSUgG")
+_COMPLEX = frozenset("FDG")
 
 
 @fill
@@ -319,19 +320,18 @@ def _run(
     origins: tuple[int, ...], turn: bool, rule: str, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """SciPy's rules for dtypes and `output`, then the core."""
-    if weights.dtype.char in _CONVERTED:
-        weights = weights.astype(complex if weights.dtype.char == "G" else float)
-    complex_sums = image.dtype.kind == "c" or weights.dtype.kind == "c"
-    goal = read_output(image, output, complex_sums)
-    supported(image.dtype, goal.dtype, cval, complex_sums)
+    letter = weights.dtype.char
+    if letter in _CONVERTED:
+        weights = weights.astype(complex if letter == "G" else float)
+    complex_weights = letter in _COMPLEX
+    complex_sums = complex_weights or image.dtype.kind == "c"
+    goal = _, dtype = read_output(image, output, complex_sums)
+    supported(image.dtype, dtype, cval, complex_sums)
     if not isinstance(mode, str):
         raise MirrorError(f"mode must be one name; SciPy has no sequence of modes here. Received: {mode!r}.")
     # scipy.ndimage conjugates complex weights of a correlation and leaves those of a convolution.
-    conjugate = not turn and weights.dtype.kind == "c"
+    conjugate = complex_weights and not turn
     return written(
-        image, goal,
-        lambda out: _core.correlate(
-            image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1), goal.dtype, out,
-            workers,
-        ),
+        image, goal, workers,
+        _core.correlate, image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
     )  # fmt: skip

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import MirrorError, MirrorTypeError, is_complex
+from ferroconv._args import MirrorError, MirrorTypeError
 from ferroconv._explain import explaining
 
-
-class Target(NamedTuple):
-    """Where a result goes."""
-
-    given: npt.NDArray[Any] | None
-    """The array that was given, if there is one."""
-    dtype: np.dtype[Any]
-    """The result's, of any byte order."""
+Target = tuple[npt.NDArray[Any] | None, np.dtype[Any]]
+"""The array that was given, if there is one, and the result's dtype, of any byte order."""
 
 
 def read_output(image: npt.NDArray[Any], output: Any, complex_sums: bool) -> Target:
     """What `output` means: nothing, a dtype, a dtype's name, or an array."""
     if output is None:
         dtype = np.result_type(image.dtype, np.complex64) if complex_sums else image.dtype
-        return Target(None, native(dtype))
+        return None, native(dtype)
     if isinstance(output, (type, np.dtype)):
         dtype = np.dtype(output)
         if complex_sums and dtype.kind != "c":
             warnings.warn("promoting specified output dtype to complex", stacklevel=_outside())
             dtype = np.promote_types(dtype, np.complex64)
-        return Target(None, dtype)
+        return None, dtype
     if isinstance(output, str):
         given, dtype = None, np.dtype(output)
         if not issubclass(dtype.type, np.number):
@@ -48,7 +43,7 @@ def read_output(image: npt.NDArray[Any], output: Any, complex_sums: bool) -> Tar
         raise MirrorError(f"output must have complex dtype. Received: {dtype}.")
     if given is not None and not given.flags.writeable:
         raise MirrorError("output must be writable. Received: a read-only array.")
-    return Target(given, dtype)
+    return given, dtype
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -66,20 +61,26 @@ def _outside() -> int:
 
 def supported(source: np.dtype[Any], result: np.dtype[Any], cval: Any, complex_sums: bool) -> None:
     """Refuse what SciPy has no loop for."""
-    if complex_sums != (result.kind == "c"):
-        if complex_sums:
-            raise MirrorError(f"output must have complex dtype. Received: {result}.")
-        raise MirrorTypeError(f"a real image has a real output, as in SciPy. Received: {source} to {result}.")
-    if source.char == "e" or result.char == "e":
-        raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {source} to {result}.")
-    if is_complex(cval) and source.kind != "c":
+    _loop(source, result, complex_sums)
+    if not isinstance(cval, (float, int)) and np.iscomplexobj(cval) and source.kind != "c":
         raise MirrorTypeError(f"a real image has a real cval. Received: {cval!r} for {source}.")
 
 
+@functools.lru_cache
+def _loop(source: np.dtype[Any], result: np.dtype[Any], complex_sums: bool) -> None:
+    if complex_sums and result.kind != "c":
+        raise MirrorError(f"output must have complex dtype. Received: {result}.")
+    if result.kind == "c" and not complex_sums:
+        raise MirrorTypeError(f"a real image has a real output, as in SciPy. Received: {source} to {result}.")
+    if "e" in (source.char, result.char):
+        raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {source} to {result}.")
+
+
 def written(
-    image: npt.NDArray[Any], goal: Target, filtered: Callable[[npt.NDArray[Any] | None], npt.NDArray[Any]]
-) -> npt.NDArray[Any]:
-    """What `filtered(out)` gives, in the array that was given, or in a new one of the dtype.
+    image: npt.NDArray[Any], goal: Target, workers: int | None, filtered: Callable[..., npt.NDArray[Any]],
+    *arguments: Any,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """What ``filtered(*arguments, dtype, out, workers)`` gives, in the array that was given, or in a new one.
 
     The result is made apart where it would be read again, and where the kernels can't write it.
     """
@@ -88,7 +89,7 @@ def written(
     if given is not None and (not dtype.isnative or np.may_share_memory(given, image)):
         out = None
     try:
-        result = filtered(out)
+        result = filtered(*arguments, native(dtype), out, workers)
     except _core.InvalidArgument as error:
         raise MirrorError(*error.args) from None
     except TypeError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ferroconv._passes import Combine, Pass, run_sum
-from ferroconv.ndimage._output import native, read_output, supported, written
+from ferroconv.ndimage._output import read_output, supported, written
 
 
 def filtered(
@@ -22,15 +22,9 @@ def filtered(
     correlate1d, which takes a real dtype for a complex image, with a warning.
     """
     complex_sums = image.dtype.kind == "c"
-    goal = read_output(image, output, promote and complex_sums)
+    goal = _, dtype = read_output(image, output, promote and complex_sums)
     if not terms:
         terms, combine = ((),), "sum"
     if any(terms):
-        supported(image.dtype, goal.dtype, cval, complex_sums)
-    dtype = native(goal.dtype)
-    return written(
-        image, goal,
-        lambda out: run_sum(
-            image, terms, combine, rule="ndimage1d", cval=cval, dtype=dtype, out=out, workers=workers
-        ),
-    )  # fmt: skip
+        supported(image.dtype, dtype, cval, complex_sums)
+    return written(image, goal, workers, run_sum, image, terms, combine, cval)

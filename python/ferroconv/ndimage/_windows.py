@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import MirrorError, MirrorTypeError, per_axis
 from ferroconv.ndimage._arguments import one_axis, one_mode, read_axes
-from ferroconv.ndimage._output import Target, read_output, supported, written
+from ferroconv.ndimage._output import read_output, supported, written
 
 
 def whole(size: Any) -> int:
@@ -34,7 +35,7 @@ def along(
     """A window along one axis."""
     image = ordered(kind, input)
     windows = [(one_axis(axis, image.ndim), whole(size), origin, one_mode(mode))]
-    return slide(kind, image, windows, cval, read_output(image, output, image.dtype.kind == "c"), workers)
+    return slide(kind, image, windows, cval, output, workers)
 
 
 def rectangle(
@@ -43,13 +44,12 @@ def rectangle(
 ) -> npt.NDArray[Any]:  # fmt: skip
     """A window over several axes, of which those of one tap are left alone."""
     image = ordered(kind, input)
-    goal = read_output(image, output, image.dtype.kind == "c")
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     count = len(over)
     sizes = map(whole, per_axis(size, count, "size", MirrorError))
     origins, modes = per_axis(origin, count, "origin", MirrorError), per_axis(mode, count, "mode", MirrorError)
     windows = [(a, n, o, one_mode(m)) for a, n, o, m in zip(over, sizes, origins, modes, strict=True) if n > 1]
-    return slide(kind, image, windows, cval, goal, workers)
+    return slide(kind, image, windows, cval, output, workers)
 
 
 def ordered(kind: str, input: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -61,41 +61,42 @@ def ordered(kind: str, input: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def slide(
-    kind: str, image: npt.NDArray[Any], windows: Sequence[tuple[int, int, Any, str]], cval: Any, goal: Target,
+    kind: str, image: npt.NDArray[Any], windows: Sequence[tuple[int, int, Any, str]], cval: Any, output: Any,
     workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """Folds the windows, in SciPy's arithmetic."""
-    given, dtype = goal
+    parted = image.dtype.kind == "c"
+    goal = given, dtype = read_output(image, output, parted)
     if not windows:
         result = np.empty(image.shape, dtype) if given is None else given
         result[...] = image
         return result
-    supported(image.dtype, dtype, cval, image.dtype.kind == "c")
+    supported(image.dtype, dtype, cval, parted)
     built(kind, image.dtype, dtype)
     if kind == "mean" and cval != 0:
         continued(image.dtype, windows, cval)
-    if image.dtype.kind != "c":
-        return written(
-            image, goal,
-            lambda out: _core.sliding(image, kind, "ndimage", windows, "same", cval, dtype, out, workers),
-        )  # fmt: skip
+    return written(
+        image, goal, workers, _parts if parted else _core.sliding, image, kind, "ndimage", windows, "same", cval
+    )
 
-    def parts(out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
-        result = np.empty(image.shape, dtype.newbyteorder("=")) if out is None else out
-        for name in ("real", "imag"):
-            real = getattr(result, name)
-            _core.sliding(
-                getattr(image, name), kind, "ndimage", windows, "same", getattr(np, name)(cval), real.dtype, real,
-                workers,
-            )  # fmt: skip
-        return result
 
-    return written(image, goal, parts)
+def _parts(
+    image: npt.NDArray[Any], kind: str, rule: str, windows: Sequence[tuple[int, int, Any, str]], extent: str, cval: Any,
+    dtype: np.dtype[Any], out: npt.NDArray[Any] | None, workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """A complex image, as two real ones."""
+    result = np.empty(image.shape, dtype) if out is None else out
+    for name in ("real", "imag"):
+        real = getattr(result, name)
+        outside = getattr(np, name)(cval)
+        _core.sliding(getattr(image, name), kind, rule, windows, extent, outside, real.dtype, real, workers)
+    return result
 
 
 _CONSTANT = ("constant", "grid-constant")
 
 
+@functools.lru_cache
 def built(kind: str, source: np.dtype[Any], result: np.dtype[Any]) -> None:
     """Refuses what SciPy does and sliding windows do not do yet."""
     if result.char in "LQ" and source.kind in "if":
@@ -123,7 +124,7 @@ def footprint(
 ) -> npt.NDArray[Any]:  # fmt: skip
     """A window of any shape; what is added to the samples is SciPy's."""
     ordered("footprint", image)
-    goal = read_output(image, output, False)
+    goal = _, dtype = read_output(image, output, False)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     if taps.ndim != len(over):
         raise MirrorError(f"footprint.ndim ({taps.ndim}) must match the axes that are filtered ({len(over)}).")
@@ -143,12 +144,9 @@ def footprint(
     if not isinstance(mode, str) and isinstance(mode, Iterable):
         raise MirrorError(f"a window that is no full rectangle takes one mode. Received: {mode!r}.")
     name = one_mode(mode)
-    supported(image.dtype, goal.dtype, cval, False)
+    supported(image.dtype, dtype, cval, False)
     places = (np.argwhere(taps) - np.array(taps.shape) // 2).tolist()
     addends = None if structure is None else (structure if maximum else -structure)[taps].tolist()
     return written(
-        image, goal,
-        lambda out: _core.footprint(
-            image, maximum, places, addends, sorted(over), laid, name, cval, goal.dtype, out, workers
-        ),
-    )  # fmt: skip
+        image, goal, workers, _core.footprint, image, maximum, places, addends, sorted(over), laid, name, cval
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -114,12 +115,13 @@ def _unavailable(dtype: np.dtype[Any]) -> Exception:
     return MirrorTypeError(f"2-D convolution is not available for this type, as in SciPy. Received: {dtype}.")
 
 
-def _promoted(in1: npt.NDArray[Any], in2: npt.NDArray[Any]) -> np.dtype[Any]:
+@functools.lru_cache
+def _promoted(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
     try:
-        return np.result_type(in1, in2)
+        return np.result_type(first, second)
     except TypeError:
         raise MirrorTypeError(
-            f"the inputs must have dtypes that promote to a common one. Received: {in1.dtype} and {in2.dtype}."
+            f"the inputs must have dtypes that promote to a common one. Received: {first} and {second}."
         ) from None
 
 
@@ -158,7 +160,7 @@ def _signal(
             )
         swapped = True
         in1, in2 = in2, in1
-    dtype = in1.dtype if in1.dtype == in2.dtype else _promoted(in1, in2)
+    dtype = _promoted(in1.dtype, in2.dtype)
     if dtype.char not in _AVAILABLE:
         raise _unavailable(dtype)
     if fillvalue is not _SCALAR_ZERO and boundary in _FILL:
