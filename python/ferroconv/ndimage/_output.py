@@ -23,7 +23,7 @@ def read_output(image: npt.NDArray[Any], output: Any, complex_sums: bool) -> Tar
     """What `output` means: nothing, a dtype, a dtype's name, or an array."""
     if output is None:
         dtype = np.result_type(image.dtype, np.complex64) if complex_sums else image.dtype
-        return None, native(dtype)
+        return None, dtype if dtype.isnative else dtype.newbyteorder("=")
     if isinstance(output, (type, np.dtype)):
         dtype = np.dtype(output)
         if complex_sums and dtype.kind != "c":
@@ -44,11 +44,6 @@ def read_output(image: npt.NDArray[Any], output: Any, complex_sums: bool) -> Tar
     if given is not None and not given.flags.writeable:
         raise MirrorError("output must be writable. Received: a read-only array.")
     return given, dtype
-
-
-def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """A dtype in native byte order."""
-    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def _outside() -> int:
@@ -85,17 +80,18 @@ def written(
     The result is made apart where it would be read again, and where the kernels can't write it.
     """
     given, dtype = goal
+    made = dtype if dtype.isnative else dtype.newbyteorder("=")
     out = given
-    if given is not None and (not dtype.isnative or np.may_share_memory(given, image)):
+    if given is not None and (made is not dtype or np.may_share_memory(given, image)):
         out = None
     try:
-        result = filtered(*arguments, native(dtype), out, workers)
+        result = filtered(*arguments, made, out, workers)
     except _core.InvalidArgument as error:
         raise MirrorError(*error.args) from None
     except TypeError as error:
         raise MirrorTypeError(*error.args) from None
     if given is None:
-        return result if dtype.isnative else result.astype(dtype)
+        return result if made is dtype else result.astype(dtype)
     if out is None and not explaining():
         given[...] = result
     return given

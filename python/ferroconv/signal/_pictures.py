@@ -117,12 +117,16 @@ def _unavailable(dtype: np.dtype[Any]) -> Exception:
 
 @functools.lru_cache
 def _promoted(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of a result, if SciPy has it."""
     try:
-        return np.result_type(first, second)
+        dtype = np.result_type(first, second)
     except TypeError:
         raise MirrorTypeError(
             f"the inputs must have dtypes that promote to a common one. Received: {first} and {second}."
         ) from None
+    if dtype.char not in _AVAILABLE:
+        raise _unavailable(dtype)
+    return dtype
 
 
 def _scalar(fillvalue: Any, dtype: np.dtype[Any]) -> Any:
@@ -161,9 +165,9 @@ def _signal(
         swapped = True
         in1, in2 = in2, in1
     dtype = _promoted(in1.dtype, in2.dtype)
-    if dtype.char not in _AVAILABLE:
-        raise _unavailable(dtype)
-    if fillvalue is not _SCALAR_ZERO and boundary in _FILL:
+    if fillvalue is _SCALAR_ZERO:
+        fillvalue = 0.0  # the core reads it sooner than an int
+    elif boundary in _FILL:
         fillvalue = _scalar(fillvalue, dtype)
         if isinstance(fillvalue, complex) and in1.dtype.kind != "c":
             in1 = in1.astype(dtype)
