@@ -74,6 +74,19 @@ def test_an_axis_that_equals_an_integer_is_none(name):
         function(IMAGE, *arguments, axis=1.0)
 
 
+@pytest.mark.parametrize("filtered", [
+    lambda image: ferroconv.signal.convolve2d(image, image),
+    lambda image: ferroconv.signal.convolve2d(image, np.ones((2, 2), bool)),
+    lambda image: ndimage.correlate(image, np.ones((2, 2), np.int8)),
+    lambda image: ndimage.sobel(image),
+    lambda image: ndimage.minimum_filter(image, 3),
+    lambda image: ferroconv.gaussian(image, 1),
+])  # fmt: skip
+def test_dtypes_that_are_equal_are_told_apart(filtered):
+    for code in "qlqQLlfdf":  # long and long long are equal, and print differently
+        assert filtered(np.ones((5, 5), code)).dtype.char == code
+
+
 def test_errors_are_not_kept():
     for _ in range(2):
         with pytest.raises(ValueError, match="mode must be one of constant"):

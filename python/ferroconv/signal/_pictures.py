@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -115,18 +114,14 @@ def _unavailable(dtype: np.dtype[Any]) -> Exception:
     return MirrorTypeError(f"2-D convolution is not available for this type, as in SciPy. Received: {dtype}.")
 
 
-@functools.lru_cache
-def _promoted(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of a result, if SciPy has it."""
+def _promoted(in1: npt.NDArray[Any], in2: npt.NDArray[Any]) -> np.dtype[Any]:
+    # Not kept: keys that are equal, long and long long among them, have results that are printed differently.
     try:
-        dtype = np.result_type(first, second)
+        return np.result_type(in1, in2)
     except TypeError:
         raise MirrorTypeError(
-            f"the inputs must have dtypes that promote to a common one. Received: {first} and {second}."
+            f"the inputs must have dtypes that promote to a common one. Received: {in1.dtype} and {in2.dtype}."
         ) from None
-    if dtype.char not in _AVAILABLE:
-        raise _unavailable(dtype)
-    return dtype
 
 
 def _scalar(fillvalue: Any, dtype: np.dtype[Any]) -> Any:
@@ -164,7 +159,9 @@ def _signal(
             )
         swapped = True
         in1, in2 = in2, in1
-    dtype = _promoted(in1.dtype, in2.dtype)
+    dtype = in1.dtype if in1.dtype == in2.dtype else _promoted(in1, in2)
+    if dtype.char not in _AVAILABLE:
+        raise _unavailable(dtype)
     if fillvalue is _SCALAR_ZERO:
         fillvalue = 0.0  # the core reads it sooner than an int
     elif boundary in _FILL:
