@@ -23,7 +23,10 @@ IMAGES = (
     "precision, over the largest sum |w x|; of named filters, in levels. Of these, scipy.ndimage is compared with "
     "ferroconv.ndimage."
 )
-SMALL = "Small: calls on tiny images, the same of ferroconv and SciPy, border reflect. Ratio: SciPy's time over ferroconv's."
+SMALL = (
+    "Small: calls on tiny images, the same of ferroconv and SciPy; border reflect. "
+    "Ratio: SciPy's time over ferroconv's."
+)
 LAYERS = (
     "Layers in float32; everyone has the same number of threads, takes tensors made before and makes its results "
     "anew; a framework's layout is its better one, named beside it.\n"
