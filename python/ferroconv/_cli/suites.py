@@ -65,7 +65,7 @@ class Suite:
 SUITES = (
     Suite(WINDOW_CASES, measuring.windows, IMAGES, ("scipy", "cv2", "torch"), asked=False),
     Suite(FILTER_CASES, measuring.named_filter, IMAGES, ("scipy", "cv2", "skimage", "PIL"), asked=False),
-    Suite(SMALL_CASES, small.measure, SMALL, ("scipy",)),
+    Suite(SMALL_CASES, small.measure, SMALL, ("scipy",), named=True),
     Suite(LAYER_CASES, layers.measure, LAYERS, ("torch", "tensorflow")),
     Suite(STEP_CASES, steps.measure, STEPS, ("tensorflow", "keras"), named=True),
     Suite(PLAN_CASES, plans.measure, PLANS, ("scipy",), named=True),
