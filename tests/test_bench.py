@@ -282,6 +282,7 @@ def test_words_choose_cases():
     assert _kinds("conv") == _kinds("conv/resnet_50") == {"conv"}
     assert _kinds("steps/lenet") == {"steps"}
     assert _kinds("plan") == {"plan"}
+    assert _kinds("small", "sobel") == {"small"}
     assert _kinds("float32", "2048") == {"native", "filters"}
     assert not _kinds("nonsense")
     names = [case.name for suite in suites.SUITES for case in suite.cases]

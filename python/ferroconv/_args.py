@@ -35,6 +35,34 @@ def pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
         raise ValueError(f"{name} must be an integer, or one for each of the two axes. Received: {value!r}.") from None
 
 
+# np.iterable() takes longer over these than all else that is done about them.
+_SINGLE = (str, int, float, type(None))
+
+
+def per_axis(value: Any, count: int, name: str, error: type[Exception] = ValueError) -> tuple[Any, ...]:
+    """One value for all of `count` axes, or one for each."""
+    if isinstance(value, _SINGLE) or not np.iterable(value):
+        return (value,) * count
+    values = tuple(value)
+    if len(values) != count:
+        raise error(f"{name} must be one value, or one for each of {count} axes. Received: {value!r}.")
+    return values
+
+
+PRECISIONS = ("highest", "high", "medium")
+"""The classes of precision, as torch names them."""
+
+
+def check_precision(precision: str) -> None:
+    """Refuse the classes that are not built yet, and names that are no class."""
+    if precision == "highest":
+        return
+    if precision not in PRECISIONS:
+        known = ", ".join(map(repr, PRECISIONS))
+        raise ValueError(f"precision must be one of {known}. Received: {precision!r}.")
+    later(precision=(precision, "highest"))
+
+
 def later(**options: tuple[Any, Any]) -> None:
     """Refuses options that are part of the interface but not built yet.
 

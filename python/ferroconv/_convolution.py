@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import DataFormat, Padding, channels_first, later, pair
+from ferroconv._args import DataFormat, Padding, channels_first, check_precision, pair
 from ferroconv._docs import PARAGRAPHS, fill
 
 Pair = int | Sequence[int]
@@ -141,7 +141,7 @@ def conv2d(
     array([[10.5, 18.5],
            [42.5, 50.5]])
     """
-    later(precision=(precision, "highest"))
+    check_precision(precision)
     layer = _layer(strides, padding, dilation_rate, groups, data_format)
     return _core.conv2d(x, filters, _like(bias, x), layer, _relu(activation), out, workers)
 
@@ -303,7 +303,7 @@ def conv2d_transpose(
     >>> nn.conv2d_transpose(x, np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1), strides=(1, 2)).ravel()
     array([ 1.,  2., 13., 20., 30.])
     """
-    later(precision=(precision, "highest"))
+    check_precision(precision)
     layer = _layer(strides, padding, dilation_rate, groups, data_format)
     extra = None if output_padding is None else pair(output_padding, "output_padding")
     return _core.conv2d_transpose(x, filters, _like(bias, x), layer, extra, _relu(activation), out, workers)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _passes, _weights
-from ferroconv._args import apart, later
+from ferroconv._args import apart, check_precision
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
 from ferroconv._lazy import deferred, is_lazy
@@ -74,7 +74,7 @@ def sobel(
     """
     if type(image) is not np.ndarray and is_lazy(image):
         return deferred(sobel, locals())
-    later(precision=(precision, "highest"))
+    check_precision(precision)
     check(overflow, nan)
     _refuse_gaps(nan, mask)
     image = np.asarray(image)
@@ -141,7 +141,7 @@ def laplace(
     """
     if type(image) is not np.ndarray and is_lazy(image):
         return deferred(laplace, locals())
-    later(precision=(precision, "highest"))
+    check_precision(precision)
     check(overflow, nan)
     _refuse_gaps(nan, mask)
     image = np.asarray(image)

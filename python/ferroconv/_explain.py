@@ -80,7 +80,11 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
 
 def explaining() -> bool:
     """Whether this thread is inside of `explain`: arrays hold nothing then, and `out` is left alone."""
-    return getattr(_here, "explaining", False)
+    return _here.explaining
 
 
-_here = threading.local()
+class _Here(threading.local):
+    explaining = False  # where nothing was explained yet, without the detour of an AttributeError
+
+
+_here = _Here()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import later, pair
+from ferroconv._args import check_precision, pair
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._lazy import deferred, is_lazy
 from ferroconv._normalised import ignoring
@@ -188,7 +188,7 @@ def _native(
     dilation: Any, axes: Any, channel_axis: int | None, dtype: Any, overflow: str, nan: str, mask: Any,
     precision: str, out: Any, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    later(precision=(precision, "highest"))
+    check_precision(precision)
     check(overflow, nan)
     image = np.asarray(image)
     weights = np.asarray(weights)

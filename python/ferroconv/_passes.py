@@ -6,45 +6,72 @@ the image, and in which type the image stands between them, is decided here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
 from ferroconv._explain import explaining
+from ferroconv._weights import NOTHING, Taps
 
 Combine = Literal["sum", "magnitude"]
 
 LEVELS = 1 / 64
 """How far the sum of an integer image may be off before it is rounded: the kernels' own bound."""
 
+KEPT = 4096
+"""Taps of passes whose walks are kept for the next call, at most."""
 
-@dataclass(frozen=True)
-class Pass:
+
+class Pass(NamedTuple):
     """One correlation along one axis: ``out[x] = sum of weights[j] * image[x + j - k // 2 - origin]``."""
 
     axis: int
     """Counted from the front."""
-    weights: npt.NDArray[np.float64]
-    """One axis, in the order of correlation."""
+    taps: Taps
     border: str
     """In the spelling of the rule that the passes are run by."""
     origin: int = 0
 
 
+class Walk(NamedTuple):
+    """One walk over an image of two axes or more: a pass, or two at once, in the core's own words."""
+
+    weights: list[tuple[npt.ArrayLike, npt.ArrayLike]]
+    axes: tuple[int, int]
+    border: str | tuple[str, str]
+    origin: tuple[int, int]
+    total: float
+    """The sum of the weights."""
+
+    @classmethod
+    def of(cls, down: Pass, along: Pass) -> Walk:
+        """A pass along any other axis and one along the last."""
+        border = down.border if down.border == along.border else (down.border, along.border)
+        total = down.taps.total * along.taps.total
+        weights: list[tuple[npt.ArrayLike, npt.ArrayLike]] = [(down.taps.values, along.taps.values)]
+        return cls(weights, (down.axis, along.axis), border, (down.origin, along.origin), total)
+
+    @classmethod
+    def alone(cls, step: Pass, last: int) -> Walk:
+        """One pass, as a window of one row or one column."""
+        if step.axis == last:
+            return cls.of(Pass(last - 1, NOTHING, step.border), step)
+        return cls.of(step, Pass(last, NOTHING, step.border))
+
+
 def run(
     image: npt.NDArray[Any],
     passes: Sequence[Pass],
-    *,
     rule: str,
     cval: Any,
     dtype: np.dtype[Any],
-    out: npt.NDArray[Any] | None = None,
-    workers: int | None = None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
 ) -> npt.NDArray[Any]:
     """Run passes one after the other; none of them copies the image to `dtype`.
 
@@ -55,55 +82,73 @@ def run(
     """
     if not passes:
         return _copy(image, dtype, out)
+    if image.ndim == 1:
+        rows = [step._replace(axis=1) for step in passes]
+        target = None if out is None else out[None]
+        return run(image[None], rows, rule, cval, dtype, target, workers)[0]
     mirror = rule == "ndimage1d"
-    between = _stored(dtype) if mirror else accurate(image.dtype, dtype, passes, cval)
-    *walks, last = _walks(passes, image.ndim, fused=not mirror or between == dtype)
-    for steps in walks:
-        image = _walk(image, steps, rule, cval, between, None, workers)
-        if not mirror:
-            cval = cval * math.prod(step.weights.sum() for step in steps)
+    walks = _kept if sum([step.taps.size for step in passes]) <= KEPT else _walks
+    before, last = walks(tuple(passes), image.ndim, not mirror or dtype.kind != "b")
+    if before:
+        between = _stored(dtype) if mirror else accurate(image.dtype, dtype, passes, cval)
+        for walk in before:
+            image = _walk(image, walk, rule, cval, between, None, workers)
+            if not mirror:
+                cval = cval * walk.total
     return _walk(image, last, rule, cval, dtype, out, workers)
 
 
-def _walks(passes: Sequence[Pass], ndim: int, fused: bool) -> list[Sequence[Pass]]:
-    """The passes, one or two for each walk over the image.
+def _walk(
+    image: npt.NDArray[Any], walk: Walk, rule: str, cval: Any, dtype: np.dtype[Any],
+    out: npt.NDArray[Any] | None, workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    return _core.correlate(
+        image, walk.weights, walk.axes, rule, False, False, "same", walk.border, cval, walk.origin, (1, 1), (1, 1),
+        dtype, out, workers,
+    )  # fmt: skip
+
+
+def _walks(passes: tuple[Pass, ...], ndim: int, fused: bool) -> tuple[list[Walk], Walk]:
+    """The passes, one or two for each walk over the image: all walks but the last one, and that.
 
     One along another axis and one along the last can be made together.
     """
-    walks: list[Sequence[Pass]] = []
+    last = ndim - 1
+    walks: list[Walk] = []
+    alone = None  # the pass of the last walk, if it is one that another may join
     for step in passes:
-        before = walks[-1][-1] if walks else step
-        both = fused and step.axis == ndim - 1 != before.axis and step.weights.size > 1 < before.weights.size
-        if both:
-            walks[-1] = (before, step)
+        if fused and alone is not None and step.axis == last and step.taps.size > 1:
+            walks[-1] = Walk.of(alone, step)
+            alone = None
         else:
-            walks.append((step,))
-    return walks
+            walks.append(Walk.alone(step, last))
+            alone = step if step.axis != last and step.taps.size > 1 else None
+    return walks[:-1], walks[-1]
+
+
+_kept = functools.lru_cache(maxsize=128)(_walks)
 
 
 def run_sum(
     image: npt.NDArray[Any],
     terms: Sequence[Sequence[Pass]],
-    combine: Combine = "sum",
-    *,
-    rule: str,
+    combine: Combine,
     cval: Any,
     dtype: np.dtype[Any],
-    out: npt.NDArray[Any] | None = None,
-    workers: int | None = None,
+    out: npt.NDArray[Any] | None,
+    workers: int | None,
 ) -> npt.NDArray[Any]:
-    """Run each term and combine them: their sum, or the square root of the sum of their squares.
+    """Run each term by SciPy's rule and combine them: their sum, or the square root of the sum of their squares.
 
-    By rule "ndimage1d" terms, squares and sums are of type `dtype`, integers wrapping, as SciPy has
-    them. By the native rules they are of a floating-point type and an integer result is rounded once.
+    Terms, squares and sums are of type `dtype`, integers wrapping, as SciPy has them.
     """
-    native = rule != "ndimage1d"
-    work = widest(image.dtype, dtype, terms, combine, cval) if native else dtype
-    target = out if work == dtype else None
-    total = run(image, terms[0], rule=rule, cval=cval, dtype=work, out=target, workers=workers)
-    rest = (run(image, term, rule=rule, cval=cval, dtype=work, workers=workers) for term in terms[1:])
-    total = combined(total, rest, combine)
-    return total if work == dtype else store(total, rule, dtype, out, workers)
+    rule = "ndimage1d"
+    first, *others = terms
+    total = run(image, first, rule, cval, dtype, out, workers)
+    if not others and combine == "sum":
+        return total
+    rest = (run(image, term, rule, cval, dtype, None, workers) for term in others)
+    return combined(total, rest, combine)
 
 
 def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine: Combine) -> npt.NDArray[Any]:
@@ -126,8 +171,8 @@ def store(
     image: npt.NDArray[Any], rule: str, dtype: np.dtype[Any], out: npt.NDArray[Any] | None, workers: int | None
 ) -> npt.NDArray[Any]:
     """Round, saturate or wrap values to `dtype` by a native rule, as a window of one tap does it."""
-    step = Pass(image.ndim - 1, np.ones(1), "nearest")
-    return _along(image, step, rule, 0.0, dtype, out, workers)
+    step = Pass(image.ndim - 1, NOTHING, "nearest")
+    return run(image, (step,), rule, 0.0, dtype, out, workers)
 
 
 def accurate(image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass], cval: Any = 0.0) -> np.dtype[Any]:
@@ -137,7 +182,7 @@ def accurate(image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass],
     if not _single(image) or not (_single(dtype) or dtype.kind in "iu"):
         return np.dtype(np.float64)
     if image.kind in "biu" and dtype.kind in "biu":
-        bound, terms = _bound(image, passes, cval), sum(step.weights.size for step in passes)
+        bound, terms = _bound(image, passes, cval), sum(step.taps.size for step in passes)
         fits = bound <= 2.0**24 if _whole(passes, cval) else bound * terms * 2.0**-24 <= LEVELS
         return np.dtype(np.float32 if fits else np.float64)
     return np.dtype(np.float32)
@@ -156,15 +201,21 @@ def faithful(image: np.dtype[Any], passes: Sequence[Pass], cval: Any, rule: str)
 
 def _bound(image: np.dtype[Any], passes: Sequence[Pass], cval: Any) -> float:
     """The largest magnitude that a sum of an integer image can have."""
-    most = 1.0 if image.kind == "b" else float(max(-int(np.iinfo(image).min), int(np.iinfo(image).max)))
+    most = _most(image)
     if _constant(passes):
         most = max(most, abs(cval))
-    return most * math.prod(float(np.abs(step.weights).sum()) for step in passes)
+    return most * math.prod(step.taps.magnitude for step in passes)
+
+
+@functools.lru_cache
+def _most(integer: np.dtype[Any]) -> float:
+    """The largest magnitude of a sample."""
+    return 1.0 if integer.kind == "b" else float(max(-int(np.iinfo(integer).min), int(np.iinfo(integer).max)))
 
 
 def _whole(passes: Sequence[Pass], cval: Any) -> bool:
     outside = not _constant(passes) or (np.imag(cval) == 0 and np.real(cval) % 1 == 0)
-    return bool(outside) and all((step.weights % 1 == 0).all() for step in passes)
+    return bool(outside) and all(step.taps.whole for step in passes)
 
 
 def _constant(passes: Sequence[Pass]) -> bool:
@@ -199,34 +250,3 @@ def _copy(image: npt.NDArray[Any], dtype: np.dtype[Any], out: npt.NDArray[Any] |
     if not explaining():
         result[...] = image
     return result
-
-
-def _walk(
-    image: npt.NDArray[Any], steps: Sequence[Pass], rule: str, cval: Any, dtype: np.dtype[Any],
-    out: npt.NDArray[Any] | None, workers: int | None,
-) -> npt.NDArray[Any]:  # fmt: skip
-    if len(steps) == 1:
-        return _along(image, steps[0], rule, cval, dtype, out, workers)
-    down, along = steps
-    return _core.correlate(
-        image, [(down.weights, along.weights)], (down.axis, along.axis), rule, False, False, "same",
-        (down.border, along.border), cval, (down.origin, along.origin), (1, 1), (1, 1), dtype, out, workers,
-    )  # fmt: skip
-
-
-def _along(
-    image: npt.NDArray[Any], step: Pass, rule: str, cval: Any, dtype: np.dtype[Any], out: npt.NDArray[Any] | None,
-    workers: int | None,
-) -> npt.NDArray[Any]:  # fmt: skip
-    """A window over one axis, as a window of one row or one column over two."""
-    if image.ndim == 1:
-        row = Pass(1, step.weights, step.border, step.origin)
-        return _along(image[None], row, rule, cval, dtype, None if out is None else out[None], workers)[0]
-    last = image.ndim - 1
-    if step.axis == last:
-        weights, axes, origin = step.weights[None], (last - 1, last), (0, step.origin)
-    else:
-        weights, axes, origin = step.weights[:, None], (step.axis, last), (step.origin, 0)
-    return _core.correlate(
-        image, weights, axes, rule, False, False, "same", step.border, cval, origin, (1, 1), (1, 1), dtype, out, workers
-    )

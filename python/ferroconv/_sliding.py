@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import later
+from ferroconv._args import later, per_axis
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._filters import Extent, check, spatial
 from ferroconv._lazy import deferred, is_lazy
@@ -69,15 +69,6 @@ def _axes(axes: Sequence[int], channel_axis: int | None, ndim: int) -> list[int]
     return list(spatial(axes, channel_axis, ndim))
 
 
-def _each(value: Any, count: int, name: str) -> list[Any]:
-    if isinstance(value, str) or not np.iterable(value):
-        return [value] * count
-    given = list(value)
-    if len(given) != count:
-        raise ValueError(f"{name} must be one value, or one for each of the {count} axes. Received: {value!r}.")
-    return given
-
-
 def _slide(
     kind: str, image: Any, size: Any, extent: str, border: Any, cval: Any, origin: Any, stride: Any, dilation: Any,
     axes: Any, channel_axis: int | None, dtype: Any, overflow: str, nan: str, mask: Any, out: Any, workers: int | None,
@@ -88,8 +79,12 @@ def _slide(
     check(overflow, nan)
     image = np.asarray(image)
     over = _axes(axes, channel_axis, image.ndim)
-    named = {"size": size, "origin": origin, "border": border}
-    sizes, origins, borders = (_each(value, len(over), name) for name, value in named.items())
+    count = len(over)
+    sizes, origins, borders = (
+        per_axis(size, count, "size"),
+        per_axis(origin, count, "origin"),
+        per_axis(border, count, "border"),
+    )
     windows = list(zip(over, sizes, origins, borders, strict=True))
 
     def run(image: npt.NDArray[Any], cval: Any, dtype: Any, out: Any) -> npt.NDArray[Any]:

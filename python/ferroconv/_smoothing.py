@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ferroconv import _weights
-from ferroconv._args import later
+from ferroconv._args import check_precision, per_axis
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
 from ferroconv._lazy import deferred, is_lazy
-from ferroconv._native import Options, both, separable
+from ferroconv._native import Options, separable
 from ferroconv._normalised import ignoring
+from ferroconv._weights import NOTHING, Taps, gaussian_taps
 
 
 @fill
@@ -78,15 +78,12 @@ def gaussian(
     """
     if type(image) is not np.ndarray and is_lazy(image):
         return deferred(gaussian, locals())
-    later(precision=(precision, "highest"))
+    check_precision(precision)
     check(overflow, nan)
     image = np.asarray(image)
     options = Options(extent, border, cval, origin, stride, dilation, axes, channel_axis, overflow, workers)
-    orders = both(order, "order")
-    rows, cols = (
-        _window(*of_axis, truncate)
-        for of_axis in zip(both(sigma, "sigma"), orders, both(radius, "radius"), strict=True)
-    )
+    sigmas, orders, radii = per_axis(sigma, 2, "sigma"), per_axis(order, 2, "order"), per_axis(radius, 2, "radius")
+    rows, cols = map(_taps, sigmas, orders, radii, (truncate, truncate))
     if nan == "propagate" and mask is None:
         return separable(image, (rows, cols), options, cval, dtype, out)
     if any(orders):
@@ -96,15 +93,15 @@ def gaussian(
         )
     return ignoring(
         lambda image, cval, dtype, out: separable(image, (rows, cols), options, cval, dtype, out),
-        image, [rows, cols], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out,
+        image, [rows.array, cols.array], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out,
     )  # fmt: skip
 
 
-def _window(sigma: float, order: int, radius: int | None, truncate: float) -> npt.NDArray[np.float64]:
+def _taps(sigma: float, order: int, radius: int | None, truncate: float) -> Taps:
     if not sigma >= 0:
         raise ValueError(f"sigma must be zero or more. Received: {sigma!r}.")
     if sigma > 0:
-        return _weights.gaussian(sigma, order, truncate, radius)
+        return gaussian_taps(sigma, order, truncate, radius)
     if order != 0:
         raise ValueError(f"sigma must be above zero for a derivative. Received: sigma={sigma!r}, order={order!r}.")
-    return _weights.NOTHING
+    return NOTHING

@@ -11,26 +11,67 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Taps = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float64]
 
 KEPT = 1024
 """The largest radius of Gaussian weights that are kept for the next call."""
 
 
-def _frozen(*values: float) -> Taps:
-    weights = np.array(values, np.float64)
-    weights.setflags(write=False)
-    return weights
+class Taps:
+    """Weights along one axis in the order of correlation, and what is asked of them, found once.
+
+    Taps are the same if they are the same object, so that plans can be kept by them.
+    """
+
+    __slots__ = ("array", "magnitude", "size", "total", "values", "whole")
+
+    array: Weights
+    values: tuple[float, ...]
+    """The weights as the core reads them soonest."""
+    size: int
+    total: float
+    """Their sum."""
+    magnitude: float
+    """The sum of their magnitudes."""
+    whole: bool
+    """Whether all are whole numbers."""
+
+    def __init__(self, weights: npt.ArrayLike) -> None:
+        self.array = np.array(weights, np.float64)
+        self.array.setflags(write=False)
+        self.values = tuple(self.array.tolist())
+        self.size = self.array.size
+        self.total = float(self.array.sum())
+        self.magnitude = float(np.abs(self.array).sum())
+        self.whole = bool((self.array % 1 == 0).all())
 
 
-DIFFERENCE = _frozen(-1, 0, 1)
-SECOND_DIFFERENCE = _frozen(1, -2, 1)
-SOBEL = _frozen(1, 2, 1)
-PREWITT = _frozen(1, 1, 1)
-NOTHING = _frozen(1)
+DIFFERENCE = Taps([-1, 0, 1])
+SECOND_DIFFERENCE = Taps([1, -2, 1])
+SOBEL = Taps([1, 2, 1])
+PREWITT = Taps([1, 1, 1])
+NOTHING = Taps([1])
 
 
-def gaussian(sigma: Any, order: Any, truncate: float, radius: Any) -> Taps:
+def gaussian_taps(sigma: Any, order: Any, truncate: float, radius: Any) -> Taps:
+    """The weights of `gaussian`, kept for the next call unless there are many of them."""
+    try:
+        kept = _kept(sigma, order, truncate, radius)
+    except TypeError:  # no key: an array without axes is a number too; or an error, which comes again below
+        kept = None
+    return kept or Taps(gaussian(sigma, order, truncate, radius))
+
+
+def _few(sigma: Any, order: Any, truncate: float, radius: Any) -> Taps | None:
+    weights = gaussian(sigma, order, truncate, radius)
+    return Taps(weights) if weights.size <= 2 * KEPT + 1 else None
+
+
+# Types are part of the key: the square of a float32 sigma is rounded to float32.
+_kept = functools.lru_cache(maxsize=128, typed=True)(_few)
+
+
+def gaussian(sigma: Any, order: Any, truncate: float, radius: Any) -> Weights:
     """Gaussian weights of a standard deviation above zero, in the order of correlation.
 
     The window has ``2 * radius + 1`` taps, and by default ``radius = int(truncate * sigma + 0.5)``.
@@ -43,8 +84,7 @@ def gaussian(sigma: Any, order: Any, truncate: float, radius: Any) -> Taps:
     order = operator.index(order)
     if order < 0:
         raise ValueError(f"order must be 0 or more: the order of the derivative. Received: {order}.")
-    radius = reach(deviation, truncate, radius)
-    weights = (_kept if radius <= KEPT else _gaussian)(sigma, order, radius)
+    weights = _gaussian(sigma, order, reach(deviation, truncate, radius))
     if weights is None:
         raise ValueError(f"sigma is too small for a derivative of order {order}. Received: {sigma!r}.")
     return weights
@@ -62,7 +102,7 @@ def reach(deviation: float, truncate: float, radius: Any) -> int:
     return int(radius)
 
 
-def _gaussian(sigma: Any, order: int, radius: int) -> Taps | None:
+def _gaussian(sigma: Any, order: int, radius: int) -> Weights | None:
     """``q(x) exp(-x**2 / (2 sigma**2)) / sum(exp(...))``, or None where the numbers are not finite.
 
     ``q`` is the polynomial that the derivatives bring: ``q -> q' - x q / sigma**2`` with each of them.
@@ -86,10 +126,4 @@ def _gaussian(sigma: Any, order: int, radius: int) -> Taps | None:
             bell = (x[:, None] ** powers).dot(q) * bell
     if not np.isfinite(bell).all():
         return None
-    bell = np.ascontiguousarray(bell[::-1])
-    bell.setflags(write=False)
-    return bell
-
-
-# Types are part of the key: the square of a float32 sigma is rounded to float32.
-_kept = functools.lru_cache(maxsize=128, typed=True)(_gaussian)
+    return np.ascontiguousarray(bell[::-1])

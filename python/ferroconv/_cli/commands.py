@@ -133,6 +133,7 @@ def bench(filters: tuple[str, ...], **options: Any) -> None:
     \b
     ferroconv bench native float32 2048   dense windows
     ferroconv bench filters uint8         Gaussians, means, derivatives, minima, maxima
+    ferroconv bench small                 every filter on tiny images, beside SciPy
     ferroconv bench conv                  layers of AlexNet, GoogLeNet, VGG, ResNet and LeNet, forward and
                                           both gradients, beside PyTorch and TensorFlow
     ferroconv bench conv/resnet_50        those of one network

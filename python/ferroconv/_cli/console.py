@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-LEAST_WIDTH = 172
+LEAST_WIDTH = 184
 """Columns that tables may take: a narrow terminal wraps their lines, and no cell is cut short."""
 
 

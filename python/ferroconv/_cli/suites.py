@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ferroconv._cli import layers, measuring, plans, steps
+from ferroconv._cli import layers, measuring, plans, small, steps
 from ferroconv._cli.cases import SMALL_SIZES, WINDOW_CASES
 from ferroconv._cli.filter_cases import FILTER_CASES
 from ferroconv._cli.layer_cases import LAYER_CASES
 from ferroconv._cli.outcomes import Outcome
 from ferroconv._cli.peers import BORDER
 from ferroconv._cli.plans import PLAN_CASES
+from ferroconv._cli.small import SMALL_CASES
 from ferroconv._cli.steps import STEP_CASES
 
 IMAGES = (
@@ -21,6 +22,10 @@ IMAGES = (
     "Ratio: the peer's time over ferroconv's, both into fresh outputs. Error: the largest against higher "
     "precision, over the largest sum |w x|; of named filters, in levels. Of these, scipy.ndimage is compared with "
     "ferroconv.ndimage."
+)
+SMALL = (
+    "Small: calls on tiny images, the same of ferroconv and SciPy; border reflect. "
+    "Ratio: SciPy's time over ferroconv's."
 )
 LAYERS = (
     "Layers in float32; everyone has the same number of threads, takes tensors made before and makes its results "
@@ -60,6 +65,7 @@ class Suite:
 SUITES = (
     Suite(WINDOW_CASES, measuring.windows, IMAGES, ("scipy", "cv2", "torch"), asked=False),
     Suite(FILTER_CASES, measuring.named_filter, IMAGES, ("scipy", "cv2", "skimage", "PIL"), asked=False),
+    Suite(SMALL_CASES, small.measure, SMALL, ("scipy",), named=True),
     Suite(LAYER_CASES, layers.measure, LAYERS, ("torch", "tensorflow")),
     Suite(STEP_CASES, steps.measure, STEPS, ("tensorflow", "keras"), named=True),
     Suite(PLAN_CASES, plans.measure, PLANS, ("scipy",), named=True),

@@ -55,6 +55,13 @@ def lines(outcomes: Sequence[Outcome], quick: bool) -> Iterator[Line]:
     ]
     yield _floor("no dtype slower than SciPy", small, 1.0)
     yield _floor("a call on an 8x8 image no slower than SciPy's", [c for c in small if "/8x8/" in c[0]], 1.0)
+    tiny = [
+        (outcome.name, against.ratio)
+        for outcome in outcomes
+        if outcome.case.kind == "small" and outcome.case.size == 8
+        for against in outcome.peers.values()
+    ]
+    yield _floor("a filter of an 8x8 image no slower than SciPy's", tiny, 1.0)
     yield _peak(outcomes)
     yield _import()
     yield _memory(quick)

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import MirrorError, MirrorTypeError
+from ferroconv._args import MirrorError, per_axis
 from ferroconv._docs import fill
-from ferroconv._explain import explaining
 from ferroconv._lazy import deferred, is_lazy
-from ferroconv.ndimage._arguments import one_axis, read_axes, read_output
+from ferroconv.ndimage._arguments import one_axis, read_axes
+from ferroconv.ndimage._output import read_output, supported, written
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
 
 # Weights that SciPy converts to its arithmetic's type: objects, strings and long double.
 _CONVERTED = frozenset("OSUgG")
+_COMPLEX = frozenset("FDG")
 
 
 @fill
@@ -267,9 +268,7 @@ def _correlate(
         )
     if weights.size == 0:
         raise MirrorError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
-    origins = (origin,) * len(over) if not np.iterable(origin) else tuple(origin)
-    if len(origins) != len(over):
-        raise MirrorError(f"origin must be one integer, or one for each of the {len(over)} axes. Received: {origin!r}.")
+    origins = per_axis(origin, len(over), "origin", MirrorError)
     if len(over) not in (1, 2):
         raise NotImplementedError(
             f"windows of one and two axes are supported; use axes= to name them. Received: {len(over)} axes."
@@ -321,42 +320,18 @@ def _run(
     origins: tuple[int, ...], turn: bool, rule: str, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """SciPy's rules for dtypes and `output`, then the core."""
-    if weights.dtype.char in _CONVERTED:
-        weights = weights.astype(complex if weights.dtype.char == "G" else float)
-    is_complex = image.dtype.kind == "c" or weights.dtype.kind == "c"
-    given = None
-    if output is None:
-        dtype = np.result_type(image.dtype, np.complex64) if is_complex else image.dtype
-        if not dtype.isnative:
-            dtype = dtype.newbyteorder("=")
-    else:
-        given, dtype = read_output(output, image.shape, is_complex)
-    if image.dtype.char == "e" or dtype.char == "e":
-        raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {image.dtype} to {dtype}.")
-    if dtype.kind == "c" and not is_complex:
-        raise MirrorTypeError(f"a real image has a real output, as in SciPy. Received: {image.dtype} to {dtype}.")
+    letter = weights.dtype.char
+    if letter in _CONVERTED:
+        weights = weights.astype(complex if letter == "G" else float)
+    complex_weights = letter in _COMPLEX
+    complex_sums = complex_weights or image.dtype.kind == "c"
+    goal = _, dtype = read_output(image, output, complex_sums)
+    supported(image.dtype, dtype, cval, complex_sums)
     if not isinstance(mode, str):
         raise MirrorError(f"mode must be one name; SciPy has no sequence of modes here. Received: {mode!r}.")
-    if type(cval) is not float and np.iscomplexobj(cval) and image.dtype.kind != "c":
-        raise MirrorTypeError(f"a real image has a real cval. Received: {cval!r} for {image.dtype}.")
     # scipy.ndimage conjugates complex weights of a correlation and leaves those of a convolution.
-    conjugate = not turn and weights.dtype.kind == "c"
-    target = given
-    if given is not None and (not dtype.isnative or np.may_share_memory(given, image)):
-        if not given.flags.writeable:
-            raise ValueError("output must be writable. Received: a read-only array.")
-        target = None
-    try:
-        result = _core.correlate(
-            image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
-            dtype, target, workers,
-        )  # fmt: skip
-    except _core.InvalidArgument as error:
-        raise MirrorError(*error.args) from None
-    except TypeError as error:
-        raise MirrorTypeError(*error.args) from None
-    if given is not None and target is None:
-        if not explaining():
-            given[...] = result
-        return given
-    return result if dtype.isnative else result.astype(dtype)
+    conjugate = complex_weights and not turn
+    return written(
+        image, goal, workers,
+        _core.correlate, image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),
+    )  # fmt: skip

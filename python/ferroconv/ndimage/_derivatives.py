@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ferroconv import _weights
+from ferroconv._args import MirrorError, per_axis
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._lazy import deferred, is_lazy
 from ferroconv._passes import Combine, Pass
 from ferroconv._runtime import threads
-from ferroconv.ndimage._arguments import one_axis, per_axis, read_axes
-from ferroconv.ndimage._separable import filtered, open_output
+from ferroconv._weights import DIFFERENCE, PREWITT, SECOND_DIFFERENCE, SOBEL, Taps
+from ferroconv.ndimage._arguments import one_axis, read_axes, read_modes
+from ferroconv.ndimage._output import read_output
+from ferroconv.ndimage._separable import filtered
 
 __all__ = ["generic_gradient_magnitude", "generic_laplace", "laplace", "prewitt", "sobel"]
 
@@ -83,7 +86,7 @@ def sobel(
     """
     if type(input) is not np.ndarray and is_lazy(input):
         return deferred(sobel, locals())
-    return _difference(input, axis, _weights.SOBEL, output, mode, cval, workers)
+    return _difference(input, axis, SOBEL, output, mode, cval, workers)
 
 
 @fill
@@ -135,7 +138,7 @@ def prewitt(
     """
     if type(input) is not np.ndarray and is_lazy(input):
         return deferred(prewitt, locals())
-    return _difference(input, axis, _weights.PREWITT, output, mode, cval, workers)
+    return _difference(input, axis, PREWITT, output, mode, cval, workers)
 
 
 @fill
@@ -192,9 +195,8 @@ def laplace(
         return deferred(laplace, locals())
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
-    modes = per_axis(mode, len(over), "mode") if over else []  # without axes SciPy reads no modes
-    terms = [[Pass(axis, _weights.SECOND_DIFFERENCE, border)] for axis, border in zip(over, modes, strict=True)]
-    return filtered(image, terms, output, cval, workers)
+    modes = read_modes(mode, len(over)) if over else ()  # without axes SciPy reads no modes
+    return filtered(image, _second_differences(over, modes), output, cval, workers)
 
 
 @fill
@@ -298,15 +300,23 @@ def generic_gradient_magnitude(
 
 
 def _difference(
-    input: Any, axis: int, across: _weights.Taps, output: Any, mode: Any, cval: Any, workers: int | None
+    input: Any, axis: int, across: Taps, output: Any, mode: Any, cval: Any, workers: int | None
 ) -> npt.NDArray[Any]:
     """A difference along an axis, smoothed along every other."""
     image = np.asarray(input)
     along = one_axis(axis, image.ndim)
-    modes = per_axis(mode, image.ndim, "mode")
-    passes = [Pass(along, _weights.DIFFERENCE, modes[along])]
-    passes += [Pass(other, across, modes[other]) for other in range(image.ndim) if other != along]
-    return filtered(image, [passes], output, cval, workers)
+    return filtered(image, _differences(along, across, read_modes(mode, image.ndim)), output, cval, workers)
+
+
+@functools.lru_cache(maxsize=128)
+def _differences(along: int, across: Taps, modes: tuple[str, ...]) -> tuple[tuple[Pass, ...]]:
+    first = Pass(along, DIFFERENCE, modes[along])
+    return ((first, *(Pass(axis, across, mode) for axis, mode in enumerate(modes) if axis != along)),)
+
+
+@functools.lru_cache(maxsize=128)
+def _second_differences(over: tuple[int, ...], modes: tuple[str, ...]) -> tuple[tuple[Pass], ...]:
+    return tuple((Pass(axis, SECOND_DIFFERENCE, mode),) for axis, mode in zip(over, modes, strict=True))
 
 
 def _generic(
@@ -315,7 +325,7 @@ def _generic(
 ) -> npt.NDArray[Any]:  # fmt: skip
     """The caller's derivatives along each axis, combined by NumPy in the result's dtype as SciPy does."""
     image = np.asarray(input)
-    given, dtype = open_output(output, image)
+    given, dtype = read_output(image, output, False)
     result = np.zeros(image.shape, dtype) if given is None else given
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     if not over:
@@ -324,7 +334,7 @@ def _generic(
     if np.may_share_memory(image, result):
         image = image.copy()  # the second derivative reads it after the first is written
     with nullcontext() if workers is None else threads(workers):
-        for number, (axis, border) in enumerate(zip(over, per_axis(mode, len(over), "mode"), strict=True)):
+        for number, (axis, border) in enumerate(zip(over, per_axis(mode, len(over), "mode", MirrorError), strict=True)):
             target = result if number == 0 else result.dtype
             value = derivative(image, axis, target, border, cval, *arguments, **keywords)
             if number == 0:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ferroconv import _weights
+from ferroconv._args import MirrorError, per_axis
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._lazy import deferred, is_lazy
 from ferroconv._passes import Pass
-from ferroconv.ndimage._arguments import one_axis, per_axis, read_axes
+from ferroconv._weights import gaussian_taps
+from ferroconv.ndimage._arguments import one_axis, one_mode, read_axes
 from ferroconv.ndimage._separable import filtered
 
 __all__ = ["gaussian_filter", "gaussian_filter1d", "gaussian_gradient_magnitude", "gaussian_laplace"]
@@ -84,9 +85,9 @@ def gaussian_filter1d(
     if type(input) is not np.ndarray and is_lazy(input):
         return deferred(gaussian_filter1d, locals())
     image = np.asarray(input)
-    weights = _weights.gaussian(sigma, order, truncate, radius)
-    step = Pass(one_axis(axis, image.ndim), weights, mode)
-    return filtered(image, [[step]], output, cval, workers, promote=True)
+    taps = gaussian_taps(sigma, order, truncate, radius)
+    step = Pass(one_axis(axis, image.ndim), taps, one_mode(mode))
+    return filtered(image, ((step,),), output, cval, workers, promote=True)
 
 
 @fill
@@ -155,7 +156,7 @@ def gaussian_filter(
         return deferred(gaussian_filter, locals())
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
-    return filtered(image, [_passes(over, sigma, order, mode, truncate, radius)], output, cval, workers)
+    return filtered(image, (_passes(over, sigma, order, mode, truncate, radius),), output, cval, workers)
 
 
 @fill
@@ -216,7 +217,7 @@ def gaussian_laplace(
     image = np.asarray(input)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     sigmas: list[Any] = [0] * image.ndim
-    for axis, each in zip(over, per_axis(sigma, len(over), "sigma"), strict=True):
+    for axis, each in zip(over, per_axis(sigma, len(over), "sigma", MirrorError), strict=True):
         sigmas[axis] = each
     terms = _terms(image.ndim, over, sigmas, 2, mode, kwargs)
     return filtered(image, terms, output, cval, workers)
@@ -289,14 +290,14 @@ def gaussian_gradient_magnitude(
 def _passes(over: Sequence[int], sigma: Any, order: Any, mode: Any, truncate: float, radius: Any) -> list[Pass]:
     """A pass along each axis whose sigma is not negligible."""
     count = len(over)
-    sigmas, orders = per_axis(sigma, count, "sigma"), per_axis(order, count, "order")
-    modes, radii = per_axis(mode, count, "mode"), per_axis(radius, count, "radius")
+    given = {"sigma": sigma, "order": order, "mode": mode, "radius": radius}
+    sigmas, orders, modes, radii = [per_axis(value, count, name, MirrorError) for name, value in given.items()]
     passes = []
     for axis, deviation, derivative, border, reach in zip(over, sigmas, orders, modes, radii, strict=True):
         if not deviation >= 0:
             raise ValueError(f"sigma must be zero or more. Received: {sigma!r}.")
         if deviation > NEGLIGIBLE:
-            passes.append(Pass(axis, _weights.gaussian(deviation, derivative, truncate, reach), border))
+            passes.append(Pass(axis, gaussian_taps(deviation, derivative, truncate, reach), one_mode(border)))
     return passes
 
 
@@ -308,7 +309,7 @@ def _terms(
         unknown = sorted(kwargs.keys() - {"truncate", "radius"})
         raise TypeError(f"of gaussian_filter's keywords truncate and radius may be given. Received: {unknown}.")
     truncate, radius = kwargs.get("truncate", 4.0), kwargs.get("radius")
-    modes = per_axis(mode, len(over), "mode") if over else []  # without axes SciPy reads no modes
+    modes = per_axis(mode, len(over), "mode", MirrorError) if over else ()  # without axes SciPy reads no modes
     terms = []
     for axis, border in zip(over, modes, strict=True):
         orders = [order * (other == axis) for other in range(ndim)]

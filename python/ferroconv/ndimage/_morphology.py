@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ferroconv._args import MirrorError, per_axis
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._lazy import deferred, is_lazy
 from ferroconv.ndimage._arguments import read_axes
 from ferroconv.ndimage._extrema import extreme
-from ferroconv.ndimage._windows import each, whole
+from ferroconv.ndimage._windows import whole
 
 __all__ = ["grey_closing", "grey_dilation", "grey_erosion", "grey_opening"]
 
@@ -69,9 +70,10 @@ def _dilate(
     footprint = None if footprint is None else np.flip(footprint)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     window = footprint if footprint is not None else structure
-    sizes = [whole(n) for n in each(size, len(over), "size")] if window is None else list(window.shape)
+    sizes = [whole(n) for n in per_axis(size, len(over), "size", MirrorError)] if window is None else list(window.shape)
     # The window is turned by half a turn, and with it the centre of an even one.
-    origins = [-o - (1 - n % 2) for o, n in zip(each(origin, len(over), "origin"), sizes, strict=False)]
+    shifts = per_axis(origin, len(over), "origin", MirrorError)
+    origins = [-o - (1 - n % 2) for o, n in zip(shifts, sizes, strict=False)]
     return extreme(True, image, size, footprint, structure, output, mode, cval, origins, axes, workers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,23 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import MirrorError, MirrorTypeError
-from ferroconv.ndimage._arguments import one_axis, read_axes, read_output
-
-Target = tuple[npt.NDArray[Any] | None, np.dtype[Any]]
-"""The array that was given, if there is one, and the result's dtype."""
-
-
-def each(value: Any, count: int, name: str) -> list[Any]:
-    """One value for each axis: SciPy repeats a scalar."""
-    if isinstance(value, str) or not np.iterable(value):
-        return [value] * count
-    given = list(value)
-    if len(given) != count:
-        raise MirrorError(
-            f"{name} must be one value, or a sequence of one for each of the {count} axes. Received: {value!r}."
-        )
-    return given
+from ferroconv._args import MirrorError, MirrorTypeError, per_axis
+from ferroconv.ndimage._arguments import one_axis, one_mode, read_axes
+from ferroconv.ndimage._output import read_output, supported, written
 
 
 def whole(size: Any) -> int:
@@ -41,31 +28,14 @@ def whole(size: Any) -> int:
     return number
 
 
-def known(mode: Any) -> str:
-    """One of SciPy's names of modes."""
-    names = [name for row in _core.border_modes() for name in row[2]]
-    if not isinstance(mode, str) or mode not in names:
-        raise MirrorError(f"mode must be one of {', '.join(names)}. Received: {mode!r}.")
-    return mode
-
-
-def target(image: npt.NDArray[Any], output: Any) -> Target:
-    """What `output` means for a filter that keeps complex numbers."""
-    is_complex = image.dtype.kind == "c"
-    if output is None:
-        dtype = np.result_type(image.dtype, np.complex64) if is_complex else image.dtype
-        return None, dtype if dtype.isnative else dtype.newbyteorder("=")
-    return read_output(output, image.shape, is_complex)
-
-
 def along(
     kind: str, input: npt.ArrayLike, size: Any, axis: int, output: Any, mode: Any, cval: Any, origin: Any,
     workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """A window along one axis."""
     image = ordered(kind, input)
-    windows = [(one_axis(axis, image.ndim), whole(size), origin, known(mode))]
-    return slide(kind, image, windows, cval, target(image, output), workers)
+    windows = [(one_axis(axis, image.ndim), whole(size), origin, one_mode(mode))]
+    return slide(kind, image, windows, cval, output, workers)
 
 
 def rectangle(
@@ -74,12 +44,12 @@ def rectangle(
 ) -> npt.NDArray[Any]:  # fmt: skip
     """A window over several axes, of which those of one tap are left alone."""
     image = ordered(kind, input)
-    given = target(image, output)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
-    sizes = [whole(n) for n in each(size, len(over), "size")]
-    origins, modes = each(origin, len(over), "origin"), each(mode, len(over), "mode")
-    windows = [(a, n, o, known(m)) for a, n, o, m in zip(over, sizes, origins, modes, strict=True) if n > 1]
-    return slide(kind, image, windows, cval, given, workers)
+    count = len(over)
+    sizes = map(whole, per_axis(size, count, "size", MirrorError))
+    origins, modes = per_axis(origin, count, "origin", MirrorError), per_axis(mode, count, "mode", MirrorError)
+    windows = [(a, n, o, one_mode(m)) for a, n, o, m in zip(over, sizes, origins, modes, strict=True) if n > 1]
+    return slide(kind, image, windows, cval, output, workers)
 
 
 def ordered(kind: str, input: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -91,68 +61,43 @@ def ordered(kind: str, input: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def slide(
-    kind: str, image: npt.NDArray[Any], windows: Sequence[tuple[int, int, Any, str]], cval: Any, given: Target,
+    kind: str, image: npt.NDArray[Any], windows: Sequence[tuple[int, int, Any, str]], cval: Any, output: Any,
     workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """Folds the windows, in SciPy's arithmetic."""
-    array, dtype = given
+    parted = image.dtype.kind == "c"
+    goal = given, dtype = read_output(image, output, parted)
     if not windows:
-        result = np.empty(image.shape, dtype) if array is None else array
+        result = np.empty(image.shape, dtype) if given is None else given
         result[...] = image
         return result
-    supported(image.dtype, dtype, cval)
-    built(kind, image.dtype, dtype, cval if any(mode in _CONSTANT for *_, mode in windows) else 0)
-    if image.dtype.kind != "c":
-        return written(
-            image, given,
-            lambda out: _core.sliding(image, kind, "ndimage", windows, "same", cval, dtype, out, workers),
-        )  # fmt: skip
-
-    def parts(out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
-        result = np.empty(image.shape, dtype.newbyteorder("=")) if out is None else out
-        for name in ("real", "imag"):
-            real = getattr(result, name)
-            _core.sliding(
-                getattr(image, name), kind, "ndimage", windows, "same", getattr(np, name)(cval), real.dtype, real,
-                workers,
-            )  # fmt: skip
-        return result
-
-    return written(image, given, parts)
+    supported(image.dtype, dtype, cval, parted)
+    built(kind, image.dtype, dtype)
+    if kind == "mean" and cval != 0:
+        continued(image.dtype, windows, cval)
+    return written(
+        image, goal, workers, _parts if parted else _core.sliding, image, kind, "ndimage", windows, "same", cval
+    )
 
 
-def written(image: npt.NDArray[Any], given: Target, filtered: Any) -> npt.NDArray[Any]:
-    """What `filtered(out)` gives, in the array that was given, or in a new one of the dtype."""
-    array, dtype = given
-    out = array
-    if array is not None and (not dtype.isnative or np.may_share_memory(array, image)):
-        if not array.flags.writeable:
-            raise ValueError("output must be writable. Received: a read-only array.")
-        out = None
-    try:
-        result: npt.NDArray[Any] = filtered(out)
-    except _core.InvalidArgument as error:
-        raise MirrorError(*error.args) from None
-    except TypeError as error:
-        raise MirrorTypeError(*error.args) from None
-    if array is not None and out is None:
-        array[...] = result
-        return array
-    return result if dtype.isnative else result.astype(dtype)
-
-
-def supported(source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> None:
-    """Refuses what SciPy has no loop for."""
-    if source.char == "e" or result.char == "e" or (result.kind == "c" and source.kind != "c"):
-        raise MirrorTypeError(f"array type not supported, as in SciPy. Received: {source} to {result}.")
-    if type(cval) is not float and np.iscomplexobj(cval) and source.kind != "c":
-        raise MirrorTypeError(f"a real image has a real cval. Received: {cval!r} for {source}.")
+def _parts(
+    image: npt.NDArray[Any], kind: str, rule: str, windows: Sequence[tuple[int, int, Any, str]], extent: str, cval: Any,
+    dtype: np.dtype[Any], out: npt.NDArray[Any] | None, workers: int | None,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """A complex image, as two real ones."""
+    result = np.empty(image.shape, dtype) if out is None else out
+    for name in ("real", "imag"):
+        real = getattr(result, name)
+        outside = getattr(np, name)(cval)
+        _core.sliding(getattr(image, name), kind, rule, windows, extent, outside, real.dtype, real, workers)
+    return result
 
 
 _CONSTANT = ("constant", "grid-constant")
 
 
-def built(kind: str, source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> None:
+@functools.lru_cache
+def built(kind: str, source: np.dtype[Any], result: np.dtype[Any]) -> None:
     """Refuses what SciPy does and sliding windows do not do yet."""
     if result.char in "LQ" and source.kind in "if":
         raise NotImplementedError(
@@ -162,7 +107,12 @@ def built(kind: str, source: np.dtype[Any], result: np.dtype[Any], cval: Any) ->
         raise NotImplementedError(
             f"means of integers are stored in any real dtype but bool. Received: {source} to {result}."
         )
-    if kind == "mean" and source.kind in "biu" and np.real(cval) % 1 != 0:
+
+
+def continued(source: np.dtype[Any], windows: Sequence[tuple[int, int, Any, str]], cval: Any) -> None:
+    """Refuses means of an integer image that goes on with a fraction."""
+    constant = any(mode in _CONSTANT for *_, mode in windows)
+    if constant and source.kind in "biu" and np.real(cval) % 1 != 0:
         raise NotImplementedError(
             f"means of an integer image are continued by a whole cval. Received: cval={cval!r} for {source}."
         )
@@ -174,7 +124,7 @@ def footprint(
 ) -> npt.NDArray[Any]:  # fmt: skip
     """A window of any shape; what is added to the samples is SciPy's."""
     ordered("footprint", image)
-    given = target(image, output)
+    goal = _, dtype = read_output(image, output, False)
     over = tuple(range(image.ndim)) if axes is None else read_axes(axes, image.ndim)
     if taps.ndim != len(over):
         raise MirrorError(f"footprint.ndim ({taps.ndim}) must match the axes that are filtered ({len(over)}).")
@@ -184,7 +134,7 @@ def footprint(
         raise MirrorError(
             f"structure must have the footprint's shape. Received: {structure.shape} for a footprint of {taps.shape}."
         )
-    origins = each(origin, len(over), "origin")
+    origins = per_axis(origin, len(over), "origin", MirrorError)
     order = sorted(range(len(over)), key=over.__getitem__)
     # SciPy lays the window's axes on the image's in their order, and its origins too where some axes are left alone.
     laid = list(origins) if len(over) == image.ndim else [origins[i] for i in order]
@@ -193,13 +143,10 @@ def footprint(
             raise MirrorError(f"origin must lie within the window. Received: {origin!r} for {taps.shape}.")
     if not isinstance(mode, str) and isinstance(mode, Iterable):
         raise MirrorError(f"a window that is no full rectangle takes one mode. Received: {mode!r}.")
-    name = known(mode)
-    supported(image.dtype, given[1], cval)
+    name = one_mode(mode)
+    supported(image.dtype, dtype, cval, False)
     places = (np.argwhere(taps) - np.array(taps.shape) // 2).tolist()
     addends = None if structure is None else (structure if maximum else -structure)[taps].tolist()
     return written(
-        image, given,
-        lambda out: _core.footprint(
-            image, maximum, places, addends, sorted(over), laid, name, cval, given[1], out, workers
-        ),
-    )  # fmt: skip
+        image, goal, workers, _core.footprint, image, maximum, places, addends, sorted(over), laid, name, cval
+    )

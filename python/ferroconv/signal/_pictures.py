@@ -115,6 +115,7 @@ def _unavailable(dtype: np.dtype[Any]) -> Exception:
 
 
 def _promoted(in1: npt.NDArray[Any], in2: npt.NDArray[Any]) -> np.dtype[Any]:
+    # Not kept: keys that are equal, long and long long among them, have results that are printed differently.
     try:
         return np.result_type(in1, in2)
     except TypeError:
@@ -161,7 +162,9 @@ def _signal(
     dtype = in1.dtype if in1.dtype == in2.dtype else _promoted(in1, in2)
     if dtype.char not in _AVAILABLE:
         raise _unavailable(dtype)
-    if fillvalue is not _SCALAR_ZERO and boundary in _FILL:
+    if fillvalue is _SCALAR_ZERO:
+        fillvalue = 0.0  # the core reads it sooner than an int
+    elif boundary in _FILL:
         fillvalue = _scalar(fillvalue, dtype)
         if isinstance(fillvalue, complex) and in1.dtype.kind != "c":
             in1 = in1.astype(dtype)
