@@ -29,8 +29,9 @@ LAYERS = (
     "products; at most 8 eps, twice that between two results. Maxima and places are equal."
 )
 STEPS = (
-    "Training steps: one batch, forward, backward and update, as fit() runs them. Before, outputs and gradients of "
-    f"both models agree within {steps.ALLOWED:g} of their norm. Convolution and pooling: the step less that of the "
+    "Training steps: one batch, forward, backward and update, as fit() runs them. Before, both models' outputs agree "
+    f"within {steps.OUTPUTS_APART:g} of the largest and their gradients within {steps.GRADIENTS_APART:g} of the norm, "
+    "in which near ties of relus and maxima are. Convolution and pooling: the step less that of the "
     "model without those layers."
 )
 PLANS = (
