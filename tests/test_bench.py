@@ -279,6 +279,9 @@ def _kinds(*words):
 def test_words_choose_cases():
     assert _kinds() == {"native", "ndimage", "signal", "filters"}
     assert _kinds("lenet") == {"conv", "pool"}
+    assert {case.network for _, cases in suites.chosen(("lenet",), False) for case in cases} == {"lenet"}
+    assert {case.dtype for _, cases in suites.chosen(("native", "int16"), False) for case in cases} == {"int16"}
+    assert {case.size for _, cases in suites.chosen(("/8x8/",), False) for case in cases} == {8}
     assert _kinds("conv") == _kinds("conv/resnet_50") == {"conv"}
     assert _kinds("steps/lenet") == {"steps"}
     assert _kinds("plan") == {"plan"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,11 @@ SUITES = (
 )
 
 
+def holds(name: str, word: str) -> bool:
+    """Whether a case's name has a word, not as the end of another: GoogLeNet's layers are none of LeNet's."""
+    return re.search(("(?<![A-Za-z0-9])" if word[:1].isalnum() else "") + re.escape(word), name) is not None
+
+
 def chosen(words: tuple[str, ...], quick: bool) -> list[tuple[Suite, list[Any]]]:
     """The suites with cases whose names hold every word; quickly, none with images above 1024x1024."""
     kinds = {word.partition("/")[0] for word in words}
@@ -77,7 +83,7 @@ def chosen(words: tuple[str, ...], quick: bool) -> list[tuple[Suite, list[Any]]]
         cases = [
             case
             for case in suite.cases
-            if all(word in case.name for word in words) and not (quick and case.size > SMALL_SIZES[-1])
+            if all(holds(case.name, word) for word in words) and not (quick and case.size > SMALL_SIZES[-1])
         ]
         if cases:
             found.append((suite, cases))
