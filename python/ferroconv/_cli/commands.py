@@ -127,7 +127,7 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
 def bench(filters: tuple[str, ...], **options: Any) -> None:
     """Time ferroconv against its peers, and check all of them against sums in higher precision.
 
-    FILTERS are words that a case's name must hold, all of them. Without any, images are filtered beside
+    FILTERS are words that a case's name must have, all of them. Without any, images are filtered beside
     SciPy, OpenCV, PyTorch, scikit-image and Pillow; peers that are not installed are left out.
 
     \b

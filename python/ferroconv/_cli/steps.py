@@ -27,8 +27,12 @@ EFFORT = Effort(2.0, 2, 40)
 HASTE = Effort(0.05, 1, 2)
 STOCK = "stock Keras"
 REST = "the rest"
-ALLOWED = 1e-3
-"""How far two models may be apart: gradients as a share of their norm, outputs as one of the largest."""
+OUTPUTS_APART = 1e-5
+"""How far two models' outputs may be apart, as a share of the largest."""
+GRADIENTS_APART = 3e-2
+"""How far their gradients may be apart, as a share of the norm. A relu or a maximum within a rounding of a tie sends
+its gradient one way or the other: with one such relu in VGG16's `block5_conv2`, the gradients of that layer and of
+all before it were 6e-3 apart, those of all behind it 2e-6. Other weights are tenths away."""
 CLASSES = 10
 
 
@@ -129,11 +133,12 @@ def measure(case: StepCase, quick: bool) -> list[Outcome]:
     return outcomes
 
 
-def _outcome(case: StepCase, name: str, ours: Times, theirs: Times, apart: float) -> Outcome:
+def _outcome(case: StepCase, name: str, ours: Times, theirs: Times, apart: tuple[float, float]) -> Outcome:
     ratio = theirs.median / ours.median
-    against = Against(STOCK, theirs, None, None, apart, apart <= ALLOWED, ratio, None)
+    agrees = apart[0] <= OUTPUTS_APART and apart[1] <= GRADIENTS_APART
+    against = Against(STOCK, theirs, None, None, max(apart), agrees, ratio, None)
     return Outcome(
-        name, case, "", ferroconv.get_num_threads(), ours, None, None, None, bool(np.isfinite(apart)),
+        name, case, "", ferroconv.get_num_threads(), ours, None, None, None, bool(np.isfinite(apart).all()),
         {STOCK: against}, case.group if name == case.name else "steps, convolution and pooling",
     )  # fmt: skip
 
@@ -155,7 +160,7 @@ def _rest(keras: Any, case: StepCase, model: Any) -> Any | None:
     return case.compiled(keras.Sequential([keras.Input(model.layers[first].input.shape[1:]), *kept]))
 
 
-def _apart(fast: Any, stock: Any, x: Array, y: Array) -> float:
+def _apart(fast: Any, stock: Any, x: Array, y: Array) -> tuple[float, float]:
     """How far two models of the same weights are apart: outputs and gradients, relative to their size."""
     import tensorflow as tf
 
@@ -169,4 +174,4 @@ def _apart(fast: Any, stock: Any, x: Array, y: Array) -> float:
     (mine, ours), (right, theirs) = found
     differences = sum(float(np.square(a - b, dtype=np.float64).sum()) for a, b in zip(ours, theirs, strict=True))
     size = sum(float(np.square(b, dtype=np.float64).sum()) for b in theirs)
-    return max(float(np.abs(mine - right).max() / np.abs(right).max()), (differences / size) ** 0.5)
+    return float(np.abs(mine - right).max() / np.abs(right).max()), (differences / size) ** 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +35,9 @@ LAYERS = (
     "products; at most 8 eps, twice that between two results. Maxima and places are equal."
 )
 STEPS = (
-    "Training steps: one batch, forward, backward and update, as fit() runs them. Before, outputs and gradients of "
-    f"both models agree within {steps.ALLOWED:g} of their norm. Convolution and pooling: the step less that of the "
+    "Training steps: one batch, forward, backward and update, as fit() runs them. Before, both models' outputs agree "
+    f"within {steps.OUTPUTS_APART:g} of the largest and their gradients within {steps.GRADIENTS_APART:g} of the norm, "
+    "in which near ties of relus and maxima are. Convolution and pooling: the step less that of the "
     "model without those layers."
 )
 PLANS = (
@@ -72,6 +74,11 @@ SUITES = (
 )
 
 
+def holds(name: str, word: str) -> bool:
+    """Whether a case's name has a word, not as the end of another: GoogLeNet's layers are none of LeNet's."""
+    return re.search(("(?<![A-Za-z0-9])" if word[:1].isalnum() else "") + re.escape(word), name) is not None
+
+
 def chosen(words: tuple[str, ...], quick: bool) -> list[tuple[Suite, list[Any]]]:
     """The suites with cases whose names hold every word; quickly, none with images above 1024x1024."""
     kinds = {word.partition("/")[0] for word in words}
@@ -82,7 +89,7 @@ def chosen(words: tuple[str, ...], quick: bool) -> list[tuple[Suite, list[Any]]]
         cases = [
             case
             for case in suite.cases
-            if all(word in case.name for word in words) and not (quick and case.size > SMALL_SIZES[-1])
+            if all(holds(case.name, word) for word in words) and not (quick and case.size > SMALL_SIZES[-1])
         ]
         if cases:
             found.append((suite, cases))
