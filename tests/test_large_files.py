@@ -282,7 +282,7 @@ def test_ctrl_c_ends_a_run_soon(tmp_path):
 
 def test_the_module_needs_nothing_until_a_file_asks_for_it():
     code = """
-import sys, numpy as np, ferroconv, ferroconv.large as large
+import os, sys, numpy as np, ferroconv, ferroconv.large as large
 before = set(sys.modules)
 image = np.zeros((20, 20), np.uint8)
 large.filter_tiled(image, np.empty_like(image), ferroconv.laplace)
@@ -292,8 +292,10 @@ try:
     large.filter_tiled(image, "b.tif", ferroconv.laplace)
 except ModuleNotFoundError as error:
     print(error)
+print([name for name in os.listdir() if "partial" in name])
 """
-    found, error = python(code).splitlines()
+    found, error, left = python(code).splitlines()
+    assert left == "[]"
     assert found == "[]"
     assert 'pip install "ferroconv[large]"' in error
 

@@ -310,6 +310,6 @@ def test_explain_says_what_runs_and_why():
     assert plan.chosen.startswith("max-gradient/apart/f32/")
     assert plan.bound == "exact"
     plan, = ferroconv.explain(nn.max_pool2d_grad_input, X, G, indices=I).plans  # fmt: skip
-    assert plan.chosen.startswith("max-gradient/gathered/f32/")
+    assert plan.chosen.startswith("max-gradient/scattered/f32/")
     plan, = ferroconv.explain(nn.avg_pool2d_grad_input, X.shape, G).plans  # fmt: skip
     assert plan.chosen.startswith("mean-gradient/spread/f32/")

@@ -13,6 +13,7 @@ class Journal:
 
     def __init__(self, unfinished: Path, fingerprint: str | None) -> None:
         """Take up the journal of the same work on the same file, or begin anew; None is never the same."""
+        self._unfinished = unfinished
         self.path = unfinished.with_name(unfinished.name + ".journal")
         self.done: set[int] = set()
         head = f"{fingerprint} {BOOT.read_text().strip() if BOOT.exists() else ''}".strip()
@@ -30,7 +31,7 @@ class Journal:
         self.done.add(tile)
 
     def close(self, *, finished: bool) -> None:
-        """End; what is finished needs no journal."""
+        """End; what is finished needs no journal, nor what was never begun."""
         self._file.close()
-        if finished:
+        if finished or not self._unfinished.exists():
             self.path.unlink()

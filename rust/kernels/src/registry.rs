@@ -209,7 +209,7 @@ impl Operation for ops::pool::Pool {
 impl Operation for ops::pool::MaxGrad {
     const NAME: &'static str = "max-gradient";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Apart, &ops::pool::Numbered, &ops::pool::Gathered];
+        &[&ops::pool::Apart, &ops::pool::Numbered, &ops::pool::Scattered, &ops::pool::Gathered];
 
     fn describe(&self) -> String {
         self.to_string()

@@ -79,6 +79,9 @@ const MOVED: f64 = 1.6;
 /// By how much the direct loop's estimate, with which ours competes, exceeds what it takes.
 const PESSIMISM: f64 = 1.6;
 
+/// Nanoseconds for counting magnitudes under a result, and bounding them.
+const JUDGED: f64 = 6.0;
+
 /// Taps below which the measured error is often beyond what can be shown of `sum |w x|`.
 const FEW: usize = 150;
 
@@ -222,11 +225,16 @@ impl Implementation<Correlate> for Fft {
         let [h, w] = problem.output();
         let size = if double { 2.0 } else { 1.0 };
         let moved = h as f64 * w as f64 * size * problem.src.components() as f64 * MOVED;
-        // Small windows seldom prove enough: what was transformed in vain is done again.
         let taps = problem.taps.re().len();
         let roundoff = problem.arithmetic.unit_roundoff();
         let judged = !is_exact(problem) && !is_bounded(problem, &plan, roundoff);
-        let again = if taps < FEW && judged { plan.nanoseconds + moved } else { 0.0 };
+        // Small windows seldom prove enough: what was transformed in vain is done again.
+        let mut again = if taps < FEW && judged { plan.nanoseconds + moved } else { 0.0 };
+        // Where taps cancel, few results show by themselves that they are exact enough.
+        let [sum, _] = norms(problem);
+        if judged && problem.taps.re().iter().sum::<f64>().abs() < sum / 4.0 {
+            again += h as f64 * w as f64 * JUDGED;
+        }
         // The window's spectrum is a tile's transform in f64, and the search for a witness.
         let once = 2.0 * tile_nanoseconds(plan.points, true) + 40.0 * taps as f64;
         Ok((plan.nanoseconds + moved + again + once) * PESSIMISM)

@@ -74,7 +74,7 @@ impl Implementation<MaxGrad> for Gathered {
 }
 
 /// Refuses a position that is not one of its window's.
-fn check_positions(
+pub(super) fn check_positions(
     pool: &Pool,
     positions: &Src<'_>,
     schedule: &Schedule<'_>,

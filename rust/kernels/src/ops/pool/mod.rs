@@ -16,6 +16,7 @@ mod gathered;
 mod gradient;
 mod indexed;
 mod numbered;
+mod scattered;
 mod separable;
 mod spread;
 mod winners;
@@ -26,6 +27,7 @@ pub use gathered::Gathered;
 pub use gradient::{MaxGrad, MeanGrad};
 pub use indexed::Indexed;
 pub use numbered::Numbered;
+pub use scattered::Scattered;
 pub use separable::Separable;
 pub use spread::Spread;
 
