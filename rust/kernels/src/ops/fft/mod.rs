@@ -80,7 +80,7 @@ const MOVED: f64 = 1.6;
 const PESSIMISM: f64 = 1.6;
 
 /// Nanoseconds for counting magnitudes under a result, and bounding them.
-const JUDGED: f64 = 6.0;
+const JUDGED: f64 = 8.5;
 
 /// Taps below which the measured error is often beyond what can be shown of `sum |w x|`.
 const FEW: usize = 150;
