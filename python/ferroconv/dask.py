@@ -10,7 +10,7 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -172,7 +172,7 @@ def _lazily(function: _F) -> _F:
 
     lazy.__module__ = __name__
     lazy.__doc__ = f"""`ferroconv.{function.__name__}` of a dask array, lazily; see `filtered`."""
-    return lazy  # type: ignore[return-value]
+    return cast(_F, lazy)
 
 
 box = _lazily(ferroconv.box)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def source(given: Any) -> Iterator[Any]:
             store.close()
 
 
-class Target:
+class Target(ABC):
     """An unfinished file. Parts of it lie at places that are known from the start."""
 
     chunks: tuple[int, ...] | None = None
@@ -74,13 +75,13 @@ class Target:
         self.path, self.shape, self.dtype = path, tuple(shape), dtype
         self._file = -1
 
+    @abstractmethod
     def create(self) -> None:
         """Make the file, and have the disk set aside what it needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def places(self, box: Box, part: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         """Contiguous pieces of a box with their offsets in the file."""
-        raise NotImplementedError
 
     def open(self, *, anew: bool) -> None:
         """Open the file, made anew or as it is."""
