@@ -101,6 +101,11 @@ impl<'a> Workers<'a> {
         Ok(Self { threads, interrupted: None })
     }
 
+    /// The calling thread alone, whom no one interrupts.
+    pub fn alone() -> Self {
+        Self { threads: 1, interrupted: None }
+    }
+
     /// Asks `interrupted` now and then, on the calling thread, whether to give up.
     #[must_use]
     pub fn with_interrupt(self, interrupted: &'a (dyn Fn() -> bool + Sync + 'a)) -> Self {

@@ -317,7 +317,7 @@ macro_rules! convolution {
     )*};
 }
 convolution! {
-    Forward, "conv2d", "sum |x w|", [Diagonal, Gather];
-    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Gather];
+    Forward, "conv2d", "sum |x w|", [Diagonal, Winograd, Gather];
+    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Winograd, Gather];
     GradFilters, "conv2d-grad-filters", "sum |x grad|", [Diagonal, Outer];
 }

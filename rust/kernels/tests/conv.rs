@@ -83,6 +83,17 @@ fn layers() -> Vec<(String, Conv)> {
             add(format!("columns by {stride}, dilation {dilation}, {padding:?}"), rows, cols, 2, 4, 6);
         }
     }
+    for size in [1, 2, 7, 13] {
+        for padding in [Padding::Same, Padding::Explicit(2, 2), Padding::Explicit(3, 1)] {
+            let (rows, cols) = (axis(size, 3, 1, 1, padding), axis(9, 3, 1, 1, Padding::Same));
+            add(format!("{size} rows, {padding:?}"), rows, cols, 1, 18, 20);
+            add(format!("{size} columns, {padding:?}, groups"), cols, rows, 2, 18, 34);
+        }
+    }
+    for size in [2, 3] {
+        let (rows, cols) = (axis(size, 3, 1, 1, Padding::Same), axis(3, 3, 1, 1, Padding::Explicit(1, 2)));
+        add(format!("{size} rows, few tiles for so many filters"), rows, cols, 1, 70, 130);
+    }
     let window = axis(6, 3, 1, 1, Padding::Same);
     add("depthwise".into(), window, window, 9, 9, 9);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
@@ -130,6 +141,91 @@ impl Array {
 /// What a result is, and the sum of the absolute values of its terms.
 type Exact = (Vec<f64>, Vec<f64>);
 
+/// The absolute values of the matrices of `F(2, 3)`: samples, taps, results.
+const SAMPLES: [[f64; 4]; 4] =
+    [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]];
+const TAPS: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.0, 0.0, 1.0]];
+const RESULTS: [[f64; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]];
+
+/// What the rounding errors of Winograd's minimal filtering are in proportion to: its sums, with every
+/// number and every coefficient replaced by its absolute value. `read` gives the samples of a picture's
+/// row, column and channel, `weight` a tap's row and column, channel and result.
+fn spread(
+    [pictures, height, width, wide]: [usize; 4],
+    deep: usize,
+    read: impl Fn(usize, isize, isize, usize) -> f64,
+    weight: impl Fn(usize, usize, usize, usize) -> f64,
+) -> Vec<f64> {
+    let mut spread = vec![0.0; pictures * height * width * wide];
+    let square = || (0..4).flat_map(|a| (0..4).map(move |b| (a, b)));
+    let tap = |a: usize, b: usize, c: usize, o: usize| -> f64 {
+        (0..9).map(|t| TAPS[a][t / 3] * TAPS[b][t % 3] * weight(t / 3, t % 3, c, o).abs()).sum()
+    };
+    let weights: Vec<f64> = square()
+        .flat_map(|(a, b)| (0..deep).flat_map(move |c| (0..wide).map(move |o| (a, b, c, o))))
+        .map(|(a, b, c, o)| tap(a, b, c, o))
+        .collect();
+    for (n, y, x) in (0..pictures)
+        .flat_map(|n| (0..height).step_by(2).flat_map(move |y| (0..width).step_by(2).map(move |x| (n, y, x))))
+    {
+        let samples: Vec<f64> = square()
+            .flat_map(|(a, b)| (0..deep).map(move |c| (a, b, c)))
+            .map(|(a, b, c)| {
+                square()
+                    .map(|(i, j)| {
+                        let sample = read(n, (y + i) as isize, (x + j) as isize, c);
+                        SAMPLES[a][i] * SAMPLES[b][j] * sample.abs()
+                    })
+                    .sum()
+            })
+            .collect();
+        for o in 0..wide {
+            for (p, (a, b)) in square().enumerate() {
+                let product: f64 =
+                    (0..deep).map(|c| samples[p * deep + c] * weights[(p * deep + c) * wide + o]).sum();
+                for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    if y + i < height && x + j < width {
+                        spread[((n * height + y + i) * width + x + j) * wide + o] +=
+                            RESULTS[i][a] * RESULTS[j][b] * product;
+                    }
+                }
+            }
+        }
+    }
+    spread
+}
+
+/// [`spread`] of a layer and of its gradient with respect to its input, if Winograd's filtering takes them.
+fn spreads(conv: &Conv, x: &[f64], filters: &[f64], grad: &[f64]) -> Option<[Vec<f64>; 2]> {
+    if conv.windows.iter().any(|w| (w.taps, w.stride, w.dilation) != (3, 1, 1)) {
+        return None;
+    }
+    let [x_shape, [_, _, inner, outer], y_shape] = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
+    let per_group = outer / conv.groups;
+    let at = |[_, h, w, c]: [usize; 4], n: usize, y: isize, x: isize, channel: usize| {
+        let (y, x) = (usize::try_from(y).ok()?, usize::try_from(x).ok()?);
+        (y < h && x < w).then(|| ((n * h + y) * w + x) * c + channel)
+    };
+    // Channels of other groups have no weight.
+    let weight = |i: usize, j: usize, c: usize, o: usize| {
+        if c / inner == o / per_group { filters[((i * 3 + j) * inner + c % inner) * outer + o] } else { 0.0 }
+    };
+    let [top, left] = [0, 1].map(|i| conv.windows[i].before);
+    let forward = spread(
+        y_shape,
+        conv.inputs,
+        |n, y, sx, c| at(x_shape, n, y - top, sx - left, c).map_or(0.0, |i| x[i]),
+        weight,
+    );
+    let backward = spread(
+        x_shape,
+        conv.outputs,
+        |n, y, x, o| at(y_shape, n, y + top - 2, x + left - 2, o).map_or(0.0, |i| grad[i]),
+        |i, j, o, c| weight(2 - i, 2 - j, c, o),
+    );
+    Some([forward, backward])
+}
+
 /// Runs a problem everywhere and holds each result against what it should be.
 fn check<P: Operation>(
     name: &str,
@@ -138,6 +234,7 @@ fn check<P: Operation>(
     srcs: &[&Array],
     exact: &[(&[usize], Exact)],
     bound: f64,
+    spread: Option<(&[f64], usize)>,
 ) {
     let srcs: Vec<_> = srcs.iter().map(|array| array.src(dtype)).collect();
     let mut taken = 0;
@@ -169,13 +266,21 @@ fn check<P: Operation>(
                     results
                 };
                 let id = format!("{name}: {}, {threads} threads, {tile:?}", problem.id(implementation, isa));
+                let winograd = implementation.name() == "winograd";
                 for (found, (_, (sums, magnitudes))) in found.iter().zip(exact) {
                     for (i, (&found, (&sum, &magnitude))) in
                         found.iter().zip(sums.iter().zip(magnitudes)).enumerate()
                     {
                         let unit = if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+                        let rounding = if winograd {
+                            let (spread, deep) = spread.expect("a layer that it takes");
+                            // The chain over the channels, and the transforms of samples, taps and results.
+                            (deep + 2 * 2 + 2 * 3 + 2 * 2 + 1) as f64 * unit / 2.0 * (spread[i] + magnitude)
+                        } else {
+                            bound * magnitude
+                        };
                         // The definition's own roundings are of f64.
-                        let bound = bound * magnitude + unit * sum.abs() + 1e-13 * magnitude;
+                        let bound = rounding + unit * sum.abs() + 1e-13 * magnitude;
                         assert!((found - sum).abs() <= bound, "{id}: {found} is not {sum} at {i}");
                     }
                 }
@@ -210,6 +315,7 @@ fn every_implementation_conforms() {
             let (mut y, mut dx, mut dw) = (zeros(&shapes[2]), zeros(&shapes[0]), zeros(&shapes[1]));
             let mut db = zeros(&[conv.outputs]);
             let through = |at: usize| if mask.wide[at] > 0.0 { grad.wide[at] } else { 0.0 };
+            let passed: Vec<f64> = (0..grad.wide.len()).map(through).collect();
             (0..y.0.len()).for_each(|at| add(&mut y, at, bias.wide[at % conv.outputs]));
             (0..dx.0.len()).for_each(|at| add(&mut dx, at, into.wide[at % conv.inputs]));
             (0..y.0.len()).for_each(|at| add(&mut db, at % conv.outputs, through(at)));
@@ -220,16 +326,92 @@ fn every_implementation_conforms() {
             });
             y.0.iter_mut().for_each(|value| *value = value.max(0.0));
 
+            let spreads = spreads(&conv, &x.wide, &filters.wide, &passed);
+            let spread =
+                |i: usize, deep: usize| spreads.as_ref().map(|s| (s[i].as_slice(), deep / conv.groups));
+
             let forward = Forward { conv: conv.clone(), bias: true, relu: true };
             let bound = forward.error_bound();
-            check(&name, dtype, &forward, &[&x, &filters, &bias], &[(&shapes[2], y)], bound);
+            check(
+                &name,
+                dtype,
+                &forward,
+                &[&x, &filters, &bias],
+                &[(&shapes[2], y)],
+                bound,
+                spread(0, conv.inputs),
+            );
             let input = GradInput { conv: conv.clone(), masked: true, bias: true, relu: false };
             let bound = input.error_bound();
-            check(&name, dtype, &input, &[&filters, &grad, &mask, &into], &[(&shapes[0], dx)], bound);
+            check(
+                &name,
+                dtype,
+                &input,
+                &[&filters, &grad, &mask, &into],
+                &[(&shapes[0], dx)],
+                bound,
+                spread(1, conv.outputs),
+            );
             let gradient = GradFilters { conv: conv.clone(), masked: true, bias: true };
             let bound = gradient.error_bound();
             let line = [1, 1, conv.outputs];
-            check(&name, dtype, &gradient, &[&x, &grad, &mask], &[(&shapes[1], dw), (&line, db)], bound);
+            check(
+                &name,
+                dtype,
+                &gradient,
+                &[&x, &grad, &mask],
+                &[(&shapes[1], dw), (&line, db)],
+                bound,
+                None,
+            );
+        }
+    }
+}
+
+/// NaN and infinity are found where the definition has them and nowhere else, in every implementation.
+#[test]
+fn what_is_not_finite_stays_in_its_windows() {
+    let square = Axis::convolution(9, 3, 1, 1, Padding::Same).unwrap();
+    let conv = Conv::new(DType::F32, 2, [square, square], 1, 9, 10).unwrap();
+    let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
+    let [mut x, filters] = [0, 1].map(|i| Array::new(&shapes[i], 7 + i as u64));
+    let c = conv.inputs;
+    // In the middle of a tile, at the corner of four, and in the last row, which no tile fills.
+    for (place, value) in
+        [(3 * 9 + 4, f32::NAN), (81 + 6 * 9 + 2, f32::INFINITY), (81 + 8 * 9 + 8, -f32::MAX)]
+    {
+        x.narrow[place * c] = value;
+        x.wide[place * c] = f64::from(value);
+    }
+    let mut y = zeros(&shapes[2]);
+    products(&conv, |sample, weight, result| add(&mut y, result, x.wide[sample] * filters.wide[weight]));
+    assert!(y.0.iter().any(|sum| sum.is_nan()) && y.0.iter().any(|sum| sum.is_infinite()));
+    let problem = Forward { conv, bias: false, relu: false };
+    for &isa in Isa::detected() {
+        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(|i| i.cost(&problem).is_ok()) {
+            let mut first: Option<Vec<u32>> = None;
+            for (threads, tile) in SCHEDULES {
+                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let mut found = vec![f32::NAN; y.0.len()];
+                let mut dst = [Dst::from_slice(&mut found, &shapes[2])];
+                let srcs = [x.src(DType::F32), filters.src(DType::F32)];
+                implementation.run(&problem, &srcs, &mut dst, &schedule).unwrap();
+                let [dst] = dst;
+                drop(dst);
+                let id = problem.id(implementation, isa);
+                for (&found, &sum) in found.iter().zip(&y.0) {
+                    // The largest number's products are beyond f32.
+                    let sum = sum as f32;
+                    assert!(
+                        found == sum
+                            || (found.is_nan() && sum.is_nan())
+                            || (sum.is_finite() && found.is_finite()),
+                        "{id}: {found} is not {sum}"
+                    );
+                }
+                let bits: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
+                assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{id}: the same bits");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! a huge page) is made. `FERROCONV_CACHE=0` turns that off.
 #![expect(unsafe_code, reason = "owns raw memory")]
 
+use super::Plain;
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
@@ -52,13 +53,17 @@ fn layout(bytes: usize) -> Option<Layout> {
 /// where there is none.
 pub fn take(bytes: usize) -> Option<NonNull<u8>> {
     let layout = layout(bytes)?;
+    reused(layout).or_else(|| fresh(layout))
+}
+
+fn reused(layout: Layout) -> Option<NonNull<u8>> {
     // A lock that a fork left held, or another thread holds, is not waited for.
-    if let Ok(mut kept) = KEPT.try_lock()
-        && let Some(i) = kept.iter().rposition(|buffer| buffer.layout == layout)
-    {
-        let buffer = std::mem::ManuallyDrop::new(kept.remove(i)?);
-        return Some(buffer.data);
-    }
+    let mut kept = KEPT.try_lock().ok()?;
+    let i = kept.iter().rposition(|buffer| buffer.layout == layout)?;
+    Some(std::mem::ManuallyDrop::new(kept.remove(i)?).data)
+}
+
+fn fresh(layout: Layout) -> Option<NonNull<u8>> {
     // SAFETY: the layout has a size.
     let data = NonNull::new(unsafe { alloc(layout) })?;
     #[cfg(target_os = "linux")]
@@ -93,6 +98,74 @@ pub unsafe fn give(data: NonNull<u8>, bytes: usize) {
 pub fn clear() -> usize {
     let Ok(mut kept) = KEPT.lock() else { return 0 };
     kept.drain(..).map(|buffer| buffer.layout.size()).sum()
+}
+
+/// Numbers that a call needs while it runs, in memory that is kept as that of results is: packed
+/// weights. Zeros, or what was left there.
+#[derive(Debug)]
+pub struct Kept<A: Plain>(Memory<A>);
+
+#[derive(Debug)]
+enum Memory<A: Plain> {
+    Small(Vec<A>),
+    Large(NonNull<A>, usize),
+}
+
+// SAFETY: owns its memory alone.
+unsafe impl<A: Plain> Send for Kept<A> {}
+// SAFETY: shared, it is only read.
+unsafe impl<A: Plain> Sync for Kept<A> {}
+
+impl<A: Plain + Default> Kept<A> {
+    /// So many numbers.
+    ///
+    /// # Panics
+    /// If there is no memory for them.
+    pub fn new(length: usize) -> Self {
+        let bytes = length.checked_mul(size_of::<A>()).expect("numbers that fit memory");
+        if bytes < LARGE {
+            return Self(Memory::Small(vec![A::default(); length]));
+        }
+        let layout = layout(bytes).expect("numbers that fit memory");
+        let data = reused(layout).unwrap_or_else(|| {
+            let data = fresh(layout).unwrap_or_else(|| std::alloc::handle_alloc_error(layout));
+            // SAFETY: as long as was asked for.
+            unsafe { data.write_bytes(0, layout.size()) };
+            data
+        });
+        Self(Memory::Large(data.cast(), length))
+    }
+}
+
+impl<A: Plain> std::ops::Deref for Kept<A> {
+    type Target = [A];
+
+    fn deref(&self) -> &[A] {
+        match &self.0 {
+            Memory::Small(numbers) => numbers,
+            // SAFETY: ours, aligned to a page, with room for so many; any bytes are a plain number.
+            Memory::Large(data, length) => unsafe { std::slice::from_raw_parts(data.as_ptr(), *length) },
+        }
+    }
+}
+
+impl<A: Plain> std::ops::DerefMut for Kept<A> {
+    fn deref_mut(&mut self) -> &mut [A] {
+        match &mut self.0 {
+            Memory::Small(numbers) => numbers,
+            // SAFETY: as in `deref`, and borrowed exclusively.
+            Memory::Large(data, length) => unsafe { std::slice::from_raw_parts_mut(data.as_ptr(), *length) },
+        }
+    }
+}
+
+impl<A: Plain> Drop for Kept<A> {
+    fn drop(&mut self) {
+        if let Memory::Large(data, length) = self.0 {
+            // SAFETY: taken for as many bytes, and no one refers to it any more.
+            unsafe { give(data.cast(), length * size_of::<A>()) }
+        }
+    }
 }
 
 #[cfg(test)]

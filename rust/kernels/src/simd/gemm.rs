@@ -83,23 +83,23 @@ impl Runs {
     }
 }
 
-/// For each of `R` pixels, `NV` vectors of sums over the samples of its window:
+/// For each of `R` pixels, adds to `NV` vectors of sums the products of the samples of its window:
 ///
 /// ```text
-/// sum[r][lane] = start[lane] + sum over k of source[pixels[r] + place k] * weights[k][lane]
+/// sums[r][lane] += sum over k of source[pixels[r] + place k] * weights[k][lane]
 /// ```
 ///
 /// If `DIAGONAL`, the sample is `source[pixels[r] + place k + lane]`.
 ///
 /// # Panics
-/// If a window leaves `source`, or `weights` or `start` are too short.
+/// If a window leaves `source`, or `weights` are too short.
 #[inline(always)]
 pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     source: &[V::Elem],
     pixels: &[usize; R],
     runs: &Runs,
     weights: &[V::Elem],
-    start: &[V::Elem],
+    mut sums: [[V; NV]; R],
 ) -> [[V; NV]; R] {
     let width = NV * V::LANES;
     let reach = if DIAGONAL { runs.reach + width - 1 } else { runs.reach };
@@ -107,13 +107,7 @@ pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     for &pixel in pixels {
         assert!(pixel <= room, "a window inside the source");
     }
-    assert!(weights.len() >= runs.depth * width && start.len() >= width, "a weight for each sample and lane");
-    // SAFETY: `start` holds NV vectors.
-    let start: [V; NV] = std::array::from_fn(
-        #[inline(always)]
-        |v| unsafe { V::load(start.as_ptr().add(v * V::LANES)) },
-    );
-    let mut sums = [start; R];
+    assert!(weights.len() >= runs.depth * width, "a weight for each sample and lane");
     let mut weights = weights.as_ptr();
     let mut base = [source.as_ptr(); R];
     for r in 0..R {

@@ -10,6 +10,7 @@ mod gemm;
 mod portable;
 mod taps;
 mod tile;
+pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -19,7 +20,7 @@ pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};
 pub use taps::{Place, Windows, search, take};
-pub use tile::{MAX_ROWS, Program, load_tile, store_tile};
+pub use tile::{MAX_ROWS, Program, load_tile, store_tile, transpose};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4};
 

@@ -229,6 +229,18 @@ pub fn store_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem
     }
 }
 
+/// Writes the transpose of a square of `LANES` rows, `step` apart, to rows `to_step` apart.
+///
+/// # Panics
+/// If a row is beyond the end.
+#[inline(always)]
+pub fn transpose<V: Vector>(from: &[V::Elem], step: usize, to: &mut [V::Elem], to_step: usize) {
+    let reach = |step: usize| (V::LANES - 1) * step + V::LANES;
+    assert!(from.len() >= reach(step) && to.len() >= reach(to_step), "a square of rows");
+    // SAFETY: just asserted; the one is read and the other written.
+    unsafe { V::transpose(from.as_ptr(), step, to.as_mut_ptr(), to_step) }
+}
+
 /// Copies as many elements as there is room for. A function of its own, as every tile ends in it.
 #[inline(never)]
 fn copy_part<A: Copy>(from: &[A], to: &mut [A]) {

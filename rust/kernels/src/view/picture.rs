@@ -153,6 +153,23 @@ impl<'a> Picture<'a> {
         self.lend_if(A::STORED_AS == Some(self.dtype), y, cols, channels)
     }
 
+    /// Whole rows, if they are a run of accumulators.
+    ///
+    /// # Panics
+    /// If they are not inside the picture, or there is nothing in them.
+    pub fn lend_rows<A: Accumulator>(&self, rows: Range<usize>) -> Option<&'a [A]> {
+        let [height, width, deep] = self.shape;
+        assert!(rows.start < rows.end && rows.end <= height, "rows of the picture");
+        let from = self.at(rows.start, &(0..width), &(0..deep));
+        let run = is_run(self.shape, self.strides, size_of::<A>(), width, deep)
+            && self.strides[0] == (width * deep * size_of::<A>()) as isize
+            && A::STORED_AS == Some(self.dtype)
+            && from.addr().is_multiple_of(align_of::<A>());
+        // SAFETY: the rows are inside the array (`at`), which is readable for 'a, of A's own dtype, aligned,
+        // and follow one upon the other.
+        run.then(|| unsafe { std::slice::from_raw_parts(from.cast(), rows.len() * width * deep) })
+    }
+
     /// Calls `each` with the address, the step and the place in the copy of every run of equally
     /// spaced samples: one for the row if there is such a step, else one a column.
     #[inline(always)]
@@ -374,6 +391,19 @@ impl BlockRows<'_> {
     /// If it is not a row of the block.
     pub fn lend_widened<A: Accumulator>(&mut self, y: usize) -> Option<&mut [A]> {
         self.lend_if(A::STORED_AS == Some(self.dtype), y)
+    }
+
+    /// All rows, if they are a run of accumulators.
+    pub fn lend_all<A: Accumulator>(&mut self) -> Option<&mut [A]> {
+        let (cols, channels) = (self.cols.len(), self.channels.len());
+        let whole = [0..self.shape[1], 0..self.shape[2]] == [self.cols.clone(), self.channels.clone()]
+            && self.strides[0] == (cols * channels * size_of::<A>()) as isize;
+        let rows = self.rows.clone();
+        let first = self.lend_if::<A>(whole && A::STORED_AS == Some(self.dtype), rows.start)?;
+        let (data, length) = (first.as_mut_ptr(), rows.len() * first.len());
+        // SAFETY: the first row is a run of A's, and the others, inside the block likewise, which is
+        // exclusively ours, follow one upon the other.
+        Some(unsafe { std::slice::from_raw_parts_mut(data, length) })
     }
 
     /// The rows from `first` on, if each is a run of `T`s.

@@ -1,8 +1,8 @@
 //! Depthwise layers: groups of one channel and one result. The channels are the lanes of the register
 //! tiles, all of them in one group, and a lane's sample is its own channel's.
 
-use super::gather::{Pass, nanoseconds};
-use super::{Conv, Forward, GradFilters, GradInput, filters};
+use super::pass::{Pass, passes};
+use super::{Conv, GradFilters, filters, gather, nanoseconds};
 use crate::Error;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::view::{Dst, Src};
@@ -19,31 +19,9 @@ fn cost(conv: &Conv) -> Result<f64, Reject> {
     Ok(nanoseconds(conv, conv.inputs, true))
 }
 
-macro_rules! diagonal {
-    ($problem:ident, |$given:ident| $pass:expr, $compute:ident) => {
-        impl Implementation<$problem> for Diagonal {
-            fn name(&self) -> &'static str {
-                "diagonal"
-            }
-
-            fn cost(&self, $given: &$problem) -> Result<f64, Reject> {
-                cost(&$given.conv)
-            }
-
-            fn run(
-                &self,
-                $given: &$problem,
-                srcs: &[Src<'_>],
-                dsts: &mut [Dst<'_>],
-                schedule: &Schedule<'_>,
-            ) -> Result<(), Error> {
-                $pass.diagonal().$compute($given, srcs, dsts, schedule)
-            }
-        }
-    };
-}
-diagonal!(Forward, |problem| Pass::forward(problem), layer);
-diagonal!(GradInput, |problem| Pass::transposed(problem), gradient);
+passes!(Diagonal, "diagonal", |pass: Pass<'_>| cost(pass.conv), |pass: Pass<'_>, arrays, schedule| {
+    gather::solve(&pass.diagonal(), arrays, schedule)
+});
 
 impl Implementation<GradFilters> for Diagonal {
     fn name(&self) -> &'static str {

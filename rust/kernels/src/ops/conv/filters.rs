@@ -7,14 +7,14 @@
 //! channels padded to vectors; a register tile then adds, for a few taps and a few vectors of
 //! channels, over all pixels of the band ([`outer`](crate::simd::outer)).
 
-use super::gather::nanoseconds;
 use super::pack::{Panel, Part, WARM, halve, lanes, panels};
+use super::pass::with_lane;
 use super::phase::Phase;
-use super::{Conv, GradFilters};
+use super::{Conv, GradFilters, nanoseconds};
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Lane, Line, Simd, Vector, lane, with_tile};
+use crate::simd::{Lane, Line, Simd, Vector, with_tile};
 use crate::view::{Blocks, Dst, Floats, Src};
 use crate::{Error, alloc, simd};
 use std::ops::Range;
@@ -72,10 +72,7 @@ pub(super) fn compute(
     let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
     let workers = Conv::threads(schedule.workers, nanoseconds(conv, wide, diagonal));
     let schedule = Schedule { workers, ..*schedule };
-    match conv.arithmetic().size() {
-        8 => solve::<lane::F64>(problem, diagonal, srcs, dsts, &schedule),
-        _ => solve::<lane::F32>(problem, diagonal, srcs, dsts, &schedule),
-    }
+    with_lane!(conv, |L| solve::<L>(problem, diagonal, srcs, dsts, &schedule))
 }
 
 /// How a gradient is parted: data, made from the problem alone, as it decides the order of the sums (so

@@ -9,14 +9,17 @@
 //! Every result is one chain of sums in the order of the taps: its bits don't depend on blocks or
 //! threads.
 
-use super::pack::{Panel, Part, WARM, halve, lanes, panels, widened};
+use super::Conv;
+use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, rectify, share};
+use super::pass::{Arrays, Pass, passes, with_lane};
 use super::phase::Phase;
-use super::{Conv, Forward, GradInput};
+use crate::alloc::Plain;
+use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
-use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Runs, Simd, Vector, lane, store_tile, with_tile};
-use crate::view::{Block, Blocks, Dst, Floats, Src};
+use crate::registry::Schedule;
+use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Runs, Simd, Vector, load_tile, store_tile, with_tile};
+use crate::view::{Block, Blocks, Floats, Src};
 use crate::{Error, alloc, simd};
 use std::ops::Range;
 
@@ -24,81 +27,21 @@ use std::ops::Range;
 #[derive(Debug)]
 pub struct Gather;
 
-impl Implementation<Forward> for Gather {
-    fn name(&self) -> &'static str {
-        "gather"
-    }
-
-    fn cost(&self, problem: &Forward) -> Result<f64, Reject> {
-        Ok(nanoseconds(&problem.conv, problem.conv.outputs / problem.conv.groups, false))
-    }
-
-    fn run(
-        &self,
-        problem: &Forward,
-        srcs: &[Src<'_>],
-        dsts: &mut [Dst<'_>],
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        Pass::forward(problem).layer(problem, srcs, dsts, schedule)
-    }
-}
-
-impl Implementation<GradInput> for Gather {
-    fn name(&self) -> &'static str {
-        "gather"
-    }
-
-    fn cost(&self, problem: &GradInput) -> Result<f64, Reject> {
-        Ok(nanoseconds(&problem.conv, problem.conv.inputs / problem.conv.groups, false))
-    }
-
-    fn run(
-        &self,
-        problem: &GradInput,
-        srcs: &[Src<'_>],
-        dsts: &mut [Dst<'_>],
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        Pass::transposed(problem).gradient(problem, srcs, dsts, schedule)
-    }
-}
-
-/// Estimated nanoseconds of one thread: lanes that have no channel of the result are lost.
-pub(super) fn nanoseconds(conv: &Conv, wide: usize, diagonal: bool) -> f64 {
-    let lost = wide.max(1).next_multiple_of(8) as f64 / wide.max(1) as f64;
-    // A sample for each lane is loaded for each multiply-add.
-    let rate = if diagonal { 10.0 } else { 25.0 };
-    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / rate
-}
-
-/// One of the two problems: what is read and what it becomes.
-pub(super) struct Pass<'p> {
-    conv: &'p Conv,
-    phases: [Vec<Phase>; 2],
-    groups: usize,
-    /// Channels of a group that are read.
-    deep: usize,
-    /// Channels of a group that are results.
-    wide: usize,
-    /// Whether the filters' last axis is summed over.
-    transposed: bool,
-    /// Whether a channel is summed over by itself.
-    diagonal: bool,
-    relu: bool,
-}
+passes!(Gather, "gather", |pass: Pass<'_>| Ok(pass.nanoseconds()), |pass: Pass<'_>, arrays, schedule| {
+    solve(&pass, arrays, schedule)
+});
 
 /// A phase of rows with a phase of columns: where its windows' samples stand, and their weights, by
 /// group and panel.
-struct Pair<'p, A> {
+struct Pair<'p, A: Plain> {
     rows: &'p Phase,
     cols: &'p Phase,
     runs: Runs,
-    weights: Vec<A>,
+    weights: Kept<A>,
 }
 
 /// A pass with its weights packed for an instruction set, ready to be run block by block.
-struct Job<'p, A> {
+pub(super) struct Job<'p, A: Plain> {
     pass: &'p Pass<'p>,
     src: &'p Src<'p>,
     mask: Option<&'p Src<'p>>,
@@ -112,106 +55,24 @@ struct Job<'p, A> {
     pitch: usize,
 }
 
+/// Computes a pass.
+pub(super) fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+    let Arrays { src, filters, mask, bias, dst } = arrays;
+    let workers = Conv::threads(schedule.workers, pass.nanoseconds());
+    let size = schedule.tile.unwrap_or_else(|| pass.blocking(workers.threads()));
+    let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], pass.wide]);
+    if blocks.count() == 0 {
+        return Ok(());
+    }
+    let workers = workers.at_most(blocks.count());
+    with_lane!(pass.conv, |L| {
+        let job = Job::new::<L>(pass, [src, filters], mask, bias, size[1], schedule)?;
+        let run = |block| schedule.isa.dispatch(Task::<L> { job: &job, block });
+        workers.drain(|| blocks.take(), run)
+    })
+}
+
 impl<'p> Pass<'p> {
-    /// The layer.
-    pub(super) fn forward(problem: &'p Forward) -> Self {
-        let conv = &problem.conv;
-        Self {
-            conv,
-            phases: [0, 1].map(|i| Phase::forward(&conv.windows[i])),
-            groups: conv.groups,
-            deep: conv.inputs / conv.groups,
-            wide: conv.outputs / conv.groups,
-            transposed: false,
-            diagonal: false,
-            relu: problem.relu,
-        }
-    }
-
-    /// Its transpose.
-    pub(super) fn transposed(problem: &'p GradInput) -> Self {
-        let conv = &problem.conv;
-        Self {
-            conv,
-            phases: [0, 1].map(|i| Phase::transposed(&conv.windows[i])),
-            groups: conv.groups,
-            deep: conv.outputs / conv.groups,
-            wide: conv.inputs / conv.groups,
-            transposed: true,
-            diagonal: false,
-            relu: problem.relu,
-        }
-    }
-
-    /// The same for groups of one channel and one result, taken together.
-    pub(super) fn diagonal(self) -> Self {
-        let channels = self.conv.inputs;
-        Self { groups: 1, deep: channels, wide: channels, diagonal: true, ..self }
-    }
-
-    /// Computes a layer.
-    pub(super) fn layer(
-        &self,
-        problem: &Forward,
-        srcs: &[Src<'_>],
-        dsts: &mut [Dst<'_>],
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        let conv = self.conv;
-        assert!(srcs.len() == 2 + usize::from(problem.bias) && dsts.len() == 1, "the layer's arrays");
-        assert!(srcs[0].shape() == conv.x_shape() && dsts[0].shape() == conv.y_shape(), "the layer's shapes");
-        self.solve([&srcs[0], &srcs[1]], None, srcs.get(2), &mut dsts[0], schedule)
-    }
-
-    /// Computes a layer's gradient with respect to its input.
-    pub(super) fn gradient(
-        &self,
-        problem: &GradInput,
-        srcs: &[Src<'_>],
-        dsts: &mut [Dst<'_>],
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        let (conv, arrays) = (self.conv, 2 + usize::from(problem.masked) + usize::from(problem.bias));
-        assert!(srcs.len() == arrays && dsts.len() == 1, "the gradient's arrays");
-        let (mask, bias) = (problem.masked.then(|| &srcs[2]), problem.bias.then(|| &srcs[arrays - 1]));
-        assert!(
-            srcs[1].shape() == conv.y_shape()
-                && mask.is_none_or(|mask| mask.shape() == conv.y_shape())
-                && dsts[0].shape() == conv.x_shape(),
-            "the layer's shapes"
-        );
-        self.solve([&srcs[1], &srcs[0]], mask, bias, &mut dsts[0], schedule)
-    }
-
-    fn solve(
-        &self,
-        [src, filters]: [&Src<'_>; 2],
-        mask: Option<&Src<'_>>,
-        bias: Option<&Src<'_>>,
-        dst: &mut Dst<'_>,
-        schedule: &Schedule<'_>,
-    ) -> Result<(), Error> {
-        assert!(filters.shape() == self.conv.filters_shape(), "the filters' shape");
-        let workers = Conv::threads(schedule.workers, nanoseconds(self.conv, self.wide, self.diagonal));
-        let size = schedule.tile.unwrap_or_else(|| self.blocking(workers.threads()));
-        let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], self.wide]);
-        if blocks.count() == 0 {
-            return Ok(());
-        }
-        let workers = workers.at_most(blocks.count());
-        macro_rules! solve {
-            ($L:ty) => {{
-                let job = self.job::<$L>(src, mask, filters, bias, size[1], lanes::<$L>(schedule.isa));
-                let run = |block| schedule.isa.dispatch(Task::<$L> { job: &job, block });
-                workers.drain(|| blocks.take(), run)
-            }};
-        }
-        match self.conv.arithmetic().size() {
-            8 => solve!(lane::F64),
-            _ => solve!(lane::F32),
-        }
-    }
-
     /// Rows and columns of a block.
     fn blocking(&self, threads: usize) -> [usize; 2] {
         let [rows, cols] = [0, 1].map(|i| self.phases[i].iter().map(|p| p.count).sum::<usize>().max(1));
@@ -230,80 +91,143 @@ impl<'p> Pass<'p> {
         [height.min(rows.div_ceil(wanted)), width]
     }
 
-    fn job<L: Lane<Elem: Floats>>(
-        &'p self,
-        src: &'p Src<'p>,
-        mask: Option<&'p Src<'p>>,
-        filters: &Src<'_>,
-        bias: Option<&Src<'_>>,
-        width: usize,
-        lanes: usize,
-    ) -> Job<'p, L::Elem> {
-        let vectors = self.wide.div_ceil(lanes);
-        let panels = panels(vectors);
-        let cols: usize = self.phases[1].iter().map(|p| p.count).sum();
-        let spans = (0..cols).step_by(width.max(1)).map(|start| start..(start + width).min(cols));
-        let widest = spans.map(|cols| Phase::span(&self.phases[1], &cols).len()).max().unwrap_or(0);
-        let pitch = widest * self.deep;
-        let filters = widened::<L::Elem>(filters);
-        let mut pairs = Vec::new();
-        for rows in &self.phases[0] {
-            for cols in &self.phases[1] {
-                pairs.push(self.pair(rows, cols, pitch, &filters, &panels, lanes));
-            }
-        }
-        let mut padded = vec![L::Elem::default(); self.groups * vectors * lanes];
-        if let Some(bias) = bias {
-            let bias = widened::<L::Elem>(bias);
-            for (into, bias) in padded.chunks_exact_mut(vectors * lanes).zip(bias.chunks_exact(self.wide)) {
-                into[..self.wide].copy_from_slice(bias);
-            }
-        }
-        Job { pass: self, src, mask, pairs, panels, bias: padded, vectors, pitch }
-    }
-
-    fn pair<A: Accumulator>(
-        &self,
-        rows: &'p Phase,
-        cols: &'p Phase,
-        pitch: usize,
-        filters: &[A],
-        panels: &[Panel],
-        lanes: usize,
-    ) -> Pair<'p, A> {
-        let [_, kw, inner, outer] = self.conv.filters_shape();
+    /// Where a window's samples stand, `pitch` numbers a row.
+    fn runs(&self, [rows, cols]: [&Phase; 2], pitch: usize) -> Runs {
         let place = |phase: &Phase, offset: isize| (offset - phase.least()) as usize;
-        let taps = || {
-            rows.taps
-                .iter()
-                .flat_map(|&(dy, ky)| cols.taps.iter().map(move |&(dx, kx)| ((dy, dx), ky * kw + kx)))
-        };
-        let summed = if self.diagonal { 1 } else { self.deep };
-        let place = |dy, dx| place(rows, dy) * pitch + place(cols, dx) * self.deep;
-        let runs = Runs::new(taps().map(|((dy, dx), _)| (place(dy, dx), summed)));
-        let mut weights = Vec::with_capacity(self.groups * runs.depth() * self.wide.next_multiple_of(lanes));
-        for group in 0..self.groups {
-            for panel in panels {
-                let channels = panel.start * lanes..(panel.start + panel.vectors) * lanes;
-                for (_, tap) in taps() {
-                    let tap = &filters[tap * inner * outer..(tap + 1) * inner * outer];
-                    for deep in 0..summed {
-                        if self.transposed && !self.diagonal {
-                            let at = group * self.deep + deep;
-                            weights.extend(channels.clone().map(|wide| {
-                                if wide < self.wide { tap[wide * outer + at] } else { A::default() }
-                            }));
-                        } else {
-                            let row = &tap[deep * outer + group * self.wide..][..self.wide];
-                            let part = &row[channels.start..channels.end.min(self.wide)];
-                            weights.extend_from_slice(part);
-                            weights.extend(std::iter::repeat_n(A::default(), channels.len() - part.len()));
+        let places = rows.taps.iter().flat_map(|&(dy, _)| {
+            cols.taps.iter().map(move |&(dx, _)| place(rows, dy) * pitch + place(cols, dx) * self.deep)
+        });
+        Runs::new(places.map(|place| (place, self.summed())))
+    }
+}
+
+/// Weights of a pair, to be packed.
+struct Pack<'t, L: Lane> {
+    pass: &'t Pass<'t>,
+    taps: &'t Taps<'t, L::Elem>,
+    phases: [&'t Phase; 2],
+    piece: Piece<'t, L::Elem>,
+}
+
+/// Channels whose weights are packed at once: what panels share is then read while it is near.
+const ROWS: usize = MAX_LANES;
+
+impl<L: Lane<Elem: Floats>> Kernel for Pack<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { pass, taps, phases: [rows, cols], piece: Piece { group, panels, into } } = self;
+        let summed = pass.summed();
+        let order = || rows.taps.iter().flat_map(|&(_, ky)| cols.taps.iter().map(move |&(_, kx)| [ky, kx]));
+        let count = rows.taps.len() * cols.taps.len();
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (i, tap) in order().enumerate() {
+                    for deep in (0..summed).step_by(ROWS) {
+                        let n = ROWS.min(summed - deep);
+                        let mut done = 0;
+                        for &panel in panels {
+                            let width = panel.vectors * L::Vector::<S>::LANES;
+                            let into = &mut into[done + (i * summed + deep) * width..][..n * width];
+                            done += count * summed * width;
+                            taps.bring::<L::Vector<S>>(pass, tap, group, panel, deep, into);
                         }
                     }
                 }
+            },
+        );
+    }
+}
+
+impl<'p, A: Floats> Job<'p, A> {
+    /// Packs a pass for blocks of at most `width` columns that begin at multiples of `width`.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the caller asked to give up.
+    pub(super) fn new<L: Lane<Elem = A>>(
+        pass: &'p Pass<'p>,
+        [src, filters]: [&'p Src<'p>; 2],
+        mask: Option<&'p Src<'p>>,
+        bias: Option<&Src<'_>>,
+        width: usize,
+        schedule: &Schedule<'_>,
+    ) -> Result<Self, Error> {
+        let lanes = lanes::<L>(schedule.isa);
+        let vectors = pass.wide.div_ceil(lanes);
+        let panels = panels(vectors);
+        let cols: usize = pass.phases[1].iter().map(|p| p.count).sum();
+        let spans = (0..cols).step_by(width.max(1)).map(|start| start..(start + width).min(cols));
+        let widest = spans.map(|cols| Phase::span(&pass.phases[1], &cols).len()).max().unwrap_or(0);
+        let pitch = widest * pass.deep;
+        let mut pairs = Vec::new();
+        for rows in &pass.phases[0] {
+            for cols in &pass.phases[1] {
+                let runs = pass.runs([rows, cols], pitch);
+                let weights = Kept::new(pass.groups * runs.depth() * vectors * lanes);
+                pairs.push(Pair { rows, cols, runs, weights });
             }
         }
-        Pair { rows, cols, runs, weights }
+        let taps = Taps::new(filters);
+        let mut tasks = Vec::new();
+        for pair in &mut pairs {
+            let (phases, each) = ([pair.rows, pair.cols], pair.runs.depth() * lanes);
+            let threads = schedule.workers.threads();
+            for piece in pieces(&mut pair.weights, [pass.groups, each], &panels, threads) {
+                tasks.push(Pack::<L> { pass, taps: &taps, phases, piece });
+            }
+        }
+        share(tasks, pass.packing(), schedule)?;
+        let bias = padded(bias, [pass.groups, pass.wide], vectors * lanes);
+        Ok(Job { pass, src, mask, pairs, panels, bias, vectors, pitch })
+    }
+
+    /// Where the samples of a rectangle of results stand.
+    fn part(&self, [rows, cols]: [&Range<usize>; 2], group: usize) -> Part {
+        let pass = self.pass;
+        Part {
+            rows: Phase::span(&pass.phases[0], rows),
+            cols: Phase::span(&pass.phases[1], cols),
+            channels: group * pass.deep..(group + 1) * pass.deep,
+            pitch: self.pitch,
+        }
+    }
+
+    /// Numbers of scratch for the samples of a rectangle of results, and of a row of a mask.
+    pub(super) fn scratch(&self, place: [&Range<usize>; 2]) -> [usize; 2] {
+        // A vector of samples may go on past the last channel.
+        let samples = self.part(place, 0).len() + MAX_VECTORS * MAX_LANES;
+        [samples, if self.mask.is_some() { self.pitch } else { 0 }]
+    }
+
+    /// Computes results of a rectangle of a picture: pixels in C order, `wide` numbers each. What comes after
+    /// them in `out` may be written to.
+    #[inline(always)]
+    pub(super) fn results<V: Vector<Elem = A>>(
+        &self,
+        picture: usize,
+        place: [&Range<usize>; 2],
+        group: usize,
+        [source, spare]: [&mut [A]; 2],
+        out: &mut [A],
+    ) {
+        let part = self.part(place, group);
+        let mask = self.mask.map(|mask| mask.picture(picture));
+        let picture = self.src.picture(picture);
+        let lent = if mask.is_none() && !self.pass.diagonal { part.lend(&picture) } else { None };
+        let source = lent.unwrap_or_else(|| {
+            if self.pitch > 0 {
+                part.bring(&picture, mask.as_ref(), &mut source[..part.len()], spare);
+            }
+            source
+        });
+        for pair in &self.pairs {
+            pair.run::<V>(self, group, source, [&part.rows, &part.cols], out, place);
+        }
+        if self.pass.relu {
+            rectify(&mut out[..place[0].len() * place[1].len() * self.pass.wide]);
+        }
     }
 }
 
@@ -323,46 +247,24 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
 }
 
 fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
-    let pass = job.pass;
-    let (rows, cols, wide) = (block.rows.clone(), block.cols.clone(), pass.wide);
+    let wide = job.pass.wide;
+    let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
     let group = block.channels.start / wide;
-    let part = Part {
-        rows: Phase::span(&pass.phases[0], &rows),
-        cols: Phase::span(&pass.phases[1], &cols),
-        channels: group * pass.deep..(group + 1) * pass.deep,
-        pitch: job.pitch,
-    };
-    let results = rows.len() * cols.len() * wide + MAX_VECTORS * MAX_LANES;
-    let spare = if job.mask.is_some() { job.pitch } else { 0 };
-    let picture = job.src.picture(block.picture);
-    let mask = job.mask.map(|mask| mask.picture(block.picture));
     let [mut to] = block.parts();
-    // A vector of samples may go on past the last channel.
-    let samples = part.len() + MAX_VECTORS * MAX_LANES;
-    alloc::scratch([samples, results, spare], |[source, out, spare]: [&mut [L::Elem]; 3]| {
+    // Results are made in place where a pixel's whole vectors end where the next pixel begins.
+    let lends = wide.is_multiple_of(L::Vector::<S>::LANES) && to.lend_all::<L::Elem>().is_some();
+    let results = if lends { 0 } else { rows.len() * cols.len() * wide + MAX_VECTORS * MAX_LANES };
+    let [samples, mask] = job.scratch([&rows, &cols]);
+    alloc::scratch([samples, mask, results], |[source, spare, out]: [&mut [L::Elem]; 3]| {
         simd.vectorize(
             #[inline(always)]
             || {
-                if job.pitch > 0 {
-                    part.bring(&picture, mask.as_ref(), &mut source[..part.len()], spare);
-                }
-                for pair in &job.pairs {
-                    pair.run::<L::Vector<S>>(
-                        job,
-                        group,
-                        source,
-                        [&part.rows, &part.cols],
-                        out,
-                        [&rows, &cols],
-                    );
-                }
-                for (y, row) in rows.clone().zip(out.chunks_exact_mut(cols.len() * wide)) {
-                    if pass.relu {
-                        for value in row.iter_mut() {
-                            // A NaN stays.
-                            *value = if *value < L::Elem::default() { L::Elem::default() } else { *value };
-                        }
-                    }
+                let into = match to.lend_all() {
+                    Some(into) if lends => into,
+                    _ => &mut *out,
+                };
+                job.results::<L::Vector<S>>(picture, [&rows, &cols], group, [source, spare], into);
+                for (y, row) in rows.clone().zip(out.chunks_exact(cols.len() * wide)) {
                     to.narrow(y, row);
                 }
             },
@@ -423,9 +325,17 @@ impl<A: Accumulator> Pair<'_, A> {
             let lane = panel.start * V::LANES;
             with_tile!(V, panel.vectors, |R, NV| {
                 if pass.diagonal {
-                    walk.run::<V, R, NV, true>(&source[lane..], &self.runs, weights, start, out, lane, room);
+                    walk.run::<V, R, NV, true>(
+                        &source[lane..],
+                        &self.runs,
+                        weights,
+                        Some(start),
+                        out,
+                        lane,
+                        room,
+                    );
                 } else {
-                    walk.run::<V, R, NV, false>(source, &self.runs, weights, start, out, lane, room);
+                    walk.run::<V, R, NV, false>(source, &self.runs, weights, Some(start), out, lane, room);
                 }
             });
         }
@@ -434,21 +344,22 @@ impl<A: Accumulator> Pair<'_, A> {
 
 /// Rows and columns of results, with the places that they read from and are written to: of the first,
 /// and the steps from row to row and from column to column.
-struct Walk {
-    results: [usize; 2],
-    from: [usize; 3],
-    to: [usize; 3],
+pub(super) struct Walk {
+    pub(super) results: [usize; 2],
+    pub(super) from: [usize; 3],
+    pub(super) to: [usize; 3],
 }
 
 impl Walk {
+    /// Computes them: adds to `start` or, without it, to what stands there.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "both sides of a product, and where it goes")]
-    fn run<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+    pub(super) fn run<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
         &self,
         source: &[V::Elem],
         runs: &Runs,
         weights: &[V::Elem],
-        start: &[V::Elem],
+        start: Option<&[V::Elem]>,
         out: &mut [V::Elem],
         channel: usize,
         room: usize,
@@ -468,10 +379,17 @@ impl Walk {
                         (y, x) = (y + 1, 0);
                     }
                 } else {
-                    from[r] = from[0];
+                    (from[r], to[r]) = (from[0], to[0]);
                 }
             }
-            let sums = simd::gather::<V, R, NV, DIAGONAL>(source, &from, runs, weights, start);
+            let mut sums = [[V::splat(V::Elem::default()); NV]; R];
+            for r in 0..R {
+                sums[r] = match start {
+                    Some(start) => load_tile(start, 0),
+                    None => load_tile(&out[to[r]..to[r] + room], channel),
+                };
+            }
+            let sums = simd::gather::<V, R, NV, DIAGONAL>(source, &from, runs, weights, sums);
             for r in 0..filled {
                 store_tile(&sums[r], &mut out[to[r]..to[r] + room], channel);
             }

@@ -16,11 +16,14 @@ mod diagonal;
 mod filters;
 mod gather;
 mod pack;
+mod pass;
 mod phase;
+mod winograd;
 
 pub use diagonal::Diagonal;
 pub use filters::Outer;
 pub use gather::Gather;
+pub use winograd::Winograd;
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
@@ -111,7 +114,7 @@ impl Conv {
     /// Threads that are worth waking for so many nanoseconds.
     fn threads<'w>(workers: Workers<'w>, nanoseconds: f64) -> Workers<'w> {
         // Waking a helper takes 5 to 10 microseconds.
-        const GRAIN: f64 = 20_000.0;
+        const GRAIN: f64 = 12_500.0;
         workers.at_most((nanoseconds / GRAIN) as usize)
     }
 
@@ -120,6 +123,18 @@ impl Conv {
         (terms + 1.0) * self.arithmetic().unit_roundoff()
     }
 }
+
+/// Estimated nanoseconds of one thread that makes every product: lanes that have no channel of the result
+/// are lost.
+fn nanoseconds(conv: &Conv, wide: usize, diagonal: bool) -> f64 {
+    let lost = wide.max(1).next_multiple_of(8) as f64 / wide.max(1) as f64;
+    // A sample for each lane is loaded for each multiply-add.
+    let rate = if diagonal { 16.0 } else { RATE };
+    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / rate
+}
+
+/// Multiply-adds of `f32` a nanosecond.
+const RATE: f64 = 40.0;
 
 impl fmt::Display for Conv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

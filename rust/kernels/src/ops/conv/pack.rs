@@ -1,12 +1,17 @@
 //! Bringing the arrays of a layer to where its register tiles read them: filters in panels of
 //! vectors, parts of pictures with zeros around them.
 
+use super::Conv;
+use super::pass::Pass;
+use crate::Error;
 use crate::alloc::Plain;
 use crate::isa::{Isa, Kernel};
-use crate::simd::{Lane, MAX_VECTORS, Simd, Vector};
+use crate::registry::Schedule;
+use crate::simd::{Lane, MAX_VECTORS, Simd, Vector, load_tile, store_tile, transpose};
 use crate::view::{Floats, Picture, Src};
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes that a block brings in and computes: they stay in the second-level cache beside a panel of
 /// weights.
@@ -53,6 +58,50 @@ pub(super) fn panels(vectors: usize) -> Vec<Panel> {
     panels
 }
 
+/// Neighbouring panels of a group whose weights one thread packs.
+pub(super) struct Piece<'t, A> {
+    pub(super) group: usize,
+    pub(super) panels: &'t [Panel],
+    /// Where they go, panel by panel.
+    pub(super) into: &'t mut [A],
+}
+
+/// Cuts the memory of packed weights, `each` numbers for every vector of channels, into pieces: several
+/// for each thread, of panels that are neighbours in the filters' memory too.
+pub(super) fn pieces<'t, A>(
+    mut weights: &'t mut [A],
+    [groups, each]: [usize; 2],
+    panels: &'t [Panel],
+    threads: usize,
+) -> Vec<Piece<'t, A>> {
+    let together = (panels.len() * groups).div_ceil(4 * threads).clamp(1, panels.len().max(1));
+    let mut pieces = Vec::new();
+    for group in 0..groups {
+        for panels in panels.chunks(together) {
+            let size = panels.iter().map(|panel| panel.vectors * each).sum();
+            let (into, rest) = weights.split_at_mut(size);
+            weights = rest;
+            pieces.push(Piece { group, panels, into });
+        }
+    }
+    pieces
+}
+
+/// Does tasks that take so many nanoseconds together, each on one of the threads.
+///
+/// # Errors
+/// [`Error::Interrupted`] if the caller asked to give up.
+pub(super) fn share<K: Kernel<Output = ()> + Send>(
+    tasks: Vec<K>,
+    nanoseconds: f64,
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    let workers = Conv::threads(schedule.workers, nanoseconds).at_most(tasks.len());
+    let tasks = Mutex::new(tasks.into_iter());
+    let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    workers.drain(next, |task| schedule.isa.dispatch(task))
+}
+
 /// All numbers of an array of three axes or more, widened, in C order.
 pub(super) fn widened<A: Floats>(array: &Src<'_>) -> Vec<A> {
     let &[.., rows, cols, channels] = array.shape() else { panic!("an array of three axes at least") };
@@ -63,6 +112,119 @@ pub(super) fn widened<A: Floats>(array: &Src<'_>) -> Vec<A> {
         }
     }
     all
+}
+
+/// The filters, tap by tap: rows of results, a row for each channel, lent where they stand so in memory.
+pub(super) struct Taps<'a, A> {
+    lent: Vec<&'a [A]>,
+    copy: Vec<A>,
+    /// Taps of a row, and numbers of a tap and of a row of it.
+    across: usize,
+    size: usize,
+    step: usize,
+}
+
+impl<'a, A: Floats> Taps<'a, A> {
+    pub(super) fn new(filters: &Src<'a>) -> Self {
+        let &[kh, kw, inner, outer] = filters.shape() else { panic!("an array of four axes") };
+        let size = inner * outer;
+        let taps = (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx)));
+        let lend = |(ky, kx)| filters.picture(ky).lend_widened(kx, &(0..inner), &(0..outer));
+        let lent: Option<Vec<_>> = if size == 0 { None } else { taps.map(lend).collect() };
+        let copy = if lent.is_some() { Vec::new() } else { widened(filters) };
+        Self { lent: lent.unwrap_or_default(), copy, across: kw, size, step: outer }
+    }
+
+    /// The rows of a panel of a tap, from channels `deep` on, and the distance between them, if they hold
+    /// nothing but the panel's weights, in order.
+    pub(super) fn lend(
+        &self,
+        pass: &Pass<'_>,
+        tap: [usize; 2],
+        group: usize,
+        [first, width]: [usize; 2],
+        deep: usize,
+    ) -> Option<(&[A], usize)> {
+        let whole = first + width <= pass.wide && (!pass.transposed || pass.diagonal);
+        whole.then(|| (&self.tap(tap)[deep * self.step + group * pass.wide + first..], self.step))
+    }
+
+    fn tap(&self, [ky, kx]: [usize; 2]) -> &[A] {
+        let tap = ky * self.across + kx;
+        if self.lent.is_empty() { &self.copy[tap * self.size..][..self.size] } else { self.lent[tap] }
+    }
+
+    /// Brings a panel's weights of a tap, from channels `deep` on, as rows of the panel's lanes: whole rows
+    /// of `into`. Lanes without a result are 0.
+    #[inline(always)]
+    pub(super) fn bring<V: Vector<Elem = A>>(
+        &self,
+        pass: &Pass<'_>,
+        tap: [usize; 2],
+        group: usize,
+        panel: Panel,
+        deep: usize,
+        into: &mut [A],
+    ) {
+        let [first, width] = [panel.start, panel.vectors].map(|n| n * V::LANES);
+        let wide = (pass.wide - first).min(width);
+        let (tap, step) = (self.tap(tap), self.step);
+        if pass.transposed && !pass.diagonal {
+            let from = &tap[first * step + group * pass.deep + deep..];
+            turn::<V>(from, step, [wide, into.len() / width], into, width);
+        }
+        for (d, row) in into.chunks_exact_mut(width).enumerate() {
+            if !pass.transposed || pass.diagonal {
+                let at = (deep + d) * step + group * pass.wide + first;
+                let from = &tap[at..at + wide];
+                if wide == width {
+                    // A call of `memcpy` takes longer than the few vectors.
+                    for lane in (0..width).step_by(V::LANES) {
+                        store_tile::<V, 1>(&load_tile(from, lane), row, lane);
+                    }
+                } else {
+                    row[..wide].copy_from_slice(from);
+                }
+            }
+            row[wide..].fill(A::default());
+        }
+    }
+}
+
+/// Writes the transpose of `n[0]` rows of `n[1]` numbers, `step` apart, as rows `width` apart.
+#[inline(always)]
+fn turn<V: Vector>(from: &[V::Elem], step: usize, n: [usize; 2], into: &mut [V::Elem], width: usize) {
+    let whole = n.map(|n| n / V::LANES * V::LANES);
+    for i in (0..whole[0]).step_by(V::LANES) {
+        for j in (0..whole[1]).step_by(V::LANES) {
+            transpose::<V>(&from[i * step + j..], step, &mut into[j * width + i..], width);
+        }
+    }
+    for i in 0..n[0] {
+        for j in if i < whole[0] { whole[1] } else { 0 }..n[1] {
+            into[j * width + i] = from[i * step + j];
+        }
+    }
+}
+
+/// A number to start from for each lane of each group's vectors of results: its bias, or 0.
+pub(super) fn padded<A: Floats>(bias: Option<&Src<'_>>, [groups, wide]: [usize; 2], width: usize) -> Vec<A> {
+    let mut padded = vec![A::default(); groups * width];
+    if let Some(bias) = bias {
+        let bias = widened::<A>(bias);
+        for (into, bias) in padded.chunks_exact_mut(width).zip(bias.chunks_exact(wide)) {
+            into[..wide].copy_from_slice(bias);
+        }
+    }
+    padded
+}
+
+/// Makes negative numbers 0; a NaN stays.
+#[inline(always)]
+pub(super) fn rectify<A: Floats>(row: &mut [A]) {
+    for value in row {
+        *value = if *value < A::default() { A::default() } else { *value };
+    }
 }
 
 /// A part of a picture, with zeros where it leaves the picture: rows of `pitch` numbers.
@@ -78,6 +240,15 @@ impl Part {
     /// Numbers of the copy.
     pub(super) fn len(&self) -> usize {
         self.rows.len() * self.pitch
+    }
+
+    /// The part itself, if it is whole rows of a picture and stands in memory as the copy would.
+    pub(super) fn lend<'a, A: Floats>(&self, picture: &Picture<'a>) -> Option<&'a [A]> {
+        let [height, width, deep] = picture.shape();
+        let rows = usize::try_from(self.rows.start).ok()?..usize::try_from(self.rows.end).ok()?;
+        let whole = self.cols == (0..width as isize) && self.channels == (0..deep);
+        (whole && self.pitch == width * deep && rows.start < rows.end && rows.end <= height)
+            .then(|| picture.lend_rows(rows))?
     }
 
     /// Brings it in. A `mask` of the picture's shape zeroes what it is not positive for; `spare` has

@@ -1,0 +1,175 @@
+//! The layer and its transpose as one thing: what is read, what it becomes, by which phases.
+
+use super::phase::Phase;
+use super::{Conv, Forward, GradInput};
+use crate::view::{Dst, Src};
+
+/// One of the two problems: what is read and what it becomes.
+pub(super) struct Pass<'p> {
+    pub(super) conv: &'p Conv,
+    pub(super) phases: [Vec<Phase>; 2],
+    pub(super) groups: usize,
+    /// Channels of a group that are read.
+    pub(super) deep: usize,
+    /// Channels of a group that are results.
+    pub(super) wide: usize,
+    /// Whether the filters' last axis is summed over.
+    pub(super) transposed: bool,
+    /// Whether a channel is summed over by itself.
+    pub(super) diagonal: bool,
+    pub(super) relu: bool,
+}
+
+impl<'p> Pass<'p> {
+    /// The layer.
+    pub(super) fn forward(problem: &'p Forward) -> Self {
+        let conv = &problem.conv;
+        Self {
+            conv,
+            phases: [0, 1].map(|i| Phase::forward(&conv.windows[i])),
+            groups: conv.groups,
+            deep: conv.inputs / conv.groups,
+            wide: conv.outputs / conv.groups,
+            transposed: false,
+            diagonal: false,
+            relu: problem.relu,
+        }
+    }
+
+    /// Its transpose.
+    pub(super) fn transposed(problem: &'p GradInput) -> Self {
+        let conv = &problem.conv;
+        Self {
+            conv,
+            phases: [0, 1].map(|i| Phase::transposed(&conv.windows[i])),
+            groups: conv.groups,
+            deep: conv.outputs / conv.groups,
+            wide: conv.inputs / conv.groups,
+            transposed: true,
+            diagonal: false,
+            relu: problem.relu,
+        }
+    }
+
+    /// The same for groups of one channel and one result, taken together.
+    pub(super) fn diagonal(self) -> Self {
+        let channels = self.conv.inputs;
+        Self { groups: 1, deep: channels, wide: channels, diagonal: true, ..self }
+    }
+
+    /// Channels of all groups that are results.
+    pub(super) fn results(&self) -> usize {
+        self.groups * self.wide
+    }
+
+    /// Channels that a result sums over.
+    pub(super) fn summed(&self) -> usize {
+        if self.diagonal { 1 } else { self.deep }
+    }
+
+    /// Estimated nanoseconds of one thread that brings every weight to where it is read.
+    pub(super) fn packing(&self) -> f64 {
+        let weights: f64 = self.conv.filters_shape().iter().map(|&n| n as f64).product();
+        0.3 * weights * self.conv.arithmetic().size() as f64 / 4.0
+    }
+
+    /// Estimated nanoseconds of one thread that makes every product.
+    pub(super) fn nanoseconds(&self) -> f64 {
+        super::nanoseconds(self.conv, self.wide, self.diagonal)
+    }
+}
+
+/// The arrays of a pass.
+pub(super) struct Arrays<'a, 'd> {
+    pub(super) src: &'a Src<'a>,
+    pub(super) filters: &'a Src<'a>,
+    /// Where it is not positive, nothing is read.
+    pub(super) mask: Option<&'a Src<'a>>,
+    pub(super) bias: Option<&'a Src<'a>>,
+    pub(super) dst: &'a mut Dst<'d>,
+}
+
+impl<'a, 'd> Arrays<'a, 'd> {
+    /// Those of the layer.
+    ///
+    /// # Panics
+    /// If they are not its.
+    pub(super) fn forward(problem: &Forward, srcs: &'a [Src<'a>], dsts: &'a mut [Dst<'d>]) -> Self {
+        let conv = &problem.conv;
+        assert!(srcs.len() == 2 + usize::from(problem.bias) && dsts.len() == 1, "the layer's arrays");
+        assert!(
+            srcs[0].shape() == conv.x_shape()
+                && srcs[1].shape() == conv.filters_shape()
+                && dsts[0].shape() == conv.y_shape(),
+            "the layer's shapes"
+        );
+        Self { src: &srcs[0], filters: &srcs[1], mask: None, bias: srcs.get(2), dst: &mut dsts[0] }
+    }
+
+    /// Those of its gradient with respect to its input.
+    ///
+    /// # Panics
+    /// If they are not its.
+    pub(super) fn transposed(problem: &GradInput, srcs: &'a [Src<'a>], dsts: &'a mut [Dst<'d>]) -> Self {
+        let (conv, arrays) = (&problem.conv, 2 + usize::from(problem.masked) + usize::from(problem.bias));
+        assert!(srcs.len() == arrays && dsts.len() == 1, "the gradient's arrays");
+        let (mask, bias) = (problem.masked.then(|| &srcs[2]), problem.bias.then(|| &srcs[arrays - 1]));
+        assert!(
+            srcs[0].shape() == conv.filters_shape()
+                && srcs[1].shape() == conv.y_shape()
+                && mask.is_none_or(|mask| mask.shape() == conv.y_shape())
+                && dsts[0].shape() == conv.x_shape(),
+            "the layer's shapes"
+        );
+        Self { src: &srcs[1], filters: &srcs[0], mask, bias, dst: &mut dsts[0] }
+    }
+}
+
+/// Implements the layer and its transpose by one cost and one computation of a [`Pass`].
+macro_rules! passes {
+    ($implementation:ident, $name:literal, $cost:expr, $solve:expr) => {
+        $crate::ops::conv::pass::passes!(@ $implementation, $name, Forward, forward, $cost, $solve);
+        $crate::ops::conv::pass::passes!(@ $implementation, $name, GradInput, transposed, $cost, $solve);
+    };
+    (@ $implementation:ident, $name:literal, $problem:ident, $direction:ident, $cost:expr, $solve:expr) => {
+        impl $crate::registry::Implementation<$crate::ops::conv::$problem> for $implementation {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn cost(&self, problem: &$crate::ops::conv::$problem) -> Result<f64, $crate::registry::Reject> {
+                ($cost)($crate::ops::conv::pass::Pass::$direction(problem))
+            }
+
+            fn run(
+                &self,
+                problem: &$crate::ops::conv::$problem,
+                srcs: &[$crate::view::Src<'_>],
+                dsts: &mut [$crate::view::Dst<'_>],
+                schedule: &$crate::registry::Schedule<'_>,
+            ) -> Result<(), $crate::Error> {
+                let pass = $crate::ops::conv::pass::Pass::$direction(problem);
+                let arrays = $crate::ops::conv::pass::Arrays::$direction(problem, srcs, dsts);
+                ($solve)(pass, arrays, schedule)
+            }
+        }
+    };
+}
+pub(super) use passes;
+
+/// Runs `$body` with `$L` as the [`Lane`](crate::simd::Lane) of a layer's sums.
+macro_rules! with_lane {
+    ($conv:expr, |$L:ident| $body:expr) => {
+        match $conv.arithmetic().size() {
+            8 => {
+                type $L = $crate::simd::lane::F64;
+                $body
+            }
+            _ => {
+                type $L = $crate::simd::lane::F32;
+                $body
+            }
+        }
+    };
+}
+pub(super) use with_lane;

@@ -1,0 +1,222 @@
+//! The layer of 3 x 3 filters, and its gradient with respect to the input, by Winograd's minimal
+//! filtering: `m x m` results a tile from `(m + 2)^2` products a pair of channels in place of `9 m^2`.
+//!
+//! ```text
+//! U[p] = (G w G^T)[p]                                      p: one of the (m + 2)^2 places of a tile
+//! V[p][tile] = (B^T x B)[p]                                for every channel that is read
+//! P[p][tile] = sum over the channels of V[p][tile][c] * U[p][c]
+//! y[tile] = A^T P A + bias
+//! ```
+//!
+//! The filters are transformed ahead for all tasks, and by each task the samples of as many tiles as stay
+//! in the second-level cache; or, where tiles are few, the samples ahead, and by each task filters. The tiles stand on a grid that begins at the first
+//! result, and every sum is one chain over the channels: the bits don't depend on blocks or threads.
+//!
+//! `F(2, 3)` sums a ninth of the terms in a chain that the nine taps' sum has, and its rms error is
+//! smaller; but the error of a result is in proportion to the samples of its whole tile, not of its own
+//! window. What is not finite spreads over a tile likewise, so a tile with a result that is not finite is
+//! computed once more by [`gather`](super::gather), where NaN and infinity stay where they belong.
+
+mod task;
+mod weights;
+
+use super::RATE;
+use super::gather::Job;
+use super::pack::{Panel, Taps, WARM, lanes, padded, panels, share};
+use super::pass::{Arrays, Pass, passes, with_lane};
+use crate::Error;
+use crate::alloc::results::Kept;
+use crate::isa::Isa;
+use crate::registry::{Reject, Schedule};
+use crate::simd::Lane;
+use crate::view::{Block, Blocks, Floats, Src};
+use std::sync::OnceLock;
+use task::{Filter, Task, Transform};
+
+/// The implementation `winograd`.
+#[derive(Debug)]
+pub struct Winograd;
+
+passes!(Winograd, "winograd", |pass: Pass<'_>| cost(&pass), |pass: Pass<'_>, arrays, schedule| {
+    solve(&pass, arrays, schedule)
+});
+
+/// Samples of a tile, along an axis.
+const N: usize = 4;
+/// Results of a tile, along an axis.
+const M: usize = 2;
+/// Places of a tile.
+const PLACES: usize = N * N;
+
+fn cost(pass: &Pass<'_>) -> Result<f64, Reject> {
+    let conv = pass.conv;
+    if pass.diagonal || conv.windows.iter().any(|w| w.taps != 3 || w.stride != 1 || w.dilation != 1) {
+        return Err(Reject("needs 3x3 filters with strides and dilations of 1"));
+    }
+    let [rows, cols] = grid(pass);
+    let tiles = (conv.pictures * rows * cols) as f64;
+    let (deep, wide) = (pass.deep as f64, pass.wide.next_multiple_of(8) as f64);
+    let products = PLACES as f64 * deep * wide / RATE;
+    // Measured: a channel of a tile transformed, and of a filter.
+    let each = tiles * (products + 1.6 * deep + 2.4 * wide) + 2.0 * deep * wide;
+    Ok(pass.groups as f64 * each * conv.arithmetic().size() as f64 / 4.0)
+}
+
+/// Rows and columns of a picture's tiles.
+fn grid(pass: &Pass<'_>) -> [usize; 2] {
+    [0, 1].map(|i| pass.phases[i].iter().map(|p| p.count).sum::<usize>().div_ceil(M))
+}
+
+/// What is transformed for all tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Filters,
+    Samples,
+}
+
+/// How a pass is cut up. No bit depends on it.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    ahead: Side,
+    /// Rows and columns of tiles that a block has.
+    tiles: [usize; 2],
+    /// Results of a block: channels, whole vectors of them if there is more than one block of them.
+    channels: usize,
+    /// Blocks that are done together.
+    together: usize,
+}
+
+impl Plan {
+    fn new(pass: &Pass<'_>, lanes: usize, threads: usize) -> Self {
+        let [rows, cols] = grid(pass);
+        let all = rows * cols * pass.conv.pictures;
+        let size = pass.conv.arithmetic().size();
+        // Measured: below that many tiles, writing all transformed filters to memory takes longer than
+        // transforming some of them twice.
+        let (ahead, channels, wanted) = if pass.groups == 1 && pass.deep > 0 && 6 * all < pass.wide {
+            (Side::Samples, 4 * lanes, 96)
+        } else {
+            // One place of all tiles stays in the cache beside the weights; all places do if they are few.
+            let channels = (pass.deep + pass.wide).max(1) * size * PLACES;
+            let most = (WARM / (pass.deep.max(1) * size)).min((4 << 20) / channels);
+            let wanted = most.min((2 * WARM / channels).max(48)).max(8);
+            let fair = if threads == 1 { all } else { all.div_ceil(4 * threads).max(24) };
+            (Side::Filters, pass.wide, wanted.min(fair))
+        };
+        if rows * cols <= wanted {
+            let together = if pass.groups == 1 { wanted / (rows * cols).max(1) } else { 1 };
+            return Self { ahead, tiles: [rows, cols], channels, together: together.max(1) };
+        }
+        // As alike as can be.
+        let width = cols.div_ceil(cols.div_ceil(wanted));
+        let height = (wanted / width).max(1);
+        Self { ahead, tiles: [rows.div_ceil(rows.div_ceil(height)), width], channels, together: 1 }
+    }
+}
+
+/// A pass, ready to be run task by task.
+struct Layer<'p, A: Floats> {
+    pass: &'p Pass<'p>,
+    arrays: [&'p Src<'p>; 2],
+    mask: Option<&'p Src<'p>>,
+    bias: Option<&'p Src<'p>>,
+    taps: Taps<'p, A>,
+    isa: Isa,
+    lanes: usize,
+    /// A number to start from for each lane of each group.
+    starts: Vec<A>,
+    /// What computes tiles whose results are not finite, once there is one.
+    plain: OnceLock<Job<'p, A>>,
+}
+
+fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+    let Arrays { src, filters, mask, bias, dst } = arrays;
+    with_lane!(pass.conv, |L| {
+        let lanes = lanes::<L>(schedule.isa);
+        let layer = Layer {
+            pass,
+            arrays: [src, filters],
+            mask,
+            bias,
+            taps: Taps::new(filters),
+            isa: schedule.isa,
+            lanes,
+            starts: padded(bias, [pass.groups, pass.wide], pass.wide.next_multiple_of(lanes)),
+            plain: OnceLock::new(),
+        };
+        let mut plan = Plan::new(pass, lanes, schedule.workers.threads());
+        if let Some(tile) = schedule.tile {
+            plan.tiles = tile.map(|n| n.div_ceil(M).max(1));
+        }
+        let size = plan.tiles.map(|n| n * M);
+        let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], plan.channels]);
+        layer.run::<L>(&plan, &blocks, schedule)
+    })
+}
+
+impl<A: Floats> Layer<'_, A> {
+    /// Vectors of a range of a group's results, in panels.
+    fn panels(&self, first: usize, channels: usize) -> Vec<Panel> {
+        let panels = panels(channels.div_ceil(self.lanes)).into_iter();
+        panels.map(|p| Panel { start: first / self.lanes + p.start, ..p }).collect()
+    }
+
+    fn run<L: Lane<Elem = A>>(
+        &self,
+        plan: &Plan,
+        blocks: &Blocks<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        let mut all: Vec<Block<'_>> = std::iter::from_fn(|| blocks.take()).collect();
+        // The same tiles come with all their channels one after the other.
+        all.sort_by_key(|block| block.channels.start);
+        let per_channel = all.len() / self.pass.results().div_ceil(plan.channels.max(1)).max(1);
+        let mut tasks: Vec<Vec<Block<'_>>> = Vec::new();
+        for (i, block) in all.into_iter().enumerate() {
+            if (i % per_channel).is_multiple_of(plan.together) {
+                tasks.push(Vec::new());
+            }
+            tasks.last_mut().expect("one was pushed").push(block);
+        }
+        let tasks: Vec<_> = tasks.into_iter().map(|blocks| (Task::new(self, &blocks), blocks)).collect();
+        let nanoseconds = cost(self.pass).expect("a pass that it takes");
+        match plan.ahead {
+            Side::Filters => {
+                let weights = weights::all::<L>(self, schedule)?;
+                let tasks = tasks.into_iter().map(|(task, blocks)| {
+                    let filters = Filter::Transformed(&weights);
+                    Transform::<L> { task, blocks, samples: None, filters }
+                });
+                share(tasks.collect(), nanoseconds, schedule)
+            }
+            Side::Samples => {
+                let parts = per_channel.div_ceil(plan.together);
+                let sizes: Vec<_> = tasks[..parts].iter().map(|(task, _)| task.transformed()).collect();
+                let mut samples = Kept::new(sizes.iter().sum());
+                let mut rest: &mut [A] = &mut samples;
+                let mut ahead = Vec::new();
+                for ((task, _), &size) in tasks.iter().zip(&sizes) {
+                    let (into, tail) = rest.split_at_mut(size);
+                    rest = tail;
+                    ahead.push(task::Samples::<L> { task, into });
+                }
+                let channels = (self.pass.deep * sizes.len()) as f64;
+                share(ahead, channels * plan.tiles.iter().product::<usize>() as f64, schedule)?;
+                let mut places = Vec::new();
+                let mut rest: &[A] = &samples;
+                for &size in &sizes {
+                    let (part, tail) = rest.split_at(size);
+                    rest = tail;
+                    places.push(part);
+                }
+                let tasks = tasks.into_iter().enumerate().map(|(i, (task, blocks))| Transform::<L> {
+                    task,
+                    blocks,
+                    samples: Some(places[i % parts]),
+                    filters: Filter::Taps,
+                });
+                share(tasks.collect(), nanoseconds, schedule)
+            }
+        }
+    }
+}
