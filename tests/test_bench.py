@@ -1,8 +1,11 @@
 """What `ferroconv bench` measures: the lists, the definitions that results are held against, and that a wrong one is found."""
 
 import dataclasses
+import functools
+import itertools
 import json
 import math
+import time
 from collections import Counter
 
 import numpy as np
@@ -235,23 +238,19 @@ def test_pytorch_filters_the_same_image():
     assert "PyTorch" not in outcome.peers
 
 
-def test_contestants_take_turns_and_pauses_are_not_timed():
+def test_contestants_take_turns_and_the_lead_is_not_timed():
     calls = []
-    effort = timing.Effort(1, 3, 3, pause=0.02)
-    slow = 0.25  # too slow to be warmed up again
 
-    def sleeping():
-        calls.append("slow")
-        timing.sleep(slow)
+    def call(name):
+        calls.append(name)
+        time.sleep(0.001)  # longer than a sample has to be: one call is one sample
 
-    contestants = [timing.Contestant("a", lambda: calls.append("a")), timing.Contestant("b", lambda: calls.append("b"))]
-    timings = timing.race(contestants, effort)
-    assert [one for one, before in zip(calls, [None, *calls], strict=False) if one != before] == ["a", "b"] * 4
-    assert all(one.median < 0.01 for one in timings.values())
-    calls.clear()
-    timings = timing.race([timing.Contestant("slow", sleeping)], timing.Effort(slow, 2, 2, pause=0.02))
-    assert calls == ["slow"] * 3
-    assert timings["slow"].minimum >= slow
+    contestants = [timing.Contestant(name, functools.partial(call, name)) for name in "ab"]
+    timings = timing.race(contestants, timing.Effort(1, 3, 3, lead=0.02))
+    turns = [(name, len(list(turn))) for name, turn in itertools.groupby(calls)]
+    assert [name for name, _ in turns] == ["a", "b"] * 4
+    assert all(length > 1 for _, length in turns)
+    assert all(len(one.samples) == 3 for one in timings.values())
 
 
 def _outcome(name, ours, times, **theirs):

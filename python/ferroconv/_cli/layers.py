@@ -13,7 +13,7 @@ from ferroconv._cli.outcomes import Against, Outcome, Times
 from ferroconv._cli.peers import OURS
 from ferroconv._cli.timing import Effort, race
 
-EFFORT = Effort(0.02, 2, 5).paused()
+EFFORT = Effort(0.02, 2, 5).led()
 HASTE = Effort(0.005, 1, 1)
 
 

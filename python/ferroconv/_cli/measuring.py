@@ -24,7 +24,7 @@ def windows(case: Case, quick: bool) -> list[Outcome]:
     everyone = peers.ours(problem, reused=True, one_thread=alone)
     everyone += [one for calls in rivals.values() for one in calls]
     effort = QUICK if quick else NORMAL if large else SMALL
-    timings = race(everyone, effort.paused() if peers.TORCH in rivals else effort)
+    timings = race(everyone, effort.led() if peers.TORCH in rivals else effort)
     plan = peers.explained(problem).plans[0]
     ours, reused = timings[peers.OURS], timings.get(peers.REUSED)
     # SciPy's integer arithmetic is not that of exact sums: it is compared with SciPy alone.

@@ -6,12 +6,12 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 SAMPLE_SECONDS = 300e-6
 """A sample repeats a quick call until it lasts this long: a clock read costs well under 0.1 % of it."""
-SPINNING = 0.005
+SPINNING = 0.012
 """Seconds for which threads of OpenMP may spin after a call, at most."""
 
 
@@ -57,14 +57,14 @@ class Effort:
     least: int
     most: int
     """Samples of each contestant."""
-    pause: float = 0.0
-    """Seconds of sleep before each sample: the threads of some libraries go on spinning for milliseconds after a
-    call, and would take the next contestant's cores. A call that is not timed then wakes the contestant's own,
-    if it is so quick that this matters."""
+    lead: float = 0.0
+    """Seconds for which a contestant runs before each sample, untimed: the threads of some libraries go on spinning
+    for milliseconds after a call, and would take the next contestant's cores. A pause would send the contestant's own
+    threads to sleep, and the cores with them."""
 
-    def paused(self) -> Effort:
+    def led(self) -> Effort:
         """The same beside a library whose threads spin."""
-        return replace(self, pause=SPINNING)
+        return replace(self, lead=SPINNING)
 
 
 QUICK = Effort(0.02, 1, 3)
@@ -80,7 +80,7 @@ def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str
     far as they both go.
     """
     timings: dict[str, Timing] = {}
-    plans: list[tuple[Contestant, int, int, bool]] = []
+    plans: list[tuple[Contestant, int, int]] = []
     for one in contestants:
         one.before()
         start = perf_counter()
@@ -93,17 +93,16 @@ def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str
         timings[one.name] = Timing(result)
         loops = max(1, math.ceil(SAMPLE_SECONDS / max(first, 1e-7)))
         samples = int(effort.seconds / (first * loops))
-        plans.append((one, loops, min(max(samples, effort.least), effort.most), first < 10 * effort.pause))
-    for turn in range(max((samples for _, _, samples, _ in plans), default=0)):
-        for one, loops, samples, quick in plans:
+        plans.append((one, loops, min(max(samples, effort.least), effort.most)))
+    for turn in range(max((samples for _, _, samples in plans), default=0)):
+        for one, loops, samples in plans:
             if turn >= samples:
                 continue
             one.before()
             call = one.call
-            if effort.pause:
-                sleep(effort.pause)
-                if quick:
-                    call()
+            led = perf_counter() + effort.lead
+            while effort.lead and perf_counter() < led:
+                call()
             start = perf_counter()
             for _ in range(loops):
                 call()

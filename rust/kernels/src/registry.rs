@@ -30,6 +30,10 @@ pub trait Implementation<P>: Sync {
     fn arithmetic(&self) -> Option<&'static str> {
         None
     }
+    /// How far a result of it may be from the exact one, in words, where that is not what the operation says.
+    fn bound(&self, _problem: &P) -> Option<String> {
+        None
+    }
     /// Estimated nanoseconds on one thread, for choosing among those that accept.
     ///
     /// # Errors
@@ -130,7 +134,7 @@ pub trait Operation: Sized + 'static {
             problem: self.describe(),
             chosen: self.select().map_or_else(|e| e.to_string(), id),
             threads: schedule.workers.threads(),
-            bound: self.bound(),
+            bound: self.select().ok().and_then(|i| i.bound(self)).unwrap_or_else(|| self.bound()),
             candidates: (self.candidates().into_iter())
                 .map(|(i, cost)| match cost {
                     Ok(nanoseconds) => (id(i), Some(nanoseconds), String::new()),

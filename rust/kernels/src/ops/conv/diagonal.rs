@@ -19,9 +19,13 @@ fn cost(conv: &Conv) -> Result<f64, Reject> {
     Ok(nanoseconds(conv, conv.inputs, true))
 }
 
-passes!(Diagonal, "diagonal", |pass: Pass<'_>| cost(pass.conv), |pass: Pass<'_>, arrays, schedule| {
-    gather::solve(&pass.diagonal(), arrays, schedule)
-});
+passes!(
+    Diagonal,
+    "diagonal",
+    |_| None,
+    |pass: Pass<'_>| cost(pass.conv),
+    |pass: Pass<'_>, arrays, schedule| { gather::solve(&pass.diagonal(), arrays, schedule) }
+);
 
 impl Implementation<GradFilters> for Diagonal {
     fn name(&self) -> &'static str {

@@ -7,18 +7,18 @@
 //! channels padded to vectors; a register tile then adds, for a few taps and a few vectors of
 //! channels, over all pixels of the band ([`outer`](crate::simd::outer)).
 
-use super::pack::{Panel, Part, WARM, halve, lanes, panels};
+use super::pack::{Panel, Part, WARM, halve, lanes, panels, share};
 use super::pass::with_lane;
 use super::phase::Phase;
 use super::{Conv, GradFilters, nanoseconds};
+use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Lane, Line, Simd, Vector, with_tile};
+use crate::simd::{Lane, Line, MAX_LANES, Simd, Vector, load_tile, store_tile, with_tile};
 use crate::view::{Blocks, Dst, Floats, Src};
 use crate::{Error, alloc, simd};
 use std::ops::Range;
-use std::sync::Mutex;
 
 /// The implementation `outer`.
 #[derive(Debug)]
@@ -27,8 +27,11 @@ pub struct Outer;
 /// Bytes of all chunks' sums together, at most, unless one chunk has more.
 const SUMS: usize = 8 << 20;
 
-/// Chunks, at most, and tasks that are wanted: for twice as many threads as most machines have.
+/// Chunks, at most.
 const CHUNKS: usize = 16;
+
+/// Pixels of a chunk, at least: what its sums are cleared and added for.
+const PIXELS: usize = 256;
 
 impl Implementation<GradFilters> for Outer {
     fn name(&self) -> &'static str {
@@ -75,8 +78,8 @@ pub(super) fn compute(
     with_lane!(conv, |L| solve::<L>(problem, diagonal, srcs, dsts, &schedule))
 }
 
-/// How a gradient is parted: data, made from the problem alone, as it decides the order of the sums (so
-/// that a schedule's tile has no say here).
+/// How a gradient is parted: data. The problem alone decides what decides the order of the sums, so that a
+/// schedule's tile has no say here, and its threads only in how many parts the panels have.
 struct Plan<'p> {
     problem: &'p GradFilters,
     /// Whether a channel of `x` meets its own channel of `y` alone.
@@ -90,14 +93,17 @@ struct Plan<'p> {
     panels: Vec<Panel>,
     /// Pictures that a band has, and rows and columns of results.
     band: [usize; 3],
-    /// Numbers of a row, and of a picture, of source samples in scratch.
-    pitch: [usize; 2],
+    /// Numbers from a sample in scratch to its neighbours: the next picture's, the next row's, the next.
+    steps: [usize; 3],
     /// Where each sum's sample stands in a window: rows, columns, channels.
     places: Vec<usize>,
-    /// Parts of the pixels, and parts of the panels.
+    /// Parts of the pixels with sums of their own, and parts of the panels.
     chunks: usize,
     splits: usize,
 }
+
+/// Bytes that a band brings in, at most, for all panels together.
+const BAND: usize = 768 << 10;
 
 fn solve<L: Lane<Elem: Floats>>(
     problem: &GradFilters,
@@ -106,15 +112,15 @@ fn solve<L: Lane<Elem: Floats>>(
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let plan = Plan::new(problem, diagonal, lanes::<L>(schedule.isa));
+    let plan = Plan::new(problem, diagonal, lanes::<L>(schedule.isa), schedule.workers.threads());
     let groups = plan.groups;
     // One row more than there are taps: the bias's gradient.
     let size = (plan.places.len() + 1) * plan.width();
-    let mut sums = vec![L::Elem::default(); plan.chunks * groups * size];
-    if plan.bands() > 0 && size > 0 {
+    let mut sums = Kept::new(plan.chunks * groups * size);
+    if size > 0 {
         // Panels of a split are columns of a chunk's sums: tasks of one chunk are given out as wholes.
         let per_task = plan.columns().map(|cols| cols.len() * (plan.places.len() + 1)).collect::<Vec<_>>();
-        let mut rest = sums.as_mut_slice();
+        let mut rest: &mut [L::Elem] = &mut sums;
         let mut tasks = Vec::new();
         for chunk in 0..plan.chunks {
             for group in 0..groups {
@@ -125,20 +131,22 @@ fn solve<L: Lane<Elem: Floats>>(
                 }
             }
         }
-        let workers = schedule.workers.at_most(tasks.len());
-        let tasks = Mutex::new(tasks.into_iter());
-        let next = || tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-        workers.drain(next, |(chunk, group, split, sums)| {
-            let task = Task::<L> { plan: &plan, srcs, chunk, group, split, sums };
-            schedule.isa.dispatch(task);
-        })?;
+        let tasks = tasks.into_iter();
+        let tasks = tasks.map(|(chunk, group, split, sums)| Task::<L> {
+            plan: &plan,
+            srcs,
+            chunk,
+            group,
+            split,
+            sums,
+        });
+        share(tasks.collect(), f64::INFINITY, schedule)?;
     }
-    plan.store(&mut sums, dsts);
-    Ok(())
+    plan.store(&mut sums, dsts, schedule)
 }
 
 impl<'p> Plan<'p> {
-    fn new(problem: &'p GradFilters, diagonal: bool, lanes: usize) -> Self {
+    fn new(problem: &'p GradFilters, diagonal: bool, lanes: usize, threads: usize) -> Self {
         let conv = &problem.conv;
         let groups = if diagonal { 1 } else { conv.groups };
         let phases = [0, 1].map(|i| Phase::forward(&conv.windows[i]).remove(0));
@@ -150,25 +158,34 @@ impl<'p> Plan<'p> {
         let bytes =
             |rows: usize, cols: usize| (span(0, rows) * span(1, cols) * deep + rows * cols * width) * size;
         let [_, height, length, _] = conv.y_shape();
+        let sums: usize =
+            phases.iter().map(|p| p.taps.len()).product::<usize>() * if diagonal { 1 } else { deep };
+        // All sums are read and written for every band; where they are few, a band may stay near.
+        let most = if sums * width * size <= WARM { WARM } else { BAND };
         let few = 4.min(height);
-        let cols = halve(length, |cols| bytes(few, cols) <= WARM);
-        let rows = halve(height, |rows| bytes(rows, cols) <= WARM);
+        let cols = halve(length, |cols| bytes(few, cols) <= most);
+        let rows = halve(height, |rows| bytes(rows, cols) <= most);
         let whole = rows >= height && cols >= length && bytes(rows, cols) > 0;
-        let pictures = if whole { (WARM / bytes(rows, cols)).clamp(1, conv.pictures.max(1)) } else { 1 };
-        let pitch = span(1, cols) * deep;
-        let pitch = [pitch, pitch * span(0, rows)];
+        let pictures = if whole { (most / bytes(rows, cols)).clamp(1, conv.pictures.max(1)) } else { 1 };
+        // The samples of one channel at neighbouring pixels must not all be in one set of the first-level cache.
+        let step = if !diagonal && (deep * size).is_multiple_of(512) { deep + MAX_LANES } else { deep };
+        let down = span(1, cols) * step;
+        let steps = [down * span(0, rows), down, step];
         let place = |i: usize, offset: isize| (offset - phases[i].least()) as usize;
         let mut places = Vec::new();
         for &(dy, _) in &phases[0].taps {
             for &(dx, _) in &phases[1].taps {
                 let summed = if diagonal { 1 } else { deep };
-                places.extend((0..summed).map(|c| place(0, dy) * pitch[0] + place(1, dx) * deep + c));
+                places.extend((0..summed).map(|c| place(0, dy) * down + place(1, dx) * step + c));
             }
         }
-        let sums = (places.len() + 1) * width * groups * size;
-        let chunks = (SUMS / sums.max(1)).clamp(1, CHUNKS).min(conv.pictures.max(1));
-        let splits = (CHUNKS / 2).div_ceil(chunks * groups).clamp(1, panels.len().max(1));
-        let band = [pictures.min(conv.pictures.div_ceil(chunks).max(1)), rows.max(1), cols.max(1)];
+        let bytes = (sums + 1) * width * groups * size;
+        let lines = conv.pictures * height;
+        let chunks =
+            (SUMS / bytes.max(1)).min(lines * length / PIXELS).min(lines / (2 * conv.windows[0].taps));
+        let chunks = chunks.clamp(1, CHUNKS);
+        let splits = (2 * threads).div_ceil(chunks * groups).clamp(1, panels.len().max(1));
+        let band = [pictures, rows.max(1), cols.max(1)];
         Self {
             problem,
             diagonal,
@@ -179,7 +196,7 @@ impl<'p> Plan<'p> {
             lanes,
             panels,
             band,
-            pitch,
+            steps,
             places,
             chunks,
             splits,
@@ -207,51 +224,63 @@ impl<'p> Plan<'p> {
         })
     }
 
-    /// Results of a picture.
-    fn bands(&self) -> usize {
-        self.problem.conv.y_shape().iter().product()
-    }
-
     /// Adds the chunks and stores them.
-    fn store<A: Floats>(&self, sums: &mut [A], dsts: &mut [Dst<'_>]) {
+    fn store<A: Floats>(
+        &self,
+        sums: &mut [A],
+        dsts: &mut [Dst<'_>],
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
         let conv = &self.problem.conv;
         let size = (self.places.len() + 1) * self.width();
-        let (total, others) = sums.split_at_mut(self.groups * size);
-        for other in others.chunks_exact((self.groups * size).max(1)) {
-            for (sum, &part) in total.iter_mut().zip(other) {
-                *sum = sum.plus(part);
-            }
-        }
+        let chunks: Vec<_> = sums.chunks_exact((self.groups * size).max(1)).collect();
         let [_, kw, inner, outputs] = conv.filters_shape();
         let columns: Vec<_> = self.columns().collect();
-        let mut row = vec![A::default(); outputs];
-        // Row `at` of the sums of all groups, without the padding.
+        // Row `at` of the sums of all groups and chunks, without the padding.
         let collect = |at: usize, row: &mut [A]| {
             for (group, row) in row.chunks_exact_mut(self.wide.max(1)).enumerate() {
                 let mut base = group * size;
                 for cols in &columns {
                     let to = cols.start..cols.end.min(self.wide);
-                    row[to.clone()].copy_from_slice(&total[base + at * cols.len()..][..to.len()]);
+                    let (from, row) = (base + at * cols.len(), &mut row[to.clone()]);
+                    for (i, chunk) in chunks.iter().enumerate() {
+                        let part = &chunk[from..][..to.len()];
+                        if i == 0 {
+                            row.copy_from_slice(part);
+                        } else {
+                            row.iter_mut().zip(part).for_each(|(sum, &part)| *sum = sum.plus(part));
+                        }
+                    }
                     base += (self.places.len() + 1) * cols.len();
                 }
             }
         };
         let (filters, bias) = dsts.split_at_mut(1);
-        let blocks = Blocks::new(filters, [1, 1, outputs]);
-        let mut block_row = vec![A::default(); outputs];
-        while let Some(mut block) = blocks.take() {
-            let at = (block.picture * kw + block.rows.start) * inner + block.cols.start;
-            collect(at, &mut block_row);
-            let y = block.rows.start;
-            block.parts::<1>()[0].narrow(y, &block_row);
-        }
+        // A number takes about as long as one of a packed filter.
+        let nanoseconds = self.chunks as f64 * (conv.filters_shape().iter().product::<usize>() as f64) / 2.0;
+        let workers = Conv::threads(schedule.workers, nanoseconds);
+        let tap = Blocks::new(filters, [1, inner.div_ceil(8), outputs]);
+        workers.drain(
+            || tap.take(),
+            |mut block| {
+                let (y, cols) = (block.rows.start, block.cols.clone());
+                let first = (block.picture * kw + y) * inner;
+                let mut rows = vec![A::default(); cols.len() * outputs];
+                for (channel, row) in cols.zip(rows.chunks_exact_mut(outputs.max(1))) {
+                    collect(first + channel, row);
+                }
+                block.parts::<1>()[0].narrow(y, &rows);
+            },
+        )?;
         if let [bias] = bias {
+            let mut row = vec![A::default(); outputs];
             collect(self.places.len(), &mut row);
             let blocks = Blocks::new(std::slice::from_mut(bias), [1, 1, outputs]);
             while let Some(mut block) = blocks.take() {
                 block.parts::<1>()[0].narrow(0, &row);
             }
         }
+        Ok(())
     }
 }
 
@@ -273,19 +302,24 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
         let plan = self.plan;
         let [pictures, height, length, _] = plan.problem.conv.y_shape();
         let [some, rows, cols] = plan.band;
-        let at = |chunk: usize| chunk * pictures / plan.chunks;
-        let (first, end) = (at(self.chunk), at(self.chunk + 1));
-        for picture in (first..end).step_by(some) {
-            for y in (0..height).step_by(rows) {
-                for x in (0..length).step_by(cols) {
-                    let band = Band {
-                        pictures: picture..(picture + some).min(end),
-                        rows: y..(y + rows).min(height),
-                        cols: x..(x + cols).min(length),
-                    };
-                    band.add::<S, L>(simd, plan, self.srcs, [self.group, self.split], self.sums);
-                }
+        self.sums.fill(L::Elem::default());
+        // Rows of all pictures.
+        let at = |chunk: usize| chunk * (pictures * height) / plan.chunks;
+        let (mut row, end) = (at(self.chunk), at(self.chunk + 1));
+        while row < end {
+            let (picture, y) = (row / height, row % height);
+            let whole = if y == 0 && rows >= height { ((end - row) / height).min(some) } else { 0 };
+            let (pictures, high) =
+                if whole > 0 { (whole, height) } else { (1, rows.min(height - y).min(end - row)) };
+            for x in (0..length).step_by(cols) {
+                let band = Band {
+                    pictures: picture..picture + pictures,
+                    rows: y..y + high,
+                    cols: x..(x + cols).min(length),
+                };
+                band.add::<S, L>(simd, plan, self.srcs, [self.group, self.split], self.sums);
             }
+            row += pictures * high;
         }
     }
 }
@@ -310,64 +344,62 @@ impl Band {
         let Some(start) = panels.first().map(|p| p.start * plan.lanes) else { return };
         let width: usize = panels.iter().map(|p| p.vectors * plan.lanes).sum();
         let held = width.min(plan.wide - start);
+        let [across, down, step] = plan.steps;
         let source = Part {
             rows: Phase::span(&plan.phases[..1], &self.rows),
             cols: Phase::span(&plan.phases[1..], &self.cols),
             channels: group * plan.deep..(group + 1) * plan.deep,
-            pitch: plan.pitch[0],
+            step,
+            pitch: down,
         };
         let grads = Part {
             rows: self.rows.start as isize..self.rows.end as isize,
             cols: self.cols.start as isize..self.cols.end as isize,
             channels: group * plan.wide + start..group * plan.wide + start + held,
+            step: held,
             pitch: self.cols.len() * held,
         };
         let pixels = self.rows.len() * self.cols.len();
         let lengths = [
             // A vector of samples may go on past the last channel.
-            self.pictures.len() * plan.pitch[1] + MAX_TILE,
+            self.pictures.len() * across + MAX_TILE,
             self.pictures.len() * pixels * width,
             grads.len() + grads.pitch,
         ];
-        let mut lines = Vec::with_capacity(self.pictures.len() * self.rows.len());
-        for i in 0..self.pictures.len() {
-            for y in 0..self.rows.len() {
-                lines.push(Line {
-                    first: i * plan.pitch[1] + y * plan.phases[0].stride * plan.pitch[0],
-                    step: plan.phases[1].stride * plan.deep,
-                    pixels: self.cols.len(),
-                });
-            }
-        }
+        let lines = (0..self.pictures.len()).flat_map(|i| (0..self.rows.len()).map(move |y| (i, y)));
+        let line = |(i, y)| Line {
+            first: i * across + y * plan.phases[0].stride * down,
+            step: plan.phases[1].stride * step,
+            pixels: self.cols.len(),
+        };
+        let lines: Vec<Line> = lines.map(line).collect();
         alloc::scratch(lengths, |[samples, gradients, spare]: [&mut [L::Elem]; 3]| {
             simd.vectorize(
                 #[inline(always)]
                 || {
+                    let all = self.pictures.len() * pixels;
                     for (i, index) in self.pictures.clone().enumerate() {
-                        let picture = srcs[0].picture(index);
-                        if plan.pitch[0] > 0 {
-                            let into = &mut samples[i * plan.pitch[1]..][..source.len()];
-                            source.bring(&picture, None, into, &mut []);
+                        if down > 0 {
+                            let into = &mut samples[i * across..][..source.len()];
+                            source.bring(&srcs[0].picture(index), None, into, &mut []);
                         }
-                        let into = &mut gradients[i * pixels * width..(i + 1) * pixels * width];
                         let mask = srcs.get(2).map(|mask| mask.picture(index));
                         let picture = srcs[1].picture(index);
-                        if held == width {
-                            grads.bring(&picture, mask.as_ref(), into, spare);
-                            continue;
-                        }
                         let (dense, spare) = spare.split_at_mut(grads.len());
                         grads.bring(&picture, mask.as_ref(), dense, spare);
-                        spread(dense, held, into, width);
+                        for panel in panels {
+                            let [first, n] = [panel.start, panel.vectors].map(|n| n * plan.lanes);
+                            let into = &mut gradients[all * (first - start) + i * pixels * n..][..pixels * n];
+                            part_of::<L::Vector<S>>(dense, held, first - start, into, n);
+                        }
                     }
-                    let places = plan.places.len();
                     for panel in panels {
-                        let lane = panel.start * plan.lanes - start;
-                        let (right, sums) = (&gradients[lane..], &mut sums[..places * width]);
-                        let at = [width, lane];
+                        let [first, n] = [panel.start, panel.vectors].map(|n| n * plan.lanes);
+                        let right = &gradients[all * (first - start)..][..all * n];
+                        let at = [width, first - start];
                         with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
                             if plan.diagonal {
-                                let own = &samples[panel.start * plan.lanes..];
+                                let own = &samples[first..];
                                 tiles::<L::Vector<S>, R, NV, true>(
                                     own,
                                     &plan.places,
@@ -387,11 +419,11 @@ impl Band {
                                 );
                             }
                         });
-                    }
-                    let bias = &mut sums[places * width..];
-                    for row in gradients.chunks_exact(width) {
-                        for (sum, &value) in bias.iter_mut().zip(row) {
-                            *sum = sum.plus(value);
+                        let bias = &mut sums[plan.places.len() * width + first - start..][..n];
+                        for row in right.chunks_exact(n) {
+                            for (sum, &value) in bias.iter_mut().zip(row) {
+                                *sum = sum.plus(value);
+                            }
                         }
                     }
                 },
@@ -400,17 +432,25 @@ impl Band {
     }
 }
 
-/// Copies rows of `held` numbers to rows of `width`, with zeros after them.
+/// Copies `width` numbers, whole vectors, of each row of `held` from column `first` on, zeros where there
+/// are none.
 #[inline(always)]
-fn spread<A: Accumulator>(from: &[A], held: usize, into: &mut [A], width: usize) {
+fn part_of<V: Vector>(from: &[V::Elem], held: usize, first: usize, into: &mut [V::Elem], width: usize) {
+    let there = width.min(held - first);
     for (from, into) in from.chunks_exact(held).zip(into.chunks_exact_mut(width)) {
-        for i in 0..width {
-            into[i] = if i < held { from[i] } else { A::default() };
+        let from = &from[first..first + there];
+        if there == width {
+            for lane in (0..width).step_by(V::LANES) {
+                store_tile::<V, 1>(&load_tile(from, lane), into, lane);
+            }
+        } else {
+            into[..there].copy_from_slice(from);
+            into[there..].fill(V::Elem::default());
         }
     }
 }
 
-/// All taps of one panel, a few at a time.
+/// All sums of one panel, a few at a time.
 #[inline(always)]
 fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     samples: &[V::Elem],
@@ -420,24 +460,25 @@ fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     sums: &mut [V::Elem],
     [width, lane]: [usize; 2],
 ) {
-    let mut places = places.chunks(R);
-    let mut sums = sums.chunks_mut(R * width);
-    let mut unused = [[V::Elem::default(); MAX_TILE]; 8];
-    while let (Some(some), Some(sums)) = (places.next(), sums.next()) {
+    let mut unused = [[V::Elem::default(); MAX_TILE]; MAX_ROWS];
+    for (some, sums) in places.chunks(R).zip(sums.chunks_mut(R * width)) {
         let mut at = [some[0]; R];
         at[..some.len()].copy_from_slice(some);
         let mut rows = sums.chunks_exact_mut(width);
         let mut unused = unused.iter_mut();
         let rows: [&mut [V::Elem]; R] = std::array::from_fn(
             #[inline(always)]
-            |_| match rows.next() {
-                Some(row) => &mut row[lane..],
-                None => unused.next().expect("as many as a tile has").as_mut_slice(),
+            |r| match rows.next() {
+                Some(row) if r < some.len() => &mut row[lane..],
+                _ => unused.next().expect("as many as a tile has").as_mut_slice(),
             },
         );
-        simd::outer::<V, R, NV, DIAGONAL>(samples, &at, lines, gradients, width, rows);
+        simd::outer::<V, R, NV, DIAGONAL>(samples, &at, lines, gradients, NV * V::LANES, rows);
     }
 }
 
+/// Rows of a tile, at most.
+const MAX_ROWS: usize = 8;
+
 /// Numbers of a tile's row, at most.
-const MAX_TILE: usize = simd::MAX_VECTORS * simd::MAX_LANES;
+const MAX_TILE: usize = simd::MAX_VECTORS * MAX_LANES;

@@ -27,9 +27,13 @@ use std::ops::Range;
 #[derive(Debug)]
 pub struct Gather;
 
-passes!(Gather, "gather", |pass: Pass<'_>| Ok(pass.nanoseconds()), |pass: Pass<'_>, arrays, schedule| {
-    solve(&pass, arrays, schedule)
-});
+passes!(
+    Gather,
+    "gather",
+    |_| None,
+    |pass: Pass<'_>| Ok(pass.nanoseconds()),
+    |pass: Pass<'_>, arrays, schedule| { solve(&pass, arrays, schedule) }
+);
 
 /// A phase of rows with a phase of columns: where its windows' samples stand, and their weights, by
 /// group and panel.
@@ -190,6 +194,7 @@ impl<'p, A: Floats> Job<'p, A> {
             rows: Phase::span(&pass.phases[0], rows),
             cols: Phase::span(&pass.phases[1], cols),
             channels: group * pass.deep..(group + 1) * pass.deep,
+            step: pass.deep,
             pitch: self.pitch,
         }
     }
@@ -368,20 +373,25 @@ impl Walk {
         let (mut y, mut x) = (0, 0);
         let (mut from, mut to) = ([0; R], [0; R]);
         while y < height {
-            let mut filled = 0;
-            for r in 0..R {
-                if y < height {
+            let first = |steps: &[usize; 3]| steps[0] + y * steps[1] + x * steps[2];
+            let (first_from, first_to) = (first(&self.from), first(&self.to));
+            let mut filled = R;
+            if x + R <= width {
+                for r in 0..R {
+                    from[r] = first_from + r * self.from[2];
+                    to[r] = first_to + r * self.to[2];
+                }
+                x += R;
+            } else {
+                filled = R.min((height - y) * width - x);
+                for r in 0..R {
+                    let (y, x) = if r < filled { (y + (x + r) / width, (x + r) % width) } else { (y, x) };
                     from[r] = self.from[0] + y * self.from[1] + x * self.from[2];
                     to[r] = self.to[0] + y * self.to[1] + x * self.to[2];
-                    filled = r + 1;
-                    x += 1;
-                    if x == width {
-                        (y, x) = (y + 1, 0);
-                    }
-                } else {
-                    (from[r], to[r]) = (from[0], to[0]);
                 }
+                x += R;
             }
+            (y, x) = if x < width { (y, x) } else { (y + x / width, x % width) };
             let mut sums = [[V::splat(V::Elem::default()); NV]; R];
             for r in 0..R {
                 sums[r] = match start {

@@ -227,12 +227,14 @@ pub(super) fn rectify<A: Floats>(row: &mut [A]) {
     }
 }
 
-/// A part of a picture, with zeros where it leaves the picture: rows of `pitch` numbers.
+/// A part of a picture, with zeros where it leaves the picture: rows of `pitch` numbers, pixels of `step`
+/// (after whose channels anything may stand).
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) rows: Range<isize>,
     pub(super) cols: Range<isize>,
     pub(super) channels: Range<usize>,
+    pub(super) step: usize,
     pub(super) pitch: usize,
 }
 
@@ -247,11 +249,15 @@ impl Part {
         let [height, width, deep] = picture.shape();
         let rows = usize::try_from(self.rows.start).ok()?..usize::try_from(self.rows.end).ok()?;
         let whole = self.cols == (0..width as isize) && self.channels == (0..deep);
-        (whole && self.pitch == width * deep && rows.start < rows.end && rows.end <= height)
+        (whole
+            && self.step == deep
+            && self.pitch == width * deep
+            && rows.start < rows.end
+            && rows.end <= height)
             .then(|| picture.lend_rows(rows))?
     }
 
-    /// Brings it in. A `mask` of the picture's shape zeroes what it is not positive for; `spare` has
+    /// Brings it in. A `mask` of the picture's shape (where pixels stand close) zeroes what it is not positive for; `spare` has
     /// room for a row.
     #[inline(always)]
     pub(super) fn bring<A: Floats>(
@@ -262,15 +268,15 @@ impl Part {
         spare: &mut [A],
     ) {
         let [height, width, _] = picture.shape();
-        let deep = self.channels.len();
+        let step = self.step;
         let inside = |range: &Range<isize>, n: usize| {
             let start = range.start.clamp(0, n as isize);
             start as usize..range.end.clamp(start, n as isize) as usize
         };
         let (rows, cols) = (inside(&self.rows, height), inside(&self.cols, width));
         let before =
-            if cols.is_empty() { 0 } else { (cols.start as isize - self.cols.start) as usize * deep };
-        let held = before..before + cols.len() * deep;
+            if cols.is_empty() { 0 } else { (cols.start as isize - self.cols.start) as usize * step };
+        let held = before..before + cols.len() * step;
         for (y, row) in self.rows.clone().zip(into.chunks_exact_mut(self.pitch)) {
             if y < 0 || !rows.contains(&(y as usize)) || held.is_empty() {
                 zero(row);
@@ -279,7 +285,7 @@ impl Part {
             zero(&mut row[..held.start]);
             zero(&mut row[held.end..]);
             let row = &mut row[held.clone()];
-            picture.widen(y as usize, &cols, &self.channels, row);
+            picture.widen_apart(y as usize, &cols, &self.channels, step, row);
             if let Some(mask) = mask {
                 let spare = &mut spare[..held.len()];
                 mask.widen(y as usize, &cols, &self.channels, spare);

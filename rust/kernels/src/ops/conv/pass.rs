@@ -125,16 +125,20 @@ impl<'a, 'd> Arrays<'a, 'd> {
     }
 }
 
-/// Implements the layer and its transpose by one cost and one computation of a [`Pass`].
+/// Implements the layer and its transpose by one bound, one cost and one computation of a [`Pass`].
 macro_rules! passes {
-    ($implementation:ident, $name:literal, $cost:expr, $solve:expr) => {
-        $crate::ops::conv::pass::passes!(@ $implementation, $name, Forward, forward, $cost, $solve);
-        $crate::ops::conv::pass::passes!(@ $implementation, $name, GradInput, transposed, $cost, $solve);
+    ($implementation:ident, $name:literal, $bound:expr, $cost:expr, $solve:expr) => {
+        $crate::ops::conv::pass::passes!(@ $implementation, $name, Forward, forward, $bound, $cost, $solve);
+        $crate::ops::conv::pass::passes!(@ $implementation, $name, GradInput, transposed, $bound, $cost, $solve);
     };
-    (@ $implementation:ident, $name:literal, $problem:ident, $direction:ident, $cost:expr, $solve:expr) => {
+    (@ $implementation:ident, $name:literal, $problem:ident, $direction:ident, $bound:expr, $cost:expr, $solve:expr) => {
         impl $crate::registry::Implementation<$crate::ops::conv::$problem> for $implementation {
             fn name(&self) -> &'static str {
                 $name
+            }
+
+            fn bound(&self, problem: &$crate::ops::conv::$problem) -> Option<String> {
+                ($bound)($crate::ops::conv::pass::Pass::$direction(problem))
             }
 
             fn cost(&self, problem: &$crate::ops::conv::$problem) -> Result<f64, $crate::registry::Reject> {

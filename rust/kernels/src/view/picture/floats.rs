@@ -68,8 +68,24 @@ impl Picture<'_> {
     /// of floating-point numbers.
     #[inline(always)]
     pub fn widen<A: Floats>(&self, y: usize, cols: &Range<usize>, channels: &Range<usize>, into: &mut [A]) {
+        self.widen_apart(y, cols, channels, channels.len(), into);
+    }
+
+    /// The same to pixels that are `step` numbers apart; what stands between them is left.
+    ///
+    /// # Panics
+    /// As [`widen`](Self::widen), and if there are more channels than `step`.
+    #[inline(always)]
+    pub fn widen_apart<A: Floats>(
+        &self,
+        y: usize,
+        cols: &Range<usize>,
+        channels: &Range<usize>,
+        step: usize,
+        into: &mut [A],
+    ) {
         let (deep, size) = (channels.len(), self.dtype.size());
-        assert!(into.len() == cols.len() * deep, "room for the samples");
+        assert!(into.len() == cols.len() * step && deep <= step, "room for the samples");
         if deep > 1 && self.strides[1] == size as isize {
             let from = self.at(y, cols, channels);
             let mut piece = [A::default(); PIECE];
@@ -83,9 +99,17 @@ impl Picture<'_> {
                     unsafe {
                         A::widen(self.dtype, from.wrapping_offset(offset), size as isize, &mut piece[..n]);
                     }
-                    scatter(&piece[..n], &mut into[start * deep + c..], deep);
+                    scatter(&piece[..n], &mut into[start * step + c..], step);
                 },
             );
+            return;
+        }
+        if step != deep {
+            for (x, pixel) in cols.clone().zip(into.chunks_exact_mut(step)) {
+                let from = self.at(y, &(x..x + 1), channels);
+                // SAFETY: inside the array (`at`).
+                unsafe { A::widen(self.dtype, from, self.strides[2], &mut pixel[..deep]) }
+            }
             return;
         }
         self.runs(

@@ -37,9 +37,13 @@ use task::{Filter, Task, Transform};
 #[derive(Debug)]
 pub struct Winograd;
 
-passes!(Winograd, "winograd", |pass: Pass<'_>| cost(&pass), |pass: Pass<'_>, arrays, schedule| {
-    solve(&pass, arrays, schedule)
-});
+passes!(
+    Winograd,
+    "winograd",
+    |pass: Pass<'_>| Some(bound(&pass)),
+    |pass: Pass<'_>| cost(&pass),
+    |pass: Pass<'_>, arrays, schedule| { solve(&pass, arrays, schedule) }
+);
 
 /// Samples of a tile, along an axis.
 const N: usize = 4;
@@ -60,6 +64,16 @@ fn cost(pass: &Pass<'_>) -> Result<f64, Reject> {
     // Measured: a channel of a tile transformed, and of a filter.
     let each = tiles * (products + 1.6 * deep + 2.4 * wide) + 2.0 * deep * wide;
     Ok(pass.groups as f64 * each * conv.arithmetic().size() as f64 / 4.0)
+}
+
+fn bound(pass: &Pass<'_>) -> String {
+    // The chain over the channels, the transforms of samples, taps and products, and the bias.
+    let roundings = pass.deep + 15;
+    let bound = roundings as f64 * pass.conv.arithmetic().unit_roundoff();
+    format!(
+        "within {bound:.2e} x what the {N}x{N} samples of its tile give if every number is taken as positive, \
+         before rounding to the dtype"
+    )
 }
 
 /// Rows and columns of a picture's tiles.

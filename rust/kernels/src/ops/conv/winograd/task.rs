@@ -121,6 +121,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
                     rows: reads(0, &place.rows, rows),
                     cols: reads(1, &place.cols, cols),
                     channels: first..first + n,
+                    step: n,
                     pitch: span(cols) * n,
                 };
                 part.bring(&picture, mask.as_ref(), &mut brought[..part.len()], spare);
