@@ -168,7 +168,8 @@ impl<'p> Plan<'p> {
         let whole = rows >= height && cols >= length && bytes(rows, cols) > 0;
         let pictures = if whole { (most / bytes(rows, cols)).clamp(1, conv.pictures.max(1)) } else { 1 };
         // The samples of one channel at neighbouring pixels must not all be in one set of the first-level cache.
-        let step = if !diagonal && (deep * size).is_multiple_of(512) { deep + MAX_LANES } else { deep };
+        let step =
+            if !diagonal && deep > 0 && (deep * size).is_multiple_of(512) { deep + MAX_LANES } else { deep };
         let down = span(1, cols) * step;
         let steps = [down * span(0, rows), down, step];
         let place = |i: usize, offset: isize| (offset - phases[i].least()) as usize;
@@ -381,12 +382,12 @@ impl Band {
                     for (i, index) in self.pictures.clone().enumerate() {
                         if down > 0 {
                             let into = &mut samples[i * across..][..source.len()];
-                            source.bring(&srcs[0].picture(index), None, into, &mut []);
+                            source.bring::<L::Vector<S>>(&srcs[0].picture(index), None, into, &mut []);
                         }
                         let mask = srcs.get(2).map(|mask| mask.picture(index));
                         let picture = srcs[1].picture(index);
                         let (dense, spare) = spare.split_at_mut(grads.len());
-                        grads.bring(&picture, mask.as_ref(), dense, spare);
+                        grads.bring::<L::Vector<S>>(&picture, mask.as_ref(), dense, spare);
                         for panel in panels {
                             let [first, n] = [panel.start, panel.vectors].map(|n| n * plan.lanes);
                             let into = &mut gradients[all * (first - start) + i * pixels * n..][..pixels * n];

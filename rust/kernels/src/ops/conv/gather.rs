@@ -223,7 +223,7 @@ impl<'p, A: Floats> Job<'p, A> {
         let lent = if mask.is_none() && !self.pass.diagonal { part.lend(&picture) } else { None };
         let source = lent.unwrap_or_else(|| {
             if self.pitch > 0 {
-                part.bring(&picture, mask.as_ref(), &mut source[..part.len()], spare);
+                part.bring::<V>(&picture, mask.as_ref(), &mut source[..part.len()], spare);
             }
             source
         });
@@ -270,7 +270,7 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
                 };
                 job.results::<L::Vector<S>>(picture, [&rows, &cols], group, [source, spare], into);
                 for (y, row) in rows.clone().zip(out.chunks_exact(cols.len() * wide)) {
-                    to.narrow(y, row);
+                    to.narrow_with::<L::Vector<S>>(y, row);
                 }
             },
         );

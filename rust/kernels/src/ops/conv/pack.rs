@@ -260,12 +260,12 @@ impl Part {
     /// Brings it in. A `mask` of the picture's shape (where pixels stand close) zeroes what it is not positive for; `spare` has
     /// room for a row.
     #[inline(always)]
-    pub(super) fn bring<A: Floats>(
+    pub(super) fn bring<V: Vector<Elem: Floats>>(
         &self,
         picture: &Picture<'_>,
         mask: Option<&Picture<'_>>,
-        into: &mut [A],
-        spare: &mut [A],
+        into: &mut [V::Elem],
+        spare: &mut [V::Elem],
     ) {
         let [height, width, _] = picture.shape();
         let step = self.step;
@@ -285,13 +285,13 @@ impl Part {
             zero(&mut row[..held.start]);
             zero(&mut row[held.end..]);
             let row = &mut row[held.clone()];
-            picture.widen_apart(y as usize, &cols, &self.channels, step, row);
+            picture.widen_with::<V>(y as usize, &cols, &self.channels, step, row);
             if let Some(mask) = mask {
                 let spare = &mut spare[..held.len()];
-                mask.widen(y as usize, &cols, &self.channels, spare);
+                mask.widen_with::<V>(y as usize, &cols, &self.channels, step, spare);
                 for (value, &result) in row.iter_mut().zip(spare.iter()) {
-                    let passes = result > A::default();
-                    *value = if passes { *value } else { A::default() };
+                    let passes = result > V::Elem::default();
+                    *value = if passes { *value } else { V::Elem::default() };
                 }
             }
         }

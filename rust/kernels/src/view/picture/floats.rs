@@ -4,6 +4,7 @@
 use super::{BlockRows, Picture};
 use crate::dispatch_float;
 use crate::dtype::{Accumulator, Convert, DType};
+use crate::simd::Vector;
 use crate::view::{Rows, read_row, write_row};
 use std::ops::Range;
 
@@ -126,7 +127,76 @@ impl Picture<'_> {
     }
 }
 
+impl Picture<'_> {
+    /// [`widen_apart`](Self::widen_apart) by squares of a vector's lanes, where channels are planes.
+    ///
+    /// # Panics
+    /// As there.
+    #[inline(always)]
+    pub fn widen_with<V: Vector<Elem: Floats>>(
+        &self,
+        y: usize,
+        cols: &Range<usize>,
+        channels: &Range<usize>,
+        step: usize,
+        into: &mut [V::Elem],
+    ) {
+        let (n, deep) = (cols.len(), channels.len());
+        match planes::<V>(self.dtype, self.strides) {
+            Some(plane) if n >= V::LANES && deep >= V::LANES => {
+                assert!(into.len() == n * step && deep <= step, "room for the samples");
+                let from = self.at(y, cols, channels).cast::<V::Elem>();
+                squares(
+                    n,
+                    deep,
+                    V::LANES,
+                    #[inline(always)]
+                    |x, c| {
+                        // SAFETY: pixels `x..x + LANES` of channels `c..c + LANES`, inside the array (`at`) and
+                        // inside `into`.
+                        unsafe {
+                            let to = into.as_mut_ptr().add(x * step + c);
+                            V::transpose(from.wrapping_add(c * plane + x), plane, to, step);
+                        }
+                    },
+                );
+            }
+            _ => self.widen_apart(y, cols, channels, step, into),
+        }
+    }
+}
+
 impl BlockRows<'_> {
+    /// [`narrow`](Self::narrow) by squares of a vector's lanes, where channels are planes.
+    ///
+    /// # Panics
+    /// As there.
+    #[inline(always)]
+    pub fn narrow_with<V: Vector<Elem: Floats>>(&mut self, y: usize, from: &[V::Elem]) {
+        let (n, deep) = (self.cols.len(), self.channels.len());
+        match planes::<V>(self.dtype, self.strides) {
+            Some(plane) if n >= V::LANES && deep >= V::LANES => {
+                assert!(from.len() == n * deep, "the whole row");
+                let to = self.at(y).cast::<V::Elem>();
+                squares(
+                    n,
+                    deep,
+                    V::LANES,
+                    #[inline(always)]
+                    |x, c| {
+                        // SAFETY: pixels `x..x + LANES` of channels `c..c + LANES`, inside `from` and inside the
+                        // block, which is exclusively ours.
+                        unsafe {
+                            let from = from.as_ptr().add(x * deep + c);
+                            V::transpose(from, deep, to.wrapping_add(c * plane + x), plane);
+                        }
+                    },
+                );
+            }
+            _ => self.narrow(y, from),
+        }
+    }
+
     /// Rounds to the nearest and stores row `y`.
     ///
     /// # Panics
@@ -161,6 +231,25 @@ impl BlockRows<'_> {
                 unsafe { A::narrow(dtype, to, step, &from[place]) }
             },
         );
+    }
+}
+
+/// Planes of a vector's own elements beside each other along a row, from plane to plane, in elements.
+#[inline(always)]
+fn planes<V: Vector<Elem: Floats>>(dtype: DType, strides: [isize; 3]) -> Option<usize> {
+    let size = size_of::<V::Elem>() as isize;
+    let own = <V::Elem as Accumulator>::STORED_AS == Some(dtype) && strides[1] == size;
+    (own && strides[2] > 0 && strides[2] % size == 0).then_some((strides[2] / size) as usize)
+}
+
+/// Calls `each` with the first pixel and channel of squares of `lanes` that cover a row; the last ones
+/// overlap those before.
+#[inline(always)]
+fn squares(cols: usize, deep: usize, lanes: usize, mut each: impl FnMut(usize, usize)) {
+    for c in (0..deep).step_by(lanes) {
+        for x in (0..cols).step_by(lanes) {
+            each(x.min(cols - lanes), c.min(deep - lanes));
+        }
     }
 }
 

@@ -124,7 +124,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
                     step: n,
                     pitch: span(cols) * n,
                 };
-                part.bring(&picture, mask.as_ref(), &mut brought[..part.len()], spare);
+                part.bring::<V>(&picture, mask.as_ref(), &mut brought[..part.len()], spare);
                 let at = Square { down: part.pitch, across: n };
                 for y in 0..rows {
                     for x in 0..cols {
@@ -230,7 +230,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
                     if layer.pass.relu {
                         rectify(row);
                     }
-                    to.narrow(y, row);
+                    to.narrow_with::<L::Vector<S>>(y, row);
                 }
             }
         }
