@@ -445,8 +445,10 @@ fn part_of<V: Vector>(from: &[V::Elem], held: usize, first: usize, into: &mut [V
                 store_tile::<V, 1>(&load_tile(from, lane), into, lane);
             }
         } else {
-            into[..there].copy_from_slice(from);
-            into[there..].fill(V::Elem::default());
+            // Shorter than a call of `memcpy`.
+            for i in 0..width {
+                into[i] = if i < there { from[i] } else { V::Elem::default() };
+            }
         }
     }
 }
