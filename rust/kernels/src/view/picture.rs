@@ -395,15 +395,16 @@ impl BlockRows<'_> {
 
     /// All rows, if they are a run of accumulators.
     pub fn lend_all<A: Accumulator>(&mut self) -> Option<&mut [A]> {
-        let (cols, channels) = (self.cols.len(), self.channels.len());
-        let whole = [0..self.shape[1], 0..self.shape[2]] == [self.cols.clone(), self.channels.clone()]
+        let (rows, cols, channels) = (self.rows.clone(), self.cols.len(), self.channels.len());
+        let whole = cols == self.shape[1]
+            && channels == self.shape[2]
             && self.strides[0] == (cols * channels * size_of::<A>()) as isize;
-        let rows = self.rows.clone();
-        let first = self.lend_if::<A>(whole && A::STORED_AS == Some(self.dtype), rows.start)?;
-        let (data, length) = (first.as_mut_ptr(), rows.len() * first.len());
-        // SAFETY: the first row is a run of A's, and the others, inside the block likewise, which is
-        // exclusively ours, follow one upon the other.
-        Some(unsafe { std::slice::from_raw_parts_mut(data, length) })
+        let fits = A::STORED_AS == Some(self.dtype) && (whole || rows.len() == 1);
+        self.lend_if::<A>(fits, rows.start)?;
+        let length = rows.len() * cols * channels;
+        // SAFETY: the first row is a run of A's (just lent), and the others, inside the block likewise, which
+        // is exclusively ours, follow one upon the other.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.at(rows.start).cast(), length) })
     }
 
     /// The rows from `first` on, if each is a run of `T`s.

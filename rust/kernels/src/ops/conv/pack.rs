@@ -244,17 +244,22 @@ impl Part {
         self.rows.len() * self.pitch
     }
 
-    /// The part itself, if it is whole rows of a picture and stands in memory as the copy would.
+    /// The part itself, if it is one row of a picture, or whole rows, and stands in memory as the copy would.
     pub(super) fn lend<'a, A: Floats>(&self, picture: &Picture<'a>) -> Option<&'a [A]> {
         let [height, width, deep] = picture.shape();
-        let rows = usize::try_from(self.rows.start).ok()?..usize::try_from(self.rows.end).ok()?;
-        let whole = self.cols == (0..width as isize) && self.channels == (0..deep);
-        (whole
-            && self.step == deep
-            && self.pitch == width * deep
-            && rows.start < rows.end
-            && rows.end <= height)
-            .then(|| picture.lend_rows(rows))?
+        let inside = |range: &Range<isize>, n: usize| {
+            let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+            (range.start < range.end && range.end <= n).then_some(range)
+        };
+        let (rows, cols) = (inside(&self.rows, height)?, inside(&self.cols, width)?);
+        if self.step != self.channels.len() {
+            return None;
+        }
+        if rows.len() == 1 {
+            return picture.lend_widened(rows.start, &cols, &self.channels);
+        }
+        let whole = cols == (0..width) && self.channels == (0..deep) && self.pitch == width * deep;
+        whole.then(|| picture.lend_rows(rows))?
     }
 
     /// Brings it in. A `mask` of the picture's shape (where pixels stand close) zeroes what it is not positive for; `spare` has

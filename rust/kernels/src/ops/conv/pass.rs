@@ -57,11 +57,6 @@ impl<'p> Pass<'p> {
         Self { groups: 1, deep: channels, wide: channels, diagonal: true, ..self }
     }
 
-    /// Channels of all groups that are results.
-    pub(super) fn results(&self) -> usize {
-        self.groups * self.wide
-    }
-
     /// Channels that a result sums over.
     pub(super) fn summed(&self) -> usize {
         if self.diagonal { 1 } else { self.deep }

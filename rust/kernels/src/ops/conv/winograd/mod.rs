@@ -20,13 +20,14 @@
 mod task;
 mod weights;
 
-use super::RATE;
 use super::gather::Job;
 use super::pack::{Panel, Taps, WARM, lanes, padded, panels, share};
 use super::pass::{Arrays, Pass, passes, with_lane};
+use super::{Conv, RATE};
 use crate::Error;
 use crate::alloc::results::Kept;
 use crate::isa::Isa;
+use crate::parallel::Workers;
 use crate::registry::{Reject, Schedule};
 use crate::simd::Lane;
 use crate::view::{Block, Blocks, Floats, Src};
@@ -164,7 +165,10 @@ fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Re
         }
         let size = plan.tiles.map(|n| n * M);
         let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], plan.channels]);
-        layer.run::<L>(&plan, &blocks, schedule)
+        match plan.ahead {
+            Side::Filters => layer.by_filters::<L>(&plan, &blocks, schedule),
+            Side::Samples => layer.by_samples::<L>(&plan, &blocks, schedule),
+        }
     })
 }
 
@@ -175,7 +179,26 @@ impl<A: Floats> Layer<'_, A> {
         panels.map(|p| Panel { start: first / self.lanes + p.start, ..p }).collect()
     }
 
-    fn run<L: Lane<Elem = A>>(
+    /// Filters first, then tiles, as many at a time as the plan says.
+    fn by_filters<L: Lane<Elem = A>>(
+        &self,
+        plan: &Plan,
+        blocks: &Blocks<'_>,
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        let weights = weights::all::<L>(self, schedule)?;
+        let next = || {
+            let blocks: Vec<_> = (0..plan.together).map_while(|_| blocks.take()).collect();
+            (!blocks.is_empty()).then(|| {
+                let (task, filters) = (Task::new(self, &blocks), Filter::Transformed(&weights));
+                Transform::<L> { task, blocks, samples: None, filters }
+            })
+        };
+        self.workers(schedule).drain(next, |task| schedule.isa.dispatch(task))
+    }
+
+    /// The samples of the few tiles first, then some of the filters at a time.
+    fn by_samples<L: Lane<Elem = A>>(
         &self,
         plan: &Plan,
         blocks: &Blocks<'_>,
@@ -184,53 +207,46 @@ impl<A: Floats> Layer<'_, A> {
         let mut all: Vec<Block<'_>> = std::iter::from_fn(|| blocks.take()).collect();
         // The same tiles come with all their channels one after the other.
         all.sort_by_key(|block| block.channels.start);
-        let per_channel = all.len() / self.pass.results().div_ceil(plan.channels.max(1)).max(1);
+        let each = all.len() / self.pass.wide.div_ceil(plan.channels).max(1);
         let mut tasks: Vec<Vec<Block<'_>>> = Vec::new();
         for (i, block) in all.into_iter().enumerate() {
-            if (i % per_channel).is_multiple_of(plan.together) {
+            if (i % each).is_multiple_of(plan.together) {
                 tasks.push(Vec::new());
             }
             tasks.last_mut().expect("one was pushed").push(block);
         }
         let tasks: Vec<_> = tasks.into_iter().map(|blocks| (Task::new(self, &blocks), blocks)).collect();
-        let nanoseconds = cost(self.pass).expect("a pass that it takes");
-        match plan.ahead {
-            Side::Filters => {
-                let weights = weights::all::<L>(self, schedule)?;
-                let tasks = tasks.into_iter().map(|(task, blocks)| {
-                    let filters = Filter::Transformed(&weights);
-                    Transform::<L> { task, blocks, samples: None, filters }
-                });
-                share(tasks.collect(), nanoseconds, schedule)
-            }
-            Side::Samples => {
-                let parts = per_channel.div_ceil(plan.together);
-                let sizes: Vec<_> = tasks[..parts].iter().map(|(task, _)| task.transformed()).collect();
-                let mut samples = Kept::new(sizes.iter().sum());
-                let mut rest: &mut [A] = &mut samples;
-                let mut ahead = Vec::new();
-                for ((task, _), &size) in tasks.iter().zip(&sizes) {
-                    let (into, tail) = rest.split_at_mut(size);
-                    rest = tail;
-                    ahead.push(task::Samples::<L> { task, into });
-                }
-                let channels = (self.pass.deep * sizes.len()) as f64;
-                share(ahead, channels * plan.tiles.iter().product::<usize>() as f64, schedule)?;
-                let mut places = Vec::new();
-                let mut rest: &[A] = &samples;
-                for &size in &sizes {
-                    let (part, tail) = rest.split_at(size);
-                    rest = tail;
-                    places.push(part);
-                }
-                let tasks = tasks.into_iter().enumerate().map(|(i, (task, blocks))| Transform::<L> {
-                    task,
-                    blocks,
-                    samples: Some(places[i % parts]),
-                    filters: Filter::Taps,
-                });
-                share(tasks.collect(), nanoseconds, schedule)
-            }
+        let parts = each.div_ceil(plan.together);
+        let sizes: Vec<_> = tasks[..parts].iter().map(|(task, _)| task.transformed()).collect();
+        let mut samples = Kept::new(sizes.iter().sum());
+        let mut rest: &mut [A] = &mut samples;
+        let mut ahead = Vec::new();
+        for ((task, _), &size) in tasks.iter().zip(&sizes) {
+            let (into, tail) = rest.split_at_mut(size);
+            rest = tail;
+            ahead.push(task::Samples::<L> { task, into });
         }
+        let tiles = plan.tiles.iter().product::<usize>() * plan.together * parts;
+        share(ahead, (self.pass.deep * tiles) as f64, schedule)?;
+        let mut rest: &[A] = &samples;
+        let mut places = Vec::new();
+        for &size in &sizes {
+            let (part, tail) = rest.split_at(size);
+            rest = tail;
+            places.push(part);
+        }
+        let tasks = tasks.into_iter().enumerate().map(|(i, (task, blocks))| {
+            let samples = Some(places[i % parts]);
+            Transform::<L> { task, blocks, samples, filters: Filter::Taps }
+        });
+        share(tasks.collect(), self.nanoseconds(), schedule)
+    }
+
+    fn nanoseconds(&self) -> f64 {
+        cost(self.pass).expect("a pass that it takes")
+    }
+
+    fn workers<'w>(&self, schedule: &Schedule<'w>) -> Workers<'w> {
+        Conv::threads(schedule.workers, self.nanoseconds())
     }
 }
