@@ -23,31 +23,27 @@ pub(super) struct Pass<'p> {
 impl<'p> Pass<'p> {
     /// The layer.
     pub(super) fn forward(problem: &'p Forward) -> Self {
-        let conv = &problem.conv;
-        Self {
-            conv,
-            phases: [0, 1].map(|i| Phase::forward(&conv.windows[i])),
-            groups: conv.groups,
-            deep: conv.inputs / conv.groups,
-            wide: conv.outputs / conv.groups,
-            transposed: false,
-            diagonal: false,
-            relu: problem.relu,
-        }
+        Self::new(&problem.conv, false, problem.relu)
     }
 
     /// Its transpose.
     pub(super) fn transposed(problem: &'p GradInput) -> Self {
-        let conv = &problem.conv;
+        Self::new(&problem.conv, true, problem.relu)
+    }
+
+    fn new(conv: &'p Conv, transposed: bool, relu: bool) -> Self {
+        let phases = if transposed { Phase::transposed } else { Phase::forward };
+        let [x, y] = [conv.inputs, conv.outputs].map(|channels| channels / conv.groups);
+        let (deep, wide) = if transposed { (y, x) } else { (x, y) };
         Self {
             conv,
-            phases: [0, 1].map(|i| Phase::transposed(&conv.windows[i])),
+            phases: [0, 1].map(|i| phases(&conv.windows[i])),
             groups: conv.groups,
-            deep: conv.outputs / conv.groups,
-            wide: conv.inputs / conv.groups,
-            transposed: true,
+            deep,
+            wide,
+            transposed,
             diagonal: false,
-            relu: problem.relu,
+            relu,
         }
     }
 
