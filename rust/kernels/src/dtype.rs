@@ -251,7 +251,7 @@ macro_rules! integer_accumulator {
         }
     )*};
 }
-integer_accumulator!(i32, Some(DType::I32); i64, Some(DType::I64); i128, None);
+integer_accumulator!(i16, Some(DType::I16); i32, Some(DType::I32); i64, Some(DType::I64); i128, None);
 
 /// Conversions between an element and an accumulator.
 pub trait Convert<A>: Element {
@@ -395,6 +395,7 @@ macro_rules! convert_integers {
         }
     )*};
 }
+convert_integers!(i16: u8, i8, u16, i16, u32, i32, u64, i64);
 convert_integers!(i32: u8, i8, u16, i16, u32, i32, u64, i64);
 convert_integers!(i64: u8, i8, u16, i16, u32, i32, u64, i64);
 convert_integers!(i128: u8, i8, u16, i16, u32, i32, u64, i64);
@@ -424,7 +425,7 @@ macro_rules! convert_indirectly {
         }
     )*};
 }
-convert_indirectly!(f32, f64, i32, i64, i128);
+convert_indirectly!(f32, f64, i16, i32, i64, i128);
 
 /// Floats meet an integer accumulator only because a row's dtype is known at run time; no plan
 /// pairs them.
@@ -440,7 +441,7 @@ macro_rules! convert_floats_to_integer_accumulators {
         }
     )*)*};
 }
-convert_floats_to_integer_accumulators!(i32: f32, f64; i64: f32, f64; i128: f32, f64;);
+convert_floats_to_integer_accumulators!(i16: f32, f64; i32: f32, f64; i64: f32, f64; i128: f32, f64;);
 
 /// What happens to the fraction when a sum is stored in an integer type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -492,6 +493,8 @@ pub enum Arithmetic {
     F64,
     /// `f64`, the product rounded before it is added: the order and the roundings of a plain C loop.
     F64Unfused,
+    /// `i16`, modulo 2^16.
+    I16,
     /// `i32`, modulo 2^32.
     I32,
     /// `i64`, modulo 2^64.
@@ -507,6 +510,7 @@ impl Arithmetic {
             Self::F32 => "f32",
             Self::F64 => "f64",
             Self::F64Unfused => "f64-unfused",
+            Self::I16 => "i16",
             Self::I32 => "i32",
             Self::I64 => "i64",
             Self::I128 => "i128",
@@ -516,6 +520,7 @@ impl Arithmetic {
     /// Bytes of an accumulator.
     pub const fn size(self) -> usize {
         match self {
+            Self::I16 => 2,
             Self::F32 | Self::I32 => 4,
             Self::F64 | Self::F64Unfused | Self::I64 => 8,
             Self::I128 => 16,
@@ -528,7 +533,7 @@ impl Arithmetic {
         match self {
             Self::F32 => f32::EPSILON as f64 / 2.0,
             Self::F64 | Self::F64Unfused => f64::EPSILON / 2.0,
-            Self::I32 | Self::I64 | Self::I128 => 0.0,
+            Self::I16 | Self::I32 | Self::I64 | Self::I128 => 0.0,
         }
     }
 }

@@ -528,7 +528,7 @@ macro_rules! rows {
         }
     )*};
 }
-rows!(f32, f64, i32, i64, i128);
+rows!(f32, f64, i16, i32, i64, i128);
 
 /// Rounds what is going to be an integer.
 #[inline(always)]

@@ -454,11 +454,13 @@ fn arithmetic_follows_from_dtypes_taps_and_finish() {
     };
     let wrap: fn(&mut Spec) = |s| s.finish.overflow = Overflow::Wrap;
     let same: fn(&mut Spec) = |_| ();
-    assert_eq!(settle(DType::U8, 1.0, 9, same), Arithmetic::F32, "exact below 2^24");
+    assert_eq!(settle(DType::U8, 1.0, 9, same), Arithmetic::I16, "exact below 2^15");
+    assert_eq!(settle(DType::U8, 15.0, 9, same), Arithmetic::F32, "exact below 2^24");
+    assert_eq!(settle(DType::U16, 1000.0, 9, wrap), Arithmetic::I16, "a wrapped sum needs its own width");
     assert_eq!(settle(DType::U16, 1000.0, 9, same), Arithmetic::I32, "exact below 2^31");
     assert_eq!(settle(DType::I32, 2.0, 9, same), Arithmetic::I64, "exact below 2^63");
     assert_eq!(settle(DType::I64, 2.0, 9, same), Arithmetic::I128, "saturation must see the whole sum");
-    assert_eq!(settle(DType::I64, 2.0, 9, wrap), Arithmetic::I64, "a wrapped sum needs its own width");
+    assert_eq!(settle(DType::I64, 2.0, 9, wrap), Arithmetic::I64, "likewise");
     assert_eq!(settle(DType::I32, 2.0, 9, wrap), Arithmetic::I32, "likewise");
     assert_eq!(settle(DType::U8, 0.1, 9, same), Arithmetic::F32, "within 1/64 of a level");
     assert_eq!(settle(DType::U16, 0.1, 9, same), Arithmetic::F64, "f32 would err by more");

@@ -132,6 +132,9 @@ pub struct Correlate {
     fixed_point: OnceLock<Result<FixedPoint, Reject>>,
 }
 
+/// Sums up to here are exact in `i16`.
+const I16_EXACT: f64 = 32_767.0;
+
 /// Sums up to here are exact in `f32`.
 const F32_EXACT: f64 = 16_777_216.0;
 
@@ -218,6 +221,8 @@ impl Correlate {
             // Every order gives the exact sum, or one congruent to it.
             let modular = self.finish.overflow == Overflow::Wrap;
             let arithmetic = match sum {
+                s if s <= I16_EXACT => Arithmetic::I16,
+                _ if modular && self.dst.size() <= 2 => Arithmetic::I16,
                 s if s <= F32_EXACT => Arithmetic::F32,
                 _ if modular && narrow => Arithmetic::I32,
                 _ if modular => Arithmetic::I64,

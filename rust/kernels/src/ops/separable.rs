@@ -86,6 +86,7 @@ impl Implementation<Correlate> for Separable {
             }
             Arithmetic::F32 => strip::run_in::<lane::F32, Passes<false>>(problem, srcs, dsts, schedule),
             Arithmetic::F64 => strip::run_in::<lane::F64, Passes<false>>(problem, srcs, dsts, schedule),
+            Arithmetic::I16 => strip::run_in::<lane::I16, Passes<false>>(problem, srcs, dsts, schedule),
             Arithmetic::I32 => strip::run_in::<lane::I32, Passes<false>>(problem, srcs, dsts, schedule),
             Arithmetic::I64 => strip::run_in::<lane::I64, Passes<false>>(problem, srcs, dsts, schedule),
             Arithmetic::I128 => Err(Error::Unsupported(WIDE.into())),

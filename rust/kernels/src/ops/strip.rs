@@ -22,7 +22,7 @@ use super::rows::{self, Place};
 use crate::dtype::Accumulator;
 use crate::isa::{Isa, Kernel};
 use crate::registry::{Schedule, single};
-use crate::simd::{Lane, MAX_LANES, MAX_ROWS, Simd, Vector};
+use crate::simd::{Lane, MAX_ROWS, Simd, Vector, most_lanes};
 use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
 use crate::{Error, alloc, dispatch_arithmetic};
 use std::ops::Range;
@@ -103,17 +103,17 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// For tiles of at most `width` columns; `whole` asks for rows of whole vectors.
-    fn new(problem: &Correlate, width: usize, whole: bool) -> Self {
+    /// For tiles of at most `width` columns; `whole` asks for rows of whole vectors, of `lanes` at most.
+    fn new(problem: &Correlate, width: usize, lanes: usize, whole: bool) -> Self {
         let [rows, cols] = &problem.axes;
         let common = gcd(rows.stride, rows.dilation);
         let advance = rows.stride / common;
         let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
         let reach = place(cols.taps - 1).1;
-        let reach = if whole { reach.next_multiple_of(MAX_LANES) } else { reach };
+        let reach = if whole { reach.next_multiple_of(lanes) } else { reach };
         // A whole number of cache lines, odd, so that the rows of a ring meet in all sets of a cache.
-        let lines = (width.next_multiple_of(MAX_LANES) + reach).div_ceil(MAX_LANES);
-        let phase_len = (lines | 1) * MAX_LANES;
+        let lines = (width.next_multiple_of(lanes) + reach).div_ceil(lanes);
+        let phase_len = (lines | 1) * lanes;
         let offset = |tap| place(tap).0 * phase_len + place(tap).1;
         Self {
             step: rows.dilation / common,
@@ -228,7 +228,8 @@ impl<L: Lane<Elem: Rows>, I: Inner> Kernel for TileKernel<'_, '_, '_, L, I> {
 impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
     /// For tiles of at most `width` columns.
     pub(super) fn new(problem: &'p Correlate, src: &'p Src<'p>, width: usize) -> Self {
-        let geometry = Geometry::new(problem, width.min(problem.axes[1].dst.max(1)), I::WHOLE);
+        let width = width.min(problem.axes[1].dst.max(1));
+        let geometry = Geometry::new(problem, width, most_lanes::<A>(), I::WHOLE);
         let components = (problem.components().into_iter())
             .map(|sources| {
                 let prepared = I::prepare::<A>(problem, &sources, &geometry);

@@ -34,6 +34,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type F64: Vector<Elem = f64>;
     /// Vectors of `f64` whose multiply-add rounds the product first, as C without contraction does.
     type F64Unfused: Vector<Elem = f64>;
+    /// Vectors of `i16`, wrapping.
+    type I16: Vector<Elem = i16>;
     /// Vectors of `i32`, wrapping.
     type I32: Vector<Elem = i32>;
     /// Vectors of `i64`, wrapping.
@@ -51,8 +53,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 }
 
-/// Lanes of the longest vector of any instruction set.
+/// Lanes of the longest vector of any instruction set, of accumulators of 32 bits and more.
 pub const MAX_LANES: usize = 16;
+
+/// The same for accumulators of type `A`.
+pub const fn most_lanes<A>() -> usize {
+    MAX_LANES * 4 / size_of::<A>()
+}
 
 /// A vector of accumulators.
 pub trait Vector: Copy {
@@ -177,7 +184,7 @@ macro_rules! lanes {
     };
 }
 
-lanes! { F32, f32; F64, f64; F64Unfused, f64; I32, i32; I64, i64; I128, i128; I16Pairs, i32; }
+lanes! { F32, f32; F64, f64; F64Unfused, f64; I16, i16; I32, i32; I64, i64; I128, i128; I16Pairs, i32; }
 
 /// Runs `$body` with `$L` standing for the [`Lane`](crate::simd::Lane) of `$arithmetic`.
 #[macro_export]
@@ -196,6 +203,10 @@ macro_rules! dispatch_arithmetic {
             }
             Arithmetic::F64Unfused => {
                 type $L = lane::F64Unfused;
+                $body
+            }
+            Arithmetic::I16 => {
+                type $L = lane::I16;
                 $body
             }
             Arithmetic::I32 => {

@@ -69,7 +69,7 @@ macro_rules! portable_integers {
     )*};
 }
 portable_floats!(f32, f64);
-portable_integers!(i32, i64, i128);
+portable_integers!(i16, i32, i64, i128);
 
 /// `N` lanes of two `i16`, or of the `i32` that their products are added up to.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +121,7 @@ impl Simd for Scalar {
     type F32 = Lanes<f32, 4, false>;
     type F64 = Lanes<f64, 2, false>;
     type F64Unfused = Lanes<f64, 2, false>;
+    type I16 = Lanes<i16, 8, false>;
     type I32 = Lanes<i32, 4, false>;
     type I64 = Lanes<i64, 2, false>;
     type I128 = Lanes<i128, 1, false>;
@@ -145,6 +146,7 @@ impl Simd for Neon {
     type F32 = Lanes<f32, 4, true>;
     type F64 = Lanes<f64, 2, true>;
     type F64Unfused = Lanes<f64, 2, false>;
+    type I16 = Lanes<i16, 8, false>;
     type I32 = Lanes<i32, 4, false>;
     type I64 = Lanes<i64, 2, false>;
     type I128 = Lanes<i128, 1, false>;

@@ -218,8 +218,9 @@ pub fn store_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem
             unsafe { lanes.store(out.as_mut_ptr().add(x + v * V::LANES)) }
         }
     } else {
-        let mut whole = [[V::Elem::default(); MAX_LANES]; NV];
-        assert!(V::LANES <= MAX_LANES, "a vector fits the buffer");
+        // Vectors of 16-bit numbers have twice the lanes.
+        let mut whole = [[V::Elem::default(); 2 * MAX_LANES]; NV];
+        assert!(V::LANES <= 2 * MAX_LANES, "a vector fits the buffer");
         let buffer = whole.as_flattened_mut();
         for (v, lanes) in tile.iter().enumerate() {
             // SAFETY: the buffer holds NV vectors.

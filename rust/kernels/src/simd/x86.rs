@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 macro_rules! token {
     ($(#[$doc:meta])* $token:ident, [$($feature:tt),*],
-     $f32:ty, $f64:ty, $unfused:ty, $i32:ty, $i64:ty, $pairs:ty) => {
+     $f32:ty, $f64:ty, $unfused:ty, $i16:ty, $i32:ty, $i64:ty, $pairs:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $token(());
@@ -18,6 +18,7 @@ macro_rules! token {
             type F32 = $f32;
             type F64 = $f64;
             type F64Unfused = $unfused;
+            type I16 = $i16;
             type I32 = $i32;
             type I64 = $i64;
             type I128 = Lanes<i128, 1, false>;
@@ -43,12 +44,12 @@ macro_rules! token {
 token! {
     /// AVX2, FMA, F16C and BMI.
     V3, ["avx2", "fma", "f16c", "bmi1", "bmi2"],
-    F32x8, F64x4, F64x4Unfused, I32x8, I64x4, I16x16Pairs
+    F32x8, F64x4, F64x4Unfused, I16x16, I32x8, I64x4, I16x16Pairs
 }
 token! {
     /// AVX-512 F, BW, DQ and VL, on top of `x86-64-v3`.
     V4, ["avx2", "fma", "f16c", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
-    F32x16, F64x8, F64x8Unfused, I32x16, I64x8, I16x32Pairs
+    F32x16, F64x8, F64x8Unfused, I16x32, I32x16, I64x8, I16x32Pairs
 }
 
 macro_rules! vector {
@@ -265,6 +266,19 @@ vector!(
     |acc, a, b| _mm256_add_pd(acc, _mm256_mul_pd(a, b))
 );
 vector!(
+    I16x16,
+    i16,
+    16,
+    __m256i,
+    __m256i,
+    _mm256_set1_epi16,
+    _mm256_loadu_si256,
+    _mm256_storeu_si256,
+    _mm256_add_epi16,
+    _mm256_sub_epi16,
+    |acc, a, b| _mm256_add_epi16(acc, _mm256_mullo_epi16(a, b))
+);
+vector!(
     I32x8,
     i32,
     8,
@@ -354,6 +368,19 @@ vector!(
     _mm512_add_pd,
     _mm512_sub_pd,
     |acc, a, b| _mm512_add_pd(acc, _mm512_mul_pd(a, b))
+);
+vector!(
+    I16x32,
+    i16,
+    32,
+    __m512i,
+    __m512i,
+    _mm512_set1_epi16,
+    _mm512_loadu_si512,
+    _mm512_storeu_si512,
+    _mm512_add_epi16,
+    _mm512_sub_epi16,
+    |acc, a, b| _mm512_add_epi16(acc, _mm512_mullo_epi16(a, b))
 );
 vector!(
     I32x16,
