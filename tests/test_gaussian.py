@@ -89,6 +89,36 @@ def test_integer_passes_are_truncated_as_scipys():
     both("gaussian_filter", image, 1, order=(1, 2), output=np.uint16)
 
 
+def pictures_of(dtype):
+    """Images under which most sums are integers or next to one, and one under which few are."""
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    y, x = np.mgrid[:71, :193]
+    flat = np.full((71, 193), most)
+    squares = np.where((x // 40 + y // 25) % 2, least, most)
+    ramp, steps = x + least, (x // 20 + y // 20) * 3 + least
+    noise = np.random.default_rng(5).integers(least, most, (71, 193), endpoint=True)
+    spots = np.where(noise > most - 2, most, 0)
+    edge = np.where(x < 100, noise, 7)
+    checks = np.where((x + y) % 2, least, most)
+    for picture in (flat, squares, ramp, (ramp + y) % 100, steps, noise, spots, edge, checks):
+        yield np.clip(picture, least, most).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ("uint8", "int8"))
+def test_sums_next_to_integers_are_truncated_as_scipys(dtype):
+    """Sums of 8-bit images are guessed in float32, and no guess shows."""
+    for image in pictures_of(dtype):
+        for sigma in (0.3, 0.5, 1, 2.5, 10):
+            both("gaussian_filter", image, sigma)
+        both("gaussian_filter", image, (3, 1), mode="constant", cval=3)
+        both("gaussian_filter", image, (2, 1), mode="constant", cval=1000)
+        both("gaussian_filter", image, (2, 1), mode="constant", cval=0.3)
+        both("gaussian_filter", image, 1.5, order=(1, 2), mode="wrap")
+        both("gaussian_filter", image, 1.5, order=1, output="int32")
+        both("gaussian_laplace", image, 1.2)
+        both("gaussian_gradient_magnitude", image, 1.2)
+
+
 def test_bool_passes_leave_bytes():
     """SciPy's next pass reads the bytes that the last one has left in a bool array."""
     image = paint((20, 21), "bool")

@@ -205,6 +205,14 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn truncate(self) -> Self;
     /// The sum (modulo an integer's width).
     fn plus(self, other: Self) -> Self;
+    /// A row as one of `i16`, if it is.
+    fn halves(_: &[Self]) -> Option<&[i16]> {
+        None
+    }
+    /// The same, to be written.
+    fn halves_mut(_: &mut [Self]) -> Option<&mut [i16]> {
+        None
+    }
 }
 
 macro_rules! float_accumulator {
@@ -231,9 +239,10 @@ macro_rules! float_accumulator {
 float_accumulator!(f32, Some(DType::F32); f64, Some(DType::F64));
 
 macro_rules! integer_accumulator {
-    ($($t:ty, $stored:expr);*) => {$(
+    ($($t:ty, $stored:expr $(, $halves:item $halves_mut:item)?);*) => {$(
         impl Accumulator for $t {
             const STORED_AS: Option<DType> = $stored;
+            $($halves $halves_mut)?
             #[inline(always)]
             fn from_f64(x: f64) -> Self { x as Self }
             #[inline(always)]
@@ -251,7 +260,13 @@ macro_rules! integer_accumulator {
         }
     )*};
 }
-integer_accumulator!(i16, Some(DType::I16); i32, Some(DType::I32); i64, Some(DType::I64); i128, None);
+integer_accumulator!(
+    i16, Some(DType::I16),
+    #[inline(always)]
+    fn halves(row: &[Self]) -> Option<&[i16]> { Some(row) }
+    #[inline(always)]
+    fn halves_mut(row: &mut [Self]) -> Option<&mut [i16]> { Some(row) };
+    i32, Some(DType::I32); i64, Some(DType::I64); i128, None);
 
 /// Conversions between an element and an accumulator.
 pub trait Convert<A>: Element {

@@ -155,7 +155,9 @@ impl Operation for ops::correlate::Correlate {
     const NAME: &'static str = "correlate";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[
         &ops::folded::Folded,
+        &ops::guessed::Guessed,
         &ops::separable::Separable,
+        &ops::pairs::PairPasses,
         &ops::pairs::Pairs,
         &ops::direct::Direct,
         &ops::fft::Fft,

@@ -250,8 +250,8 @@ fn check(case: &Named, spec: Spec, taps: &[i128], fractions: f64) -> usize {
                 for (p, (exact, magnitude)) in exact.iter().zip(&magnitude).enumerate() {
                     let own = (problem.error_bound() + 2.0 * f64::EPSILON) * magnitude.re;
                     let integer = matches!(problem.dst.kind(), Kind::Integer(..));
-                    // The two whose contract for integers is a part of a level.
-                    let levels = integer && matches!(implementation.name(), "pairs" | "fft");
+                    // Those whose contract for integers is a part of a level.
+                    let levels = integer && matches!(implementation.name(), "pairs" | "pair-passes" | "fft");
                     let bound = if levels { own.max(LEVELS) } else { own };
                     for (c, exact) in
                         [exact.re, exact.im].into_iter().take(problem.dst.components()).enumerate()
@@ -311,6 +311,7 @@ fn sweep(dtypes: &[DType], borders: &[[Border; 2]]) {
                         all.push((outer(case.window, 7.0), 7.0, &product));
                         // Small enough for taps of 16 bits.
                         all.push((Taps::from_f64(case.window, &small), 1792.0, &integers));
+                        all.push((outer(case.window, 1792.0), 1792.0, &product));
                         if dtype.fits_f32() && dtype != DType::Bool {
                             all.push((Taps::from_complex(case.window, &turned), 3.0, &integers));
                         }
@@ -470,6 +471,73 @@ fn arithmetic_follows_from_dtypes_taps_and_finish() {
         Arithmetic::F64,
         "the result asks for more"
     );
+}
+
+/// Two passes over 8-bit images, truncated after each, as plain loops of f64 have them: under images whose sums
+/// are integers, next to one, and neither.
+#[test]
+fn truncated_passes_are_made_tap_by_tap() {
+    let (h, w) = (15, 70);
+    let images: [fn(usize, usize) -> i128; 4] = [
+        |_, _| 100,
+        |y, x| (x + y) as i128,
+        |y, x| ((x / 9 + y / 4) % 2 * 127) as i128,
+        |y, x| paint(y * 70 + x * 7 + x / 5, DType::U8),
+    ];
+    let bell = |taps: usize| -> Vec<f64> {
+        let weights = (0..taps).map(|i| (-((i as f64 - (taps / 2) as f64) / 1.3).powi(2)).exp());
+        let weights: Vec<f64> = weights.collect();
+        let sum: f64 = weights.iter().sum();
+        weights.iter().map(|w| w / sum).collect()
+    };
+    // Tap by tap from the middle outwards in pairs: the order of symmetric windows.
+    let pass = |image: &[f64], weights: &[f64], step: usize, n: usize, at: &dyn Fn(usize, usize) -> usize| {
+        let half = weights.len() / 2;
+        let clamped = |i: usize, j: usize| (i as isize + j as isize - half as isize).clamp(0, n as isize - 1);
+        let result = (0..image.len()).map(|p| {
+            let i = p / step % n;
+            let sample = |j: usize| image[at(p, clamped(i, j) as usize)];
+            let middle = sample(half) * weights[half];
+            let pair = |sum: f64, j: usize| sum + (sample(j) + sample(weights.len() - 1 - j)) * weights[j];
+            (0..half).fold(middle, pair).trunc()
+        });
+        result.collect::<Vec<f64>>()
+    };
+    let mut guessed = 0;
+    for dtype in [DType::U8, DType::I8] {
+        for (taps, paint) in [3, 7, 21].into_iter().flat_map(|taps| images.map(|paint| (taps, paint))) {
+            let term = Term { column: bell(taps), row: bell(taps + 2) };
+            let mut spec = Spec::new(dtype, [h, w], Taps::from_terms(vec![term.clone()]));
+            (spec.summation, spec.border) = (Summation::Folded, [Border::Nearest; 2]);
+            spec.finish = Finish { rounding: Rounding::Truncate, overflow: Overflow::Wrap };
+            let problem = Correlate::new(spec).unwrap();
+            let plane: Vec<i128> = (0..h * w).map(|p| paint(p / w, p % w)).collect();
+            let samples: Vec<f64> = plane.iter().map(|&v| v as f64).collect();
+            let middle = pass(&samples, &term.column, w, h, &|p, y| y * w + p % w);
+            let exact = pass(&middle, &term.row, 1, w, &|p, x| p / w * w + x);
+            let image: Vec<i128> = plane.repeat(PLANES);
+            for isa in Isa::detected() {
+                for (i, (implementation, cost)) in problem.candidates().into_iter().enumerate() {
+                    if cost.is_err() {
+                        continue;
+                    }
+                    guessed += usize::from(implementation.name() == "guessed");
+                    let schedule =
+                        Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
+                    let result = run(&problem, i, &schedule, &image, [h, w]);
+                    for p in 0..PLANES * h * w {
+                        let what = problem.id(implementation, *isa);
+                        assert_eq!(
+                            element(&result, dtype, p, 0),
+                            exact[p % (h * w)],
+                            "{what}, {taps} taps, position {p}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(guessed > 0, "the implementation that guesses was among them");
 }
 
 /// The checks can fail.

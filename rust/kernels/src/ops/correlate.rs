@@ -15,7 +15,7 @@ use crate::shape::{Axis, Extent};
 use num_complex::Complex;
 use std::sync::OnceLock;
 
-use super::pairs::FixedPoint;
+use super::pairs::{FixedPoint, Scaled};
 pub use super::taps::{Taps, Term};
 
 /// The value outside the image under [`Border::Constant`].
@@ -130,6 +130,8 @@ pub struct Correlate {
     terms: OnceLock<Result<Vec<Term>, Reject>>,
     /// Its values as integers of 16 bits, once someone asked.
     fixed_point: OnceLock<Result<FixedPoint, Reject>>,
+    /// Its outer product as such integers, likewise.
+    scaled: OnceLock<Result<Scaled, Reject>>,
 }
 
 /// Sums up to here are exact in `i16`.
@@ -188,6 +190,7 @@ impl Correlate {
             passes: spec.summation == Summation::Folded && spec_taps.iter().all(|&taps| taps > 1),
             terms: OnceLock::new(),
             fixed_point: OnceLock::new(),
+            scaled: OnceLock::new(),
         };
         if problem.passes && problem.taps.terms().is_none_or(|terms| terms.len() != 1) {
             return Err(Error::Value("two passes have a window for each axis.".into()));
@@ -329,6 +332,14 @@ impl Correlate {
     /// The reason why there are none.
     pub(crate) fn fixed_point(&self) -> Result<&FixedPoint, Reject> {
         self.fixed_point.get_or_init(|| FixedPoint::new(self)).as_ref().map_err(Clone::clone)
+    }
+
+    /// The window's outer product as integers of 16 bits that serve as well.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub(crate) fn scaled(&self) -> Result<&Scaled, Reject> {
+        self.scaled.get_or_init(|| Scaled::new(self)).as_ref().map_err(Clone::clone)
     }
 
     /// Whether one sum over the whole window gives what is asked for.

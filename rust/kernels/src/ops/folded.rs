@@ -127,6 +127,11 @@ impl<A: Accumulator> PairedTaps<A> {
         }
     }
 
+    /// Where the taps read, in their order.
+    pub(super) fn places(&self) -> &[(usize, usize)] {
+        &self.places
+    }
+
     /// A row of sums over `rows`, the rows that the places name.
     #[inline(always)]
     pub(super) fn row<V: Vector<Elem = A>>(&self, rows: &[&[A]], width: usize, out: &mut [A]) {
@@ -137,53 +142,59 @@ impl<A: Accumulator> PairedTaps<A> {
         }
     }
 
+    /// `NV` vectors of sums. `samples` gives those under a tap, from the place that it reads.
+    #[inline(always)]
+    pub(super) fn at<V: Vector<Elem = A>, const NV: usize>(
+        &self,
+        samples: impl Fn((usize, usize)) -> [V; NV],
+    ) -> [V; NV] {
+        match self.symmetry {
+            Symmetry::Even => self.sums::<V, EVEN, NV>(samples),
+            Symmetry::Odd => self.sums::<V, ODD, NV>(samples),
+            Symmetry::None => self.sums::<V, NONE, NV>(samples),
+        }
+    }
+
     /// A row of sums: four vectors at a time, whose additions wait for each other, then one.
     #[inline(always)]
     fn paired<V: Vector<Elem = A>, const SYMMETRY: u8>(&self, rows: &[&[A]], width: usize, out: &mut [A]) {
         let mut x = 0;
         while x + 4 * V::LANES <= width {
-            store_tile(&self.sums::<V, SYMMETRY, 4>(rows, x), out, x);
+            let samples = |(line, offset): (usize, usize)| load_tile::<V, 4>(rows[line], x + offset);
+            store_tile(&self.sums::<V, SYMMETRY, 4>(samples), out, x);
             x += 4 * V::LANES;
         }
         while x < width {
-            store_tile(&self.sums::<V, SYMMETRY, 1>(rows, x), out, x);
+            let samples = |(line, offset): (usize, usize)| load_tile::<V, 1>(rows[line], x + offset);
+            store_tile(&self.sums::<V, SYMMETRY, 1>(samples), out, x);
             x += V::LANES;
         }
-    }
-
-    /// The samples under tap `j` for the results at `x` of the row that reads `rows`.
-    #[inline(always)]
-    fn samples<V: Vector<Elem = A>, const NV: usize>(&self, rows: &[&[A]], x: usize, j: usize) -> [V; NV] {
-        let (line, offset) = self.places[j];
-        load_tile::<V, NV>(rows[line], x + offset)
     }
 
     #[inline(always)]
     fn sums<V: Vector<Elem = A>, const SYMMETRY: u8, const NV: usize>(
         &self,
-        rows: &[&[A]],
-        x: usize,
+        samples: impl Fn((usize, usize)) -> [V; NV],
     ) -> [V; NV] {
         let last = self.weights.len() - 1;
         let start = if SYMMETRY == NONE { last } else { last / 2 };
         // 0 + w x is w x, rounded once.
         let mut sums = [V::splat(A::default()); NV];
-        let (samples, weight) = (self.samples::<V, NV>(rows, x, start), V::splat(self.weights[start]));
+        let (middle, weight) = (samples(self.places[start]), V::splat(self.weights[start]));
         for v in 0..NV {
-            sums[v] = sums[v].mul_add(samples[v], weight);
+            sums[v] = sums[v].mul_add(middle[v], weight);
         }
         for j in 0..start {
-            let mut samples = self.samples::<V, NV>(rows, x, j);
+            let mut near = samples(self.places[j]);
             if SYMMETRY != NONE {
-                let far = self.samples::<V, NV>(rows, x, last - j);
+                let far = samples(self.places[last - j]);
                 for v in 0..NV {
-                    samples[v] =
-                        if SYMMETRY == EVEN { samples[v].add(far[v]) } else { samples[v].sub(far[v]) };
+                    near[v] = if SYMMETRY == EVEN { near[v].add(far[v]) } else { near[v].sub(far[v]) };
                 }
             }
             let weight = V::splat(self.weights[j]);
             for v in 0..NV {
-                sums[v] = sums[v].mul_add(samples[v], weight);
+                sums[v] = sums[v].mul_add(near[v], weight);
             }
         }
         sums

@@ -5,6 +5,7 @@ pub mod correlate;
 pub mod direct;
 pub mod fft;
 pub mod folded;
+pub mod guessed;
 pub mod pairs;
 pub mod pool;
 mod rows;

@@ -36,7 +36,11 @@ pub(super) fn widen<S: Simd, A: Rows>(simd: S, plane: &Plane<'_>, y: usize, plac
         for (i, sample) in samples.iter_mut().enumerate() {
             match border.index(start + ((from + i) * step) as isize, n) {
                 None => *sample = outside,
-                Some(x) => read(simd, plane, y, x, 1, std::slice::from_mut(sample)),
+                Some(x) => match (x as isize - start) as usize {
+                    // Most are mirror images of what has been widened.
+                    at if step == 1 && (first..end).contains(&at) => *sample = middle[at - first],
+                    _ => read(simd, plane, y, x, 1, std::slice::from_mut(sample)),
+                },
             }
         }
     };

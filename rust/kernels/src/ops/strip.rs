@@ -98,8 +98,9 @@ pub(super) struct Geometry {
     /// Phases of a scratch row, and the length of one.
     phases: usize,
     phase_len: usize,
-    /// Samples that a phase holds beyond one a result.
+    /// Samples that a phase holds beyond one a result, and how many of them the window reads.
     pub(super) reach: usize,
+    read: usize,
 }
 
 impl Geometry {
@@ -109,8 +110,8 @@ impl Geometry {
         let common = gcd(rows.stride, rows.dilation);
         let advance = rows.stride / common;
         let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
-        let reach = place(cols.taps - 1).1;
-        let reach = if whole { reach.next_multiple_of(lanes) } else { reach };
+        let read = place(cols.taps - 1).1;
+        let reach = if whole { read.next_multiple_of(lanes) } else { read };
         // A whole number of cache lines, odd, so that the rows of a ring meet in all sets of a cache.
         let lines = (width.next_multiple_of(lanes) + reach).div_ceil(lanes);
         let phase_len = (lines | 1) * lanes;
@@ -128,6 +129,7 @@ impl Geometry {
             phases: cols.stride.min(cols.span()),
             phase_len,
             reach,
+            read,
         }
     }
 
@@ -430,11 +432,11 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         outside: A,
         slot: &mut [A],
     ) {
-        let Geometry { phases, phase_len, reach, .. } = self.geometry;
+        let Geometry { phases, phase_len, read, .. } = self.geometry;
         let axis = &self.problem.axes[1];
         let Some(y) = y else { return slot.fill(outside) };
         for (phase, into) in slot.chunks_exact_mut(phase_len).take(phases).enumerate() {
-            let into = &mut into[..cols.len() + reach];
+            let into = &mut into[..cols.len() + read];
             let start = (cols.start * axis.stride + phase) as isize - axis.before;
             let place = Place { start, step: axis.stride, border: self.problem.border[1], outside };
             rows::widen(simd, plane, y, place, into);

@@ -7,6 +7,7 @@
 
 pub mod fft;
 mod gemm;
+mod halves;
 mod portable;
 mod taps;
 mod tile;
@@ -16,6 +17,7 @@ mod x86;
 
 pub(crate) use gemm::with_tile;
 pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
+pub use halves::{Halves, MAX_HALF_ROWS, Rounded, Two, along, down, over};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};
@@ -35,7 +37,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Vectors of `f64` whose multiply-add rounds the product first, as C without contraction does.
     type F64Unfused: Vector<Elem = f64>;
     /// Vectors of `i16`, wrapping.
-    type I16: Vector<Elem = i16>;
+    type I16: Halves;
     /// Vectors of `i32`, wrapping.
     type I32: Vector<Elem = i32>;
     /// Vectors of `i64`, wrapping.

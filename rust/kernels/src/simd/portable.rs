@@ -9,7 +9,7 @@ use super::{Simd, Vector};
 
 /// `N` lanes of `T`; `FUSED` says whether multiply-add rounds once.
 #[derive(Clone, Copy, Debug)]
-pub struct Lanes<T, const N: usize, const FUSED: bool>([T; N]);
+pub struct Lanes<T, const N: usize, const FUSED: bool>(pub(super) [T; N]);
 
 impl<T: Copy, const N: usize, const FUSED: bool> Lanes<T, N, FUSED> {
     #[inline(always)]

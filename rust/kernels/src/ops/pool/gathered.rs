@@ -171,7 +171,16 @@ impl Kernel for Check<'_> {
                     #[inline(always)]
                     || {
                         picture.copy(y, &results, &(0..deep), found);
-                        astray(found, starts, taps, [window.first, window.taps, across.src()])
+                        let place = [window.first, across.src()];
+                        macro_rules! rows {
+                            ($($rows:literal)*) => {
+                                match window.taps {
+                                    $($rows => astray::<$rows>(found, starts, taps, place),)*
+                                    _ => unreachable!("eight rows at most"),
+                                }
+                            };
+                        }
+                        rows!(0 1 2 3 4 5 6 7 8)
                     },
                 )
             })
@@ -179,17 +188,18 @@ impl Kernel for Check<'_> {
     }
 }
 
-/// Whether one of the positions is outside its window of so many rows from the first on, and so many
-/// columns from its start on.
+/// Whether one of the positions is outside its window of `R` rows from the first on, and so many columns
+/// from its start on. A number of rows that the compiler knows is one that it makes vectors of.
 #[inline(always)]
-fn astray(found: &[i64], starts: &[i64], taps: &[i64], [first, rows, width]: [usize; 3]) -> bool {
+fn astray<const R: usize>(found: &[i64], starts: &[i64], taps: &[i64], [first, width]: [usize; 2]) -> bool {
     let n = found.len();
     let (starts, taps) = (&starts[..n], &taps[..n]);
+    let rows: [i64; R] = std::array::from_fn(|i| ((first + i) * width) as i64);
     let mut wrong = 0_i64;
     for l in 0..n {
-        let mut inside = 0_i64;
-        for i in 0..rows {
-            let aside = found[l].wrapping_sub(starts[l] + ((first + i) * width) as i64);
+        let (at, mut inside) = (found[l].wrapping_sub(starts[l]), 0_i64);
+        for row in rows {
+            let aside = at.wrapping_sub(row);
             // The sign bit: not negative, and less than the taps.
             inside |= !aside & aside.wrapping_sub(taps[l]);
         }
@@ -248,7 +258,7 @@ fn block<S: Simd, T: Smooth>(simd: S, problem: &MaxGrad, srcs: &[Src<'_>], mut b
         _ => None,
     };
     let comb = Comb::new(across, narrow.map_or(1, |axis| axis.stride), &cols, &results, deep);
-    let winners = (!results.is_empty()).then(|| Winners::new(pool, &results, &channels));
+    let winners = (!results.is_empty()).then(|| Winners::new(pool, &results, &channels, 1));
     let (width, slots) = (results.len() * deep, above.overlap());
     let [len, room] = match &winners {
         Some(winners) if !problem.indices => winners.room(),
@@ -291,7 +301,7 @@ fn block<S: Simd, T: Smooth>(simd: S, problem: &MaxGrad, srcs: &[Src<'_>], mut b
                                         },
                                     );
                                 } else if let Some(winners) = &winners {
-                                    winners.find(simd, &image, o, [line, phases, best], early, places);
+                                    winners.find(simd, &image, o..o + 1, [line, phases, best], early, places);
                                 }
                             }
                             filled = filled.max(over.end);

@@ -53,6 +53,9 @@ impl Implementation<Pool> for Indexed {
     }
 }
 
+/// Results that are searched together, where rows are shorter.
+const LONG: usize = 256;
+
 struct Task<'t, T> {
     pool: &'t Pool,
     src: &'t Src<'t>,
@@ -74,32 +77,36 @@ fn block<S: Simd, T: Sample>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Blo
     let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
     let [mut to, mut positions] = block.parts();
     let width = cols.len() * channels.len();
-    let winners = Winners::new(pool, &cols, &channels);
-    let [len, room] = winners.room();
-    let image_width = pool.windows[1].src();
-    alloc::scratch([width, len, room], |[best, row, phases]: [&mut [T]; 3]| {
-        alloc::scratch([width; 2], |[places, early]: [&mut [u32]; 2]| {
+    let winners = Winners::new(pool, &cols, &channels, (LONG / width).min(rows.len()));
+    let ([len, room], [together, apart]) = (winners.room(), winners.results());
+    let (all, image_width) = (together * apart, pool.windows[1].src());
+    alloc::scratch([all, len, room], |[best, row, phases]: [&mut [T]; 3]| {
+        alloc::scratch([all; 2], |[places, early]: [&mut [u32]; 2]| {
             alloc::scratch([width; 2], |[found, starts]: [&mut [i64]; 2]| {
+                early.fill(0);
                 winners.begin(early, starts);
                 row.fill(T::LEAST);
-                for y in rows {
-                    winners.find(simd, &picture, y, [row, phases, best], early, places);
-                    let above = (pool.windows[0].window(y).first * image_width) as i64;
+                let mut left = rows;
+                while !left.is_empty() {
+                    let ys = winners.together(&left);
+                    left.start = ys.end;
+                    let numbers = ys.len() * apart;
+                    let (best, places) = (&mut best[..numbers], &mut places[..numbers]);
+                    winners.find(simd, &picture, ys.clone(), [row, phases, best], &early[..numbers], places);
                     simd.vectorize(
                         #[inline(always)]
                         || {
-                            for ((found, &start), &place) in found.iter_mut().zip(&*starts).zip(&*places) {
-                                *found = above + start + i64::from(place);
+                            let results = best.chunks_exact(apart).zip(places.chunks_exact(apart));
+                            for (y, (best, places)) in ys.zip(results) {
+                                let above = (pool.windows[0].window(y).first * image_width) as i64;
+                                let each = found.iter_mut().zip(&*starts).zip(&places[..width]);
+                                for ((found, &start), &place) in each {
+                                    *found = above + start + i64::from(place);
+                                }
+                                to.copy(y, &best[..width]);
+                                positions.copy(y, found);
                             }
                         },
-                    );
-                    simd.vectorize(
-                        #[inline(always)]
-                        || to.copy(y, best),
-                    );
-                    simd.vectorize(
-                        #[inline(always)]
-                        || positions.copy(y, found),
                     );
                 }
             });

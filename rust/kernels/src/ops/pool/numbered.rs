@@ -4,13 +4,15 @@
 //! row of the image's gradient is written once.
 //!
 //! ```text
-//! winner[o] = i * kw + j of the first greatest sample of window o
+//! winner[o] = i * kw + j of the first greatest sample of window o; or, where its position is given,
+//!             i * dh * width + j * dw, its distance from the window's first place
 //! dx[p] = sum over the windows o that hold p as their tap t, in order, of (winner[o] == t ? grad[o] : 0)
 //! ```
 //!
 //! Where there are several channels, they are the lanes, and rows stay where they are. Else the lanes
 //! are neighbouring windows, and the columns are dealt out by the windows' stride.
 
+use super::gathered::check_positions;
 use super::gradient::{Comb, MaxGrad};
 use super::separable::{Line, Phases};
 use super::{Pool, Windows};
@@ -30,6 +32,9 @@ pub struct Numbered;
 /// Samples that a window may span, and samples from one to the next, on each axis.
 const MOST: usize = 16;
 
+/// Samples of a row up to which a window's places are numbers of `f32`, row after row.
+const MOST_WIDE: usize = 1 << 19;
+
 /// The two axes, if their windows are small.
 fn axes(pool: &Pool) -> Option<[Axis; 2]> {
     let [Windows::Sliding(rows), Windows::Sliding(cols)] = pool.windows else { return None };
@@ -44,13 +49,13 @@ impl Implementation<MaxGrad> for Numbered {
 
     fn cost(&self, problem: &MaxGrad) -> Result<f64, Reject> {
         let pool = &problem.pool;
-        if problem.indices {
-            return Err(Reject("reads the image, not indices"));
-        }
         let Some([rows, cols]) = axes(pool) else {
             return Err(Reject("needs windows that span 16 samples at most, and are as near to each other"));
         };
-        let taps = (rows.taps * cols.taps) as f64;
+        if problem.indices && cols.src > MOST_WIDE {
+            return Err(Reject("numbers places in f32: needs rows of 2^19 samples at most"));
+        }
+        let taps = if problem.indices { 3.0 } else { (rows.taps * cols.taps) as f64 };
         let dealt = if pool.channels < MAX_LANES { 2.0 } else { 1.0 };
         Ok(pool.gradient_nanoseconds(2.0 * taps, dealt, 60.0))
     }
@@ -66,13 +71,16 @@ impl Implementation<MaxGrad> for Numbered {
         let pool = &problem.pool;
         let axes = &axes(pool).expect("refused");
         let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
+        if problem.indices {
+            check_positions(pool, &srcs[1], schedule, workers)?;
+        }
         let size = pool.gradient_blocking(workers.threads(), problem.arithmetic().size());
         let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
         let blocks = Blocks::new(dsts, size);
         let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
         macro_rules! solve {
             ($L:ty) => {{
-                let run = |block| isa.dispatch(Task::<$L> { pool, axes, srcs, block, lane: PhantomData });
+                let run = |block| isa.dispatch(Task::<$L> { problem, axes, srcs, block, lane: PhantomData });
                 workers.drain(|| blocks.take(), run)
             }};
         }
@@ -84,7 +92,7 @@ impl Implementation<MaxGrad> for Numbered {
 }
 
 struct Task<'t, L> {
-    pool: &'t Pool,
+    problem: &'t MaxGrad,
     axes: &'t [Axis; 2],
     srcs: &'t [Src<'t>],
     block: Block<'t>,
@@ -96,13 +104,18 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        block::<S, L::Vector<S>>(simd, self.pool, self.axes, [&self.srcs[0], &self.srcs[1]], self.block);
+        block::<S, L::Vector<S>>(simd, self.problem, self.axes, [&self.srcs[0], &self.srcs[1]], self.block);
     }
 }
 
 /// A tap's number, or a part of it.
 fn number<A: Floats>(n: usize) -> A {
     A::from_i128(n as i128)
+}
+
+/// Where window `o` begins, inside the image or before it.
+fn begins(axis: &Axis, o: usize) -> i64 {
+    (o * axis.stride) as i64 - axis.before as i64
 }
 
 /// The tap of window `o` at sample `at`, if it has one there.
@@ -166,12 +179,13 @@ struct Plan<A> {
 }
 
 impl<A: Floats> Plan<A> {
-    /// `lanes` are a vector's.
+    /// `unit` is from a tap's number to the next one's; `lanes` are a vector's.
     fn new(
         windows: &Windows,
         across: &Axis,
         cols: &Range<usize>,
         channels: &Range<usize>,
+        unit: usize,
         lanes: usize,
     ) -> Self {
         let (deep, results) = (channels.len(), windows.over_all(cols));
@@ -187,7 +201,8 @@ impl<A: Floats> Plan<A> {
             }
             for x in cols.clone() {
                 let over = windows.over(x);
-                gathered.push(over.filter_map(|o| Some(((o - results.start) * deep, tap(across, o, x)?))));
+                gathered
+                    .push(over.filter_map(|o| Some(((o - results.start) * deep, tap(across, o, x)? * unit))));
             }
             let (channels, dealt) = (channels.clone(), None);
             let (wide, broad, lead, room) = (deep, deep, 0, width);
@@ -203,7 +218,7 @@ impl<A: Floats> Plan<A> {
                 let depth = phase + strides * across.stride;
                 let tap = depth / across.dilation;
                 let held = depth.is_multiple_of(across.dilation) && tap < across.taps;
-                held.then_some(((before - strides) * deep, tap))
+                held.then_some(((before - strides) * deep, tap * unit))
             }));
         }
         let broad = comb.room() / across.stride;
@@ -279,8 +294,10 @@ struct Scratch<'s, A> {
     /// A ring of rows of winners' numbers, with their gradients.
     winners: &'s mut [A],
     grads: &'s mut [A],
-    /// The number of each window's first column in the image.
+    /// The number of each window's first column in the image; less its first column, where positions are given.
     early: &'s mut [A],
+    /// A row of positions.
+    positions: &'s mut [i64],
     /// A row of results dealt out, and put together.
     phases: &'s mut [A],
     row: &'s mut [A],
@@ -290,9 +307,19 @@ struct Scratch<'s, A> {
 struct Work<'t, A> {
     windows: &'t [Windows; 2],
     axes: &'t [Axis; 2],
-    image: Picture<'t>,
+    winners: Winners<'t>,
     gradient: Picture<'t>,
+    /// From a tap's number to that of the next row's.
+    unit: usize,
     plan: Plan<A>,
+}
+
+/// What says where the winners are.
+enum Winners<'t> {
+    /// The image, to be searched.
+    Image(Picture<'t>),
+    /// Their positions.
+    Positions(Picture<'t>),
 }
 
 impl<A: Floats> Work<'_, A> {
@@ -311,7 +338,44 @@ impl<A: Floats> Work<'_, A> {
         }
         let early = rows.early.chunks_exact_mut(plan.channels.len());
         for (x, early) in plan.results.clone().zip(early) {
-            early.fill(number(windows.window(x).skipped));
+            early.fill(match self.winners {
+                Winners::Image(_) => number(windows.window(x).skipped),
+                Winners::Positions(_) => A::from_i128((-begins(&self.axes[1], x)).into()),
+            });
+        }
+    }
+
+    /// Makes numbers of the positions of row `o` of windows.
+    fn number<S: Simd>(&self, simd: S, o: usize, positions: &Picture<'_>, rows: &mut Scratch<'_, A>) {
+        let Self { windows, axes, plan, .. } = self;
+        let slot = (o & (slots(windows) - 1)) * plan.room;
+        let first = begins(&axes[0], o) * axes[1].src as i64;
+        let (winners, early) = (&mut rows.winners[slot..][..plan.room], &*rows.early);
+        let (numbers, rest) = winners[plan.lead..].split_at_mut(rows.positions.len());
+        let found = &mut *rows.positions;
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                positions.copy(o, &plan.results, &plan.channels, found);
+                for ((number, &position), &early) in numbers.iter_mut().zip(&*found).zip(early) {
+                    // A few rows' worth.
+                    *number = A::from_i128(i128::from((position - first) as i32)).plus(early);
+                }
+            },
+        );
+        if plan.dealt.is_some() {
+            rest.fill(A::from_f64(Self::NONE));
+        }
+    }
+
+    /// Brings the gradients of row `o` of windows.
+    #[inline(always)]
+    fn bring_gradient(&self, o: usize, rows: &mut Scratch<'_, A>) {
+        let Self { windows, gradient, plan, .. } = self;
+        if plan.lend_gradient(gradient, o).is_none() {
+            let slot = (o & (slots(windows) - 1)) * plan.room + plan.lead;
+            let width = plan.results.len() * plan.channels.len();
+            gradient.widen(o, &plan.results, &plan.channels, &mut rows.grads[slot..][..width]);
         }
     }
 
@@ -320,17 +384,15 @@ impl<A: Floats> Work<'_, A> {
         &self,
         simd: S,
         o: usize,
+        image: &Picture<'_>,
         brought: &mut usize,
         rows: &mut Scratch<'_, A>,
     ) {
-        let Self { windows, axes: [above, across], image, gradient, plan } = self;
+        let Self { windows, axes: [above, across], plan, .. } = self;
         let (slots, ring, len) = (slots(windows), ring(above), plan.row());
         let window = windows[0].window(o);
         let slot = (o & (slots - 1)) * plan.room;
         let width = plan.results.len() * plan.channels.len();
-        if plan.lend_gradient(gradient, o).is_none() {
-            gradient.widen(o, &plan.results, &plan.channels, &mut rows.grads[slot + plan.lead..][..width]);
-        }
         let end = window.first + (window.taps - 1) * above.dilation + 1;
         if plan.lend(image, window.first).is_none() {
             // Not from the window's first sample: with a dilation, that of a window over the image's edge
@@ -376,7 +438,7 @@ impl<A: Floats> Work<'_, A> {
         rows: &mut Scratch<'_, A>,
         to: &mut BlockRows<'_>,
     ) {
-        let Self { windows, axes: [above, across], gradient, plan, .. } = self;
+        let Self { windows, axes: [above, _], gradient, unit, plan, .. } = self;
         let slots = slots(windows);
         let mut found: [(&[A], &[A], A); MOST] = [(&[], &[], A::default()); MOST];
         let mut count = 0;
@@ -384,7 +446,7 @@ impl<A: Floats> Work<'_, A> {
             if let Some(i) = tap(above, o, y) {
                 let slot = (o & (slots - 1)) * plan.room..((o & (slots - 1)) + 1) * plan.room;
                 let grads = plan.lend_gradient(gradient, o).unwrap_or(&rows.grads[slot.clone()]);
-                found[count] = (&rows.winners[slot], grads, number(i * across.taps));
+                found[count] = (&rows.winners[slot], grads, number(i * unit));
                 count += 1;
             }
         }
@@ -428,12 +490,18 @@ impl<A: Floats> Work<'_, A> {
 
 fn block<S: Simd, V: Vector<Elem: Floats>>(
     simd: S,
-    pool: &Pool,
+    problem: &MaxGrad,
     axes: &[Axis; 2],
-    [image, gradient]: [&Src<'_>; 2],
+    srcs: [&Src<'_>; 2],
     mut block: Block<'_>,
 ) {
-    let (image, gradient) = (image.picture(block.picture), gradient.picture(block.picture));
+    let pool = &problem.pool;
+    let [first, second] = srcs.map(|src| src.picture(block.picture));
+    let [above, across] = axes;
+    let (winners, gradient, units) = match problem.indices {
+        false => (Winners::Image(first), second, [across.taps, 1]),
+        true => (Winners::Positions(second), first, [above.dilation * across.src, across.dilation]),
+    };
     let (lines, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
     let [mut to] = block.parts();
     let (windows, held) = (&pool.windows, cols.len() * channels.len());
@@ -443,23 +511,30 @@ fn block<S: Simd, V: Vector<Elem: Floats>>(
             lines.for_each(|y| to.narrow(y, zeros));
         });
     }
-    let plan = Plan::new(&windows[1], &axes[1], &cols, &channels, V::LANES);
-    let (ring, slots) = (slots(windows) * plan.room, ring(&axes[0]) * plan.row());
+    let plan = Plan::new(&windows[1], across, &cols, &channels, units[1], V::LANES);
+    let (ring, slots) = (slots(windows) * plan.room, ring(above) * plan.row());
     let (line, width) = (plan.line.len * channels.len(), plan.results.len() * channels.len());
     let comb = plan.dealt.as_ref().map_or(0, |(_, comb)| comb.room());
     let lengths = [slots, line, ring, ring, width, comb + MAX_LANES, comb.max(held)];
-    let work = Work { windows, axes, image, gradient, plan };
+    let work = Work { windows, axes, winners, gradient, unit: units[0], plan };
+    let positions = if problem.indices { width } else { 0 };
     alloc::scratch(lengths, |[samples, line, winners, grads, early, phases, row]: [&mut [V::Elem]; 7]| {
-        let mut rows = Scratch { samples, line, winners, grads, early, phases, row };
-        work.begin(&mut rows);
-        let (mut found, mut brought) = (0, 0);
-        for y in lines {
-            let over = windows[0].over(y);
-            for o in over.start.max(found)..over.end {
-                work.find::<S, V>(simd, o, &mut brought, &mut rows);
+        alloc::scratch([positions], |[positions]: [&mut [i64]; 1]| {
+            let mut rows = Scratch { samples, line, winners, grads, early, positions, phases, row };
+            work.begin(&mut rows);
+            let (mut found, mut brought) = (0, 0);
+            for y in lines {
+                let over = windows[0].over(y);
+                for o in over.start.max(found)..over.end {
+                    work.bring_gradient(o, &mut rows);
+                    match &work.winners {
+                        Winners::Image(image) => work.find::<S, V>(simd, o, image, &mut brought, &mut rows),
+                        Winners::Positions(positions) => work.number(simd, o, positions, &mut rows),
+                    }
+                }
+                found = found.max(over.end);
+                work.sum::<S, V>(simd, y, over, &mut rows, &mut to);
             }
-            found = found.max(over.end);
-            work.sum::<S, V>(simd, y, over, &mut rows, &mut to);
-        }
+        });
     });
 }

@@ -35,7 +35,7 @@ impl Implementation<MaxGrad> for Scattered {
         if !matches!(problem.pool.dtype, DType::F32 | DType::F64) {
             return Err(Reject("sums in the image's dtype: needs float32 or float64"));
         }
-        Ok(problem.pool.gradient_nanoseconds(20.0, 1.0, 10.0))
+        Ok(problem.pool.gradient_nanoseconds(70.0, 1.0, 10.0))
     }
 
     fn run(

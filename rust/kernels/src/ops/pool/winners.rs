@@ -1,8 +1,11 @@
-//! Where each window of a row of results has its greatest sample: tap after tap in the window's
+//! Where each window of some rows of results has its greatest sample: tap after tap in the window's
 //! order, the greatest sample so far and its place are kept in two rows of scratch.
 //!
 //! Places are counted in `u32` from the window's first tap inside the image's rows: row by row of
 //! the image, columns from where the window would begin without the image's edge.
+//!
+//! Short rows of results are searched together, as one long row: the rows of samples under each stand one
+//! after the other, so far apart that no window reaches from one into the next where it counts.
 
 use super::fold::{Sample, wins};
 use super::separable::{Line, Phases};
@@ -19,6 +22,10 @@ pub(super) struct Winners<'p> {
     cols: Range<usize>,
     channels: Range<usize>,
     line: Line,
+    /// Rows of results that may be searched together.
+    rows: usize,
+    /// Numbers from one of them to the next, among samples and among results.
+    apart: [usize; 2],
     sliding: Option<(&'p Axis, Phases)>,
 }
 
@@ -36,44 +43,69 @@ impl<'p> Winners<'p> {
         }
     }
 
-    pub(super) fn new(pool: &'p Pool, cols: &Range<usize>, channels: &Range<usize>) -> Self {
-        let across = &pool.windows[1];
+    /// The search for up to `rows` rows of results at once.
+    pub(super) fn new(pool: &'p Pool, cols: &Range<usize>, channels: &Range<usize>, rows: usize) -> Self {
+        let (across, deep) = (&pool.windows[1], channels.len());
+        let line = Line::new(across, cols);
+        let (mut together, mut apart) = (1, [line.len * deep, cols.len() * deep]);
         let sliding = match across {
             // A few wide windows are searched one by one.
-            Windows::Sliding(axis) if channels.len() > 1 || axis.taps < 4 * cols.len() => {
-                Some((axis, Phases::new(axis, cols.len(), channels.len())))
+            Windows::Sliding(axis) if deep > 1 || axis.taps < 4 * cols.len() => {
+                let wide = line.len.div_ceil(axis.stride).max(cols.len());
+                // A stride may be as long as it likes.
+                if rows > 1 && axis.stride <= line.len {
+                    (together, apart) = (rows, [wide * axis.stride * deep, wide * deep]);
+                }
+                Some((axis, Phases::new(axis, together * apart[1] / deep, deep)))
             }
             _ => None,
         };
-        let line = Line::new(across, cols);
-        Self { pool, cols: cols.clone(), channels: channels.clone(), line, sliding }
+        let (cols, channels) = (cols.clone(), channels.clone());
+        Self { pool, cols, channels, line, rows: together, apart, sliding }
+    }
+
+    /// Rows that may be searched together, and numbers from one's results to the next.
+    pub(super) fn results(&self) -> [usize; 2] {
+        [self.rows, self.apart[1]]
     }
 
     /// Numbers of the scratch row, which must be filled with the least sample, and of its phases.
     pub(super) fn room(&self) -> [usize; 2] {
         let phases = self.sliding.as_ref().map_or(0, |(_, phases)| phases.room());
-        [self.line.len * self.channels.len(), phases]
+        // Behind the last row, what the windows that do not count read.
+        [self.rows * self.apart[0] + self.line.len * self.channels.len(), phases]
     }
 
-    /// What each window begins with: the place of its first position in the image, and the column
-    /// where it would have begun without the image's edge.
+    /// What each window begins with: the place of its first position in the image, in each of the rows that
+    /// are searched together, and the column where it would have begun without the image's edge.
     pub(super) fn begin(&self, early: &mut [u32], starts: &mut [i64]) {
         let (across, deep) = (&self.pool.windows[1], self.channels.len());
-        let begins = early.chunks_exact_mut(deep).zip(starts.chunks_exact_mut(deep));
+        let (row, rows) = early.split_at_mut(self.apart[1].min(early.len()));
+        let begins = row.chunks_exact_mut(deep).zip(starts.chunks_exact_mut(deep));
         for (x, (early, starts)) in self.cols.clone().zip(begins) {
             let window = across.window(x);
             let skipped = window.skipped * across.dilation();
             early.fill(skipped as u32);
             starts.fill(window.first as i64 - skipped as i64);
         }
+        rows.chunks_exact_mut(row.len()).for_each(|early| early.copy_from_slice(row));
     }
 
-    /// The greatest samples of the windows of result row `y`, and their places.
+    /// The rows of `ys` from the first on that may be searched together: those whose windows have as many rows
+    /// of the image.
+    pub(super) fn together(&self, ys: &Range<usize>) -> Range<usize> {
+        let above = &self.pool.windows[0];
+        let taps = above.window(ys.start).taps;
+        let most = ys.end.min(ys.start + self.rows);
+        ys.start..(ys.start + 1..most).find(|&y| above.window(y).taps != taps).unwrap_or(most)
+    }
+
+    /// The greatest samples of the windows of the result rows `ys`, and their places.
     pub(super) fn find<S: Simd, T: Sample>(
         &self,
         simd: S,
         picture: &Picture<'_>,
-        y: usize,
+        ys: Range<usize>,
         [row, phases, best]: [&mut [T]; 3],
         early: &[u32],
         places: &mut [u32],
@@ -81,16 +113,19 @@ impl<'p> Winners<'p> {
         let [above, across] = &self.pool.windows;
         let (deep, width, line) = (self.channels.len(), best.len(), &self.line);
         let held = line.lead * deep..(line.lead + line.cols.len()) * deep;
-        let window = above.window(y);
+        let window = above.window(ys.start);
         best.fill(T::LEAST);
         // A window of nothing but the least value has its first position in the image.
         places.copy_from_slice(early);
         for i in 0..window.taps {
-            let from = window.first + i * above.dilation();
-            let into = &mut row[held.clone()];
             simd.vectorize(
                 #[inline(always)]
-                || picture.copy(from, &line.cols, &self.channels, into),
+                || {
+                    for (y, row) in ys.clone().zip(row.chunks_mut(self.apart[0])) {
+                        let from = above.window(y).first + i * above.dilation();
+                        picture.copy(from, &line.cols, &self.channels, &mut row[held.clone()]);
+                    }
+                },
             );
             let place = |j: usize| (i * above.dilation() * across.src() + j * across.dilation()) as u32;
             if let Some((axis, dealt)) = &self.sliding {

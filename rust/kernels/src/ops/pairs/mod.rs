@@ -7,14 +7,20 @@
 //! ```
 //!
 //! One instruction multiplies both halves of a lane and adds the two products, so that a window costs half
-//! the loads and multiplications that it costs in `f32`, in the same register tile ([`Program`]). A row is
-//! paired once when it is brought in; a lane for each sample, not for every other one, lets any result
-//! begin at any sample without shuffles.
+//! the loads and multiplications that it costs in `f32`. Where results fit 16 bits, everything in memory has
+//! 16 bits too, and samples are paired in registers ([`over`]). Else sums of 32 bits come from the register
+//! tile ([`Program`]): a row is paired once when it is brought in; a lane for each sample, not for every
+//! other one, lets any result begin at any sample without shuffles.
 //!
 //! Taps that are integers of 16 bits are taken as they are, and sums are exact. Others are rounded to
 //! multiples of `2^-shift` that fit 16 bits (`FixedPoint`), where the sum of all roundings is within the
 //! bound for every image of the dtype. An unsigned 16-bit sample is taken less 2^15, and the taps' sum times
 //! 2^15 is added at the end; all of it is modulo 2^32, and the sums are not larger.
+
+mod passes;
+
+pub use passes::PairPasses;
+pub(crate) use passes::Scaled;
 
 use super::correlate::{Correlate, LEVELS, Source, Summation};
 use super::direct::RegisterTile;
@@ -23,7 +29,7 @@ use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, DType, Kind, Overflow};
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Program, Simd, Vector, lane};
+use crate::simd::{Program, Rounded, Simd, Two, Vector, lane, over};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `pairs`.
@@ -48,10 +54,10 @@ impl Implementation<Correlate> for Pairs {
         if problem.axes[1].stride != 1 {
             return Err(Reject("needs neighbouring samples side by side: a horizontal stride of 1"));
         }
-        problem.fixed_point()?;
+        let [products, moved] = if problem.fixed_point()?.narrow { NARROW } else { WIDE };
         let [h, w] = problem.output();
         let [rows, cols] = problem.taps.shape();
-        Ok((rows * cols.div_ceil(2)) as f64 * h as f64 * w as f64 / PRODUCTS + h as f64 * w as f64 * MOVED)
+        Ok((rows * cols.div_ceil(2)) as f64 * h as f64 * w as f64 / products + h as f64 * w as f64 * moved)
     }
 
     fn run(
@@ -61,14 +67,19 @@ impl Implementation<Correlate> for Pairs {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run_in::<lane::I16Pairs, PairTile>(problem, srcs, dsts, schedule)
+        match problem.fixed_point() {
+            Ok(FixedPoint { narrow: true, .. }) => {
+                strip::run_in::<lane::I16, HalfTile>(problem, srcs, dsts, schedule)
+            }
+            _ => strip::run_in::<lane::I16Pairs, PairTile>(problem, srcs, dsts, schedule),
+        }
     }
 }
 
 /// Pairs of products a nanosecond, and nanoseconds for bringing in, pairing, rounding and writing a result,
-/// on the scale of [`Correlate::nanoseconds`].
-const PRODUCTS: f64 = 20.0;
-const MOVED: f64 = 1.16;
+/// on the scale of [`Correlate::nanoseconds`]: with results of 16 bits, and of 32.
+const NARROW: [f64; 2] = [24.0, 1.0];
+const WIDE: [f64; 2] = [20.0, 1.16];
 
 /// Taps as integers of 16 bits: `w = taps * 2^-shift`, to within `error` levels of a result.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +90,8 @@ pub(crate) struct FixedPoint {
     pub(crate) error: f64,
     /// Whether samples are taken less 2^15.
     unsigned: bool,
+    /// Whether samples, as they are, and all results fit 16 bits.
+    narrow: bool,
 }
 
 impl FixedPoint {
@@ -104,6 +117,12 @@ impl FixedPoint {
             }
         }
         let largest = largest as f64;
+        let outside = if problem.border.contains(&Border::Constant) { cval.integer.unwrap_or(0) } else { 0 };
+        let samples = [least.min(outside), most.max(outside)].map(|sample| sample as i64);
+        let fits_halves = |taps: &[i16], shift: u32| {
+            let results = extremes(taps, samples).map(|sum| i16::try_from((sum >> shift).abs() + 1));
+            samples.iter().all(|&sample| i16::try_from(sample).is_ok()) && results.iter().all(Result::is_ok)
+        };
         // A sum, and half of the unit that it is rounded to.
         let holds = |sum: f64, shift: u32| sum + 2_f64.powi(shift as i32) < 2_f64.powi(31);
         let modular = problem.finish.overflow == Overflow::Wrap
@@ -115,7 +134,8 @@ impl FixedPoint {
             if !modular && !holds(problem.taps.magnitude() * largest, 0) {
                 return Err(Reject("the sums may exceed 32 bits"));
             }
-            return Ok(Self { taps, shift: 0, error: 0.0, unsigned });
+            let narrow = fits_halves(&taps, 0);
+            return Ok(Self { taps, shift: 0, error: 0.0, unsigned, narrow });
         }
         if !matches!(dst.kind(), Kind::Integer(..)) {
             return Err(Reject("a floating-point result keeps what 16-bit taps would lose"));
@@ -135,8 +155,9 @@ impl FixedPoint {
         let error = left * largest;
         // NaN and infinite taps end here too.
         if error <= LEVELS {
-            let taps = taps.re().iter().map(|&w| scaled(w, shift) as i16).collect();
-            return Ok(Self { taps, shift, error, unsigned });
+            let taps: Vec<i16> = taps.re().iter().map(|&w| scaled(w, shift) as i16).collect();
+            let narrow = fits_halves(&taps, shift);
+            return Ok(Self { taps, shift, error, unsigned, narrow });
         }
         Err(Reject("taps of 16 bits would err by more than 1/64 of a level"))
     }
@@ -147,6 +168,64 @@ const MOST_SHIFT: u32 = 24;
 
 /// The loop at the head of this file.
 enum PairTile {}
+
+/// The least and the largest sum of products of weights with samples of a range.
+fn extremes(weights: &[i16], [least, most]: [i64; 2]) -> [i64; 2] {
+    weights.iter().fold([0; 2], |[low, high], &w| {
+        let (a, b) = (i64::from(w) * least, i64::from(w) * most);
+        [low + a.min(b), high + a.max(b)]
+    })
+}
+
+/// Why a row is known to be of `i16`.
+const HALVES: &str = "the lane that this implementation runs in";
+
+/// The loop for results of 16 bits.
+enum HalfTile {}
+
+/// Where pairs of taps read, their weights, and what becomes of the sums.
+struct Half {
+    places: Vec<[usize; 2]>,
+    weights: Vec<Two>,
+    rounded: Rounded,
+}
+
+impl Inner for HalfTile {
+    type Prepared<A: Accumulator> = Half;
+
+    fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Half {
+        let fixed = problem.fixed_point().expect("a problem that this implementation accepts");
+        let cols = problem.taps.shape()[1];
+        // A tap without a partner is beside itself, under a 0.
+        let place = |two: &[usize]| [two[0], two.get(1).copied().unwrap_or(two[0])];
+        let paired = |two: &[i16]| Two::new(two[0], two.get(1).copied().unwrap_or(0));
+        Half {
+            places: geometry.offsets.chunks(2).map(place).collect(),
+            weights: fixed.taps.chunks_exact(cols).flat_map(|row| row.chunks(2).map(paired)).collect(),
+            rounded: Rounded { offset: 0, shift: fixed.shift },
+        }
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+        _: S,
+        half: &Half,
+        window: &Window<'_, V::Elem>,
+        _: &mut [V::Elem],
+        out: [&mut [V::Elem]; R],
+    ) {
+        let rows: Vec<&[i16]> = window.rows.iter().map(|row| V::Elem::halves(row).expect(HALVES)).collect();
+        let out = out.map(|row| V::Elem::halves_mut(row).expect(HALVES));
+        let Half { places, weights, rounded } = half;
+        if weights.len() >= R * places.len() {
+            return over::<S::I16, R>(&rows, places, weights, window.width, *rounded, out);
+        }
+        // A window of one row: the rows of a block share nothing.
+        for (r, out) in out.into_iter().enumerate() {
+            over::<S::I16, 1>(&rows[r..=r], places, weights, window.width, *rounded, [out]);
+        }
+    }
+}
 
 /// Programs of paired taps, and what becomes of the sums.
 struct Prepared<A> {
@@ -221,17 +300,22 @@ impl Inner for PairTile {
             scratch,
             out.each_mut().map(|row| &mut **row),
         );
-        let (shift, offset) = (prepared.shift, prepared.offset);
-        if shift == 0 && offset == 0 {
-            return;
-        }
         for row in out {
-            let sum = |sum: &V::Elem| (sum.into_i128() as i32).wrapping_add(offset);
-            match shift {
-                0 => row.iter_mut().for_each(|a| *a = V::Elem::from_i128(sum(a).into())),
-                _ => row.iter_mut().for_each(|a| *a = V::Elem::from_i128(half_even(sum(a), shift).into())),
-            }
+            round_all(row, prepared.shift, prepared.offset);
         }
+    }
+}
+
+/// Adds `offset` to every sum of a row and rounds `2^-shift` of it, as [`half_even`].
+#[inline(always)]
+fn round_all<A: Accumulator>(row: &mut [A], shift: u32, offset: i32) {
+    if shift == 0 && offset == 0 {
+        return;
+    }
+    let sum = |sum: &A| (sum.into_i128() as i32).wrapping_add(offset);
+    match shift {
+        0 => row.iter_mut().for_each(|a| *a = A::from_i128(sum(a).into())),
+        _ => row.iter_mut().for_each(|a| *a = A::from_i128(half_even(sum(a), shift).into())),
     }
 }
 
