@@ -1,8 +1,10 @@
 //! The instruction sets: one list, best first.
 //!
-//! A row of `isa_list!` gives an instruction set its name, the test that this CPU has it and the
-//! vector tokens that kernels are instantiated with. An [`Isa`] can only come from detection, so it
-//! proves that its instructions may be executed. `FERROCONV_ISA` caps the choice.
+//! A row of `isa_list!` gives an instruction set its name, the vector token that kernels are instantiated
+//! with, that of kernels which sum products of small integers, and the type whose `detect` tells whether this
+//! CPU has it. Where sets differ in such products alone, all other kernels are compiled once for both. An
+//! [`Isa`] can only come from detection, so it proves that its instructions may be executed.
+//! `FERROCONV_ISA` caps the choice.
 
 use crate::simd::{self, Simd};
 use std::sync::OnceLock;
@@ -11,13 +13,15 @@ use std::sync::OnceLock;
 pub trait Kernel {
     /// What it gives back.
     type Output;
+    /// Whether it sums products of small integers, for which some instruction sets have vectors of their own.
+    const PRODUCTS: bool = false;
     /// The computation, generic over the vector token. Implementations are `#[inline(always)]`, so
     /// that they are compiled with the instruction set's features.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
 macro_rules! isa_list {
-    ($($(#[$cfg:meta])* $variant:ident, $name:literal, $token:path;)*) => {
+    ($($(#[$cfg:meta])* $variant:ident, $name:literal, $token:path, $products:path, $proof:path;)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         enum Level { $($(#[$cfg])* $variant,)* }
 
@@ -35,7 +39,7 @@ macro_rules! isa_list {
                 static DETECTED: OnceLock<Vec<Isa>> = OnceLock::new();
                 DETECTED.get_or_init(|| {
                     let mut found = Vec::new();
-                    $($(#[$cfg])* if <$token>::detect().is_some() { found.push(Self(Level::$variant)); })*
+                    $($(#[$cfg])* if <$proof>::detect().is_some() { found.push(Self(Level::$variant)); })*
                     found
                 })
             }
@@ -43,7 +47,10 @@ macro_rules! isa_list {
             /// Runs `kernel` compiled for this instruction set.
             pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
                 match self.0 {
-                    $($(#[$cfg])* Level::$variant => {
+                    $($(#[$cfg])* Level::$variant => if K::PRODUCTS {
+                        let token = <$products>::detect().expect("an Isa is made by detection alone");
+                        token.vectorize(#[inline(always)] || kernel.run(token))
+                    } else {
                         let token = <$token>::detect().expect("an Isa is made by detection alone");
                         token.vectorize(#[inline(always)] || kernel.run(token))
                     })*
@@ -58,13 +65,20 @@ macro_rules! isa_list {
 pub struct Isa(Level);
 
 isa_list! {
-    #[cfg(target_arch = "x86_64")] V4, "x86-64-v4", simd::V4;
-    #[cfg(target_arch = "x86_64")] V3, "x86-64-v3", simd::V3;
-    #[cfg(target_arch = "aarch64")] Neon, "neon", simd::Neon;
-    Scalar, "scalar", simd::Scalar;
+    #[cfg(target_arch = "x86_64")] Amx, "amx", simd::V4, simd::V4Vnni, simd::Tiles;
+    #[cfg(target_arch = "x86_64")] V4Vnni, "x86-64-v4-vnni", simd::V4, simd::V4Vnni, simd::V4Vnni;
+    #[cfg(target_arch = "x86_64")] V4, "x86-64-v4", simd::V4, simd::V4, simd::V4;
+    #[cfg(target_arch = "x86_64")] V3, "x86-64-v3", simd::V3, simd::V3, simd::V3;
+    #[cfg(target_arch = "aarch64")] Neon, "neon", simd::Neon, simd::Neon, simd::Neon;
+    Scalar, "scalar", simd::Scalar, simd::Scalar, simd::Scalar;
 }
 
 impl Isa {
+    /// The matrix unit, if this instruction set has it.
+    pub fn tiles(self) -> Option<simd::Tiles> {
+        if self.name() == "amx" { simd::Tiles::detect() } else { None }
+    }
+
     /// Those that may be used: what the CPU has, capped by the environment variable
     /// `FERROCONV_ISA`, best first.
     ///

@@ -15,7 +15,7 @@
 //!     ..Spec::new(DType::F32, [2, 3], Taps::from_f64([1, 3], &[0.25, 0.5, 0.25]))
 //! })?;
 //! let schedule = Schedule { isa: Isa::best()?, workers: Workers::new(None)?, tile: None };
-//! problem.select()?.run(
+//! problem.select(schedule.isa)?.run(
 //!     &problem,
 //!     &[Src::from_slice(&image, &[2, 3])],
 //!     &mut [Dst::from_slice(&mut smooth, &[2, 3])],

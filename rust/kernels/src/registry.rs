@@ -34,6 +34,17 @@ pub trait Implementation<P>: Sync {
     fn bound(&self, _problem: &P) -> Option<String> {
         None
     }
+    /// Whether an instruction set has what it needs.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn supports(&self, _isa: Isa) -> Result<(), Reject> {
+        Ok(())
+    }
+    /// The name of the implementation, for any instruction set, whose results it gives to the bit.
+    fn stands_for(&self) -> Option<&'static str> {
+        None
+    }
     /// Estimated nanoseconds on one thread, for choosing among those that accept.
     ///
     /// # Errors
@@ -85,6 +96,9 @@ pub struct Explanation {
     pub candidates: Vec<(String, Option<f64>, String)>,
 }
 
+/// An implementation and its cost.
+type Choice<P> = (&'static dyn Implementation<P>, f64);
+
 /// An operation: its name and its implementations.
 pub trait Operation: Sized + 'static {
     /// The name, first part of an implementation's id.
@@ -101,26 +115,40 @@ pub trait Operation: Sized + 'static {
     /// What the id says between the implementation's and the instruction set's name.
     fn arithmetic(&self) -> &'static str;
 
-    /// Every implementation with its cost or its refusal.
-    fn candidates(&self) -> Vec<(&'static dyn Implementation<Self>, Result<f64, Reject>)> {
-        Self::IMPLEMENTATIONS.iter().map(|&i| (i, i.cost(self))).collect()
+    /// Whether every implementation gives the same results, to the bit.
+    fn is_exact(&self) -> bool {
+        false
     }
 
-    /// The cheapest implementation that accepts.
+    /// Every implementation with its cost or its refusal.
+    fn candidates(&self, isa: Isa) -> Vec<(&'static dyn Implementation<Self>, Result<f64, Reject>)> {
+        (Self::IMPLEMENTATIONS.iter()).map(|&i| (i, i.supports(isa).and_then(|()| i.cost(self)))).collect()
+    }
+
+    /// The cheapest implementation that accepts. One that only some instruction sets have is chosen in the place of
+    /// the one that it stands for, or where all give the same: what a result is does not depend on the CPU's matrix
+    /// unit.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if none does, with every reason.
-    fn select(&self) -> Result<&'static dyn Implementation<Self>, Error> {
-        let mut best: Option<(&'static dyn Implementation<Self>, f64)> = None;
-        for &candidate in Self::IMPLEMENTATIONS {
-            if let Ok(cost) = candidate.cost(self)
-                && best.is_none_or(|(_, least)| cost < least)
-            {
-                best = Some((candidate, cost));
+    fn select(&self, isa: Isa) -> Result<&'static dyn Implementation<Self>, Error> {
+        let cheapest = |best: Option<Choice<Self>>, candidate: &'static dyn Implementation<Self>| {
+            let cost = candidate.supports(isa).and_then(|()| candidate.cost(self));
+            match (best, cost) {
+                (Some(best), Ok(cost)) if best.1 <= cost => Some(best),
+                (_, Ok(cost)) => Some((candidate, cost)),
+                (best, Err(_)) => best,
             }
-        }
+        };
+        let all = || Self::IMPLEMENTATIONS.iter().copied();
+        let common = all().filter(|i| i.stands_for().is_none()).fold(None, cheapest);
+        let name = common.map(|(chosen, _)| chosen.name());
+        let stands = |i: &&'static dyn Implementation<Self>| {
+            i.stands_for().is_some_and(|other| name == Some(other) || self.is_exact())
+        };
+        let best = all().filter(stands).fold(common, cheapest);
         best.map(|(chosen, _)| chosen).ok_or_else(|| {
-            let reasons: Vec<_> = (self.candidates().into_iter())
+            let reasons: Vec<_> = (self.candidates(isa).into_iter())
                 .filter_map(|(i, cost)| Some(format!("{}: {}", i.name(), cost.err()?.0)))
                 .collect();
             Error::Unsupported(format!("no implementation takes this problem. {}.", reasons.join("; ")))
@@ -132,10 +160,11 @@ pub trait Operation: Sized + 'static {
         let id = |i: &dyn Implementation<Self>| self.id(i, schedule.isa);
         Explanation {
             problem: self.describe(),
-            chosen: self.select().map_or_else(|e| e.to_string(), id),
+            chosen: self.select(schedule.isa).map_or_else(|e| e.to_string(), id),
             threads: schedule.workers.threads(),
-            bound: self.select().ok().and_then(|i| i.bound(self)).unwrap_or_else(|| self.bound()),
-            candidates: (self.candidates().into_iter())
+            bound: (self.select(schedule.isa).ok().and_then(|i| i.bound(self)))
+                .unwrap_or_else(|| self.bound()),
+            candidates: (self.candidates(schedule.isa).into_iter())
                 .map(|(i, cost)| match cost {
                     Ok(nanoseconds) => (id(i), Some(nanoseconds), String::new()),
                     Err(Reject(reason)) => (id(i), None, reason.to_owned()),
@@ -159,6 +188,7 @@ impl Operation for ops::correlate::Correlate {
         &ops::separable::Separable,
         &ops::pairs::PairPasses,
         &ops::pairs::Pairs,
+        &ops::pairs::Toeplitz,
         &ops::direct::Direct,
         &ops::fft::Fft,
     ];
@@ -188,6 +218,10 @@ impl Operation for ops::correlate::Correlate {
 
     fn arithmetic(&self) -> &'static str {
         self.arithmetic.name()
+    }
+
+    fn is_exact(&self) -> bool {
+        self.error_bound() == 0.0
     }
 }
 

@@ -208,7 +208,7 @@ fn check(case: &Named, spec: Spec, taps: &[i128], fractions: f64) -> usize {
         .collect();
     let mut checked = 0;
     for isa in Isa::detected() {
-        for (i, (implementation, cost)) in problem.candidates().into_iter().enumerate() {
+        for (i, (implementation, cost)) in problem.candidates(*isa).into_iter().enumerate() {
             if cost.is_err() {
                 continue;
             }
@@ -251,7 +251,8 @@ fn check(case: &Named, spec: Spec, taps: &[i128], fractions: f64) -> usize {
                     let own = (problem.error_bound() + 2.0 * f64::EPSILON) * magnitude.re;
                     let integer = matches!(problem.dst.kind(), Kind::Integer(..));
                     // Those whose contract for integers is a part of a level.
-                    let levels = integer && matches!(implementation.name(), "pairs" | "pair-passes" | "fft");
+                    let levels = integer
+                        && matches!(implementation.name(), "pairs" | "toeplitz" | "pair-passes" | "fft");
                     let bound = if levels { own.max(LEVELS) } else { own };
                     for (c, exact) in
                         [exact.re, exact.im].into_iter().take(problem.dst.components()).enumerate()
@@ -374,11 +375,13 @@ fn sums_of_the_largest_samples_and_taps_are_exact() {
             let image: Vec<i128> = (0..PLANES * 120).map(|i| if i % 3 == 0 { most } else { least }).collect();
             let problem = Correlate::new(spec).unwrap();
             for isa in Isa::detected() {
-                for (i, (implementation, cost)) in problem.candidates().into_iter().enumerate() {
+                for (i, (implementation, cost)) in problem.candidates(*isa).into_iter().enumerate() {
                     let schedule =
                         Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
                     if cost.is_err() {
-                        assert_ne!(implementation.name(), "pairs", "takes integers of 16 bits");
+                        let unit = implementation.name() == "toeplitz" && isa.tiles().is_none();
+                        let takes = matches!(implementation.name(), "pairs" | "toeplitz") && !unit;
+                        assert!(!takes, "{} takes integers of 16 bits", implementation.name());
                         continue;
                     }
                     let result = run(&problem, i, &schedule, &image, [3, 40]);
@@ -414,7 +417,7 @@ fn ordered_sums_are_made_tap_by_tap() {
         assert_eq!(problem.arithmetic, Arithmetic::F64Unfused);
         for isa in Isa::detected() {
             let schedule = Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
-            let chosen = problem.candidates().iter().position(|(_, cost)| cost.is_ok()).unwrap();
+            let chosen = problem.candidates(*isa).iter().position(|(_, cost)| cost.is_ok()).unwrap();
             let result = run(&problem, chosen, &schedule, &image, [h, w]);
             // In tap order; the asymmetric folded order begins with the last tap.
             let mut order: Vec<usize> = (0..weights.len()).collect();
@@ -517,7 +520,7 @@ fn truncated_passes_are_made_tap_by_tap() {
             let exact = pass(&middle, &term.row, 1, w, &|p, x| p / w * w + x);
             let image: Vec<i128> = plane.repeat(PLANES);
             for isa in Isa::detected() {
-                for (i, (implementation, cost)) in problem.candidates().into_iter().enumerate() {
+                for (i, (implementation, cost)) in problem.candidates(*isa).into_iter().enumerate() {
                     if cost.is_err() {
                         continue;
                     }

@@ -55,12 +55,13 @@ pub(crate) fn prefer(implementation: Option<String>) -> Option<String> {
 }
 
 /// The preferred implementation if it takes the problem, else the cheapest.
-fn choose<P: Operation>(problem: &P) -> PyResult<&'static dyn Implementation<P>> {
+fn choose<P: Operation>(problem: &P, isa: Isa) -> PyResult<&'static dyn Implementation<P>> {
     let preferred = PREFERRED.with_borrow(|name| {
         let name = name.as_deref()?;
-        P::IMPLEMENTATIONS.iter().copied().find(|i| i.name() == name && i.cost(problem).is_ok())
+        let takes = |i: &dyn Implementation<P>| i.supports(isa).is_ok() && i.cost(problem).is_ok();
+        P::IMPLEMENTATIONS.iter().copied().find(|&i| i.name() == name && takes(i))
     });
-    preferred.map_or_else(|| problem.select().map_err(exception), Ok)
+    preferred.map_or_else(|| problem.select(isa).map_err(exception), Ok)
 }
 
 /// An integer argument. One beyond 64 bits is a `ValueError`, as any other that is too large.
@@ -114,7 +115,7 @@ pub(crate) fn run<P: Operation + Sync>(
     if explained {
         return Ok(());
     }
-    let chosen = choose(problem)?;
+    let chosen = choose(problem, schedule.isa)?;
     let signal: Mutex<Option<PyErr>> = Mutex::new(None);
     let interrupted = || {
         Python::attach(|py| py.check_signals()).is_err_and(|error| {

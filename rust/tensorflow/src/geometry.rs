@@ -89,5 +89,5 @@ pub(crate) fn padding(attributes: &Attributes<'_>) -> Result<[Padding; 2], Failu
 /// Solves a problem.
 pub(crate) fn run<P: Operation>(problem: &P, srcs: &[Src<'_>], dsts: &mut [Dst<'_>]) -> Result<(), Failure> {
     let schedule = Schedule { isa: Isa::best()?, workers: Workers::new(None)?, tile: None };
-    Ok(problem.select()?.run(problem, srcs, dsts, &schedule)?)
+    Ok(problem.select(schedule.isa)?.run(problem, srcs, dsts, &schedule)?)
 }

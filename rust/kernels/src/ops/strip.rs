@@ -55,6 +55,9 @@ pub(super) trait Inner: 'static {
     /// Whether rows hold whole vectors, what they hold beyond one sample a result included.
     const WHOLE: bool = false;
 
+    /// Whether it sums products of small integers ([`Kernel::PRODUCTS`]).
+    const PRODUCTS: bool = false;
+
     /// Makes it, for one component of the result.
     fn prepare<A: Accumulator>(
         problem: &Correlate,
@@ -220,6 +223,8 @@ struct TileKernel<'k, 'p, 't, L: Lane, I: Inner> {
 
 impl<L: Lane<Elem: Rows>, I: Inner> Kernel for TileKernel<'_, '_, '_, L, I> {
     type Output = ();
+
+    const PRODUCTS: bool = I::PRODUCTS;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

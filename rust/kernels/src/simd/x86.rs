@@ -52,6 +52,12 @@ token! {
     F32x16, F64x8, F64x8Unfused, I16x32, I32x16, I64x8, I16x32Pairs
 }
 
+token! {
+    /// AVX-512 VNNI, on top of `x86-64-v4`.
+    V4Vnni, ["avx2", "fma", "f16c", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"],
+    F32x16, F64x8, F64x8Unfused, I16x32Vnni, I32x16, I64x8, I16x32PairsVnni
+}
+
 macro_rules! vector {
     ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
      $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr
@@ -383,6 +389,19 @@ vector!(
     |acc, a, b| _mm512_add_epi16(acc, _mm512_mullo_epi16(a, b))
 );
 vector!(
+    I16x32Vnni,
+    i16,
+    32,
+    __m512i,
+    __m512i,
+    _mm512_set1_epi16,
+    _mm512_loadu_si512,
+    _mm512_storeu_si512,
+    _mm512_add_epi16,
+    _mm512_sub_epi16,
+    |acc, a, b| _mm512_add_epi16(acc, _mm512_mullo_epi16(a, b))
+);
+vector!(
     I32x16,
     i32,
     16,
@@ -409,6 +428,19 @@ vector!(
     |acc, a, b| _mm512_add_epi32(acc, _mm512_madd_epi16(a, b))
 );
 vector!(
+    I16x32PairsVnni,
+    i32,
+    16,
+    __m512i,
+    __m512i,
+    _mm512_set1_epi32,
+    _mm512_loadu_si512,
+    _mm512_storeu_si512,
+    _mm512_add_epi32,
+    _mm512_sub_epi32,
+    |acc, a, b| _mm512_dpwssd_epi32(acc, a, b)
+);
+vector!(
     I64x8,
     i64,
     8,
@@ -423,8 +455,8 @@ vector!(
 );
 
 macro_rules! halves {
-    ($name:ident, $reg:ty, $low:ident, $high:ident, $zero:ident, $splat:ident, $dot:ident, $add:ident, $shift:ident,
-     $and:ident, $pack:ident) => {
+    ($name:ident, $reg:ty, $low:ident, $high:ident, $zero:ident, $splat:ident, $add:ident, $shift:ident,
+     $and:ident, $pack:ident, |$sum:ident, $pair:ident, $weights:ident| $dot:expr) => {
         // SAFETY, for each block below: as for `vector!`.
         impl Halves for $name {
             type Pairs = [$reg; 2];
@@ -444,8 +476,9 @@ macro_rules! halves {
             fn dot(sums: Self::Sums, pairs: Self::Pairs, weights: Two) -> Self::Sums {
                 // SAFETY: see the note on this impl.
                 unsafe {
-                    let weights = $splat(weights.0);
-                    [$add(sums[0], $dot(pairs[0], weights)), $add(sums[1], $dot(pairs[1], weights))]
+                    let $weights = $splat(weights.0);
+                    let dot = |$sum: $reg, $pair: $reg| $dot;
+                    [dot(sums[0], pairs[0]), dot(sums[1], pairs[1])]
                 }
             }
             #[inline(always)]
@@ -476,11 +509,11 @@ halves!(
     _mm256_unpackhi_epi16,
     _mm256_setzero_si256,
     _mm256_set1_epi32,
-    _mm256_madd_epi16,
     _mm256_add_epi32,
     _mm256_sra_epi32,
     _mm256_and_si256,
-    _mm256_packs_epi32
+    _mm256_packs_epi32,
+    |sum, pair, weights| _mm256_add_epi32(sum, _mm256_madd_epi16(pair, weights))
 );
 halves!(
     I16x32,
@@ -489,9 +522,22 @@ halves!(
     _mm512_unpackhi_epi16,
     _mm512_setzero_si512,
     _mm512_set1_epi32,
-    _mm512_madd_epi16,
     _mm512_add_epi32,
     _mm512_sra_epi32,
     _mm512_and_si512,
-    _mm512_packs_epi32
+    _mm512_packs_epi32,
+    |sum, pair, weights| _mm512_add_epi32(sum, _mm512_madd_epi16(pair, weights))
+);
+halves!(
+    I16x32Vnni,
+    __m512i,
+    _mm512_unpacklo_epi16,
+    _mm512_unpackhi_epi16,
+    _mm512_setzero_si512,
+    _mm512_set1_epi32,
+    _mm512_add_epi32,
+    _mm512_sra_epi32,
+    _mm512_and_si512,
+    _mm512_packs_epi32,
+    |sum, pair, weights| _mm512_dpwssd_epi32(sum, pair, weights)
 );

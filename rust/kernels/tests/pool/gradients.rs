@@ -103,7 +103,7 @@ fn conformance<T: Number>() {
         let schedule =
             Schedule { isa: Isa::best().unwrap(), workers: Workers::new(Some(1)).unwrap(), tile: None };
         let dsts = &mut [Dst::from_slice(&mut maxima, &results), Dst::from_slice(&mut positions, &results)];
-        forward.select().unwrap().run(&forward, &[x], dsts, &schedule).unwrap();
+        forward.select(schedule.isa).unwrap().run(&forward, &[x], dsts, &schedule).unwrap();
         let problem = MaxGrad::new(forward, true).unwrap();
         let srcs = [grad.clone(), Src::from_slice(&positions, &results)];
         solve::<T, _>(&problem, name, &srcs, &samples, problem.error_bound(), wants);
@@ -155,7 +155,7 @@ fn positions_outside_their_windows_are_refused_and_nothing_is_written() {
     let run = |positions: &[i64], dst: &mut [f32]| {
         let srcs = [Src::from_slice(&[1.0_f32; 12], &shape), Src::from_slice(positions, &shape)];
         let dsts = &mut [Dst::from_slice(dst, &[1, 4, 6, 1])];
-        problem.select().unwrap().run(&problem, &srcs, dsts, &schedule)
+        problem.select(schedule.isa).unwrap().run(&problem, &srcs, dsts, &schedule)
     };
     let mut dst = [7.0_f32; 24];
     run(&right, &mut dst).unwrap();

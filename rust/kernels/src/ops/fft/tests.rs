@@ -231,7 +231,7 @@ fn the_choice_follows_the_window() {
         let taps: Vec<f64> = (0..k * k).map(|i| 0.1 + (i * i % 37) as f64 / 37.0).collect();
         let mut spec = Spec::new(dtype, [2048, 2048], Taps::from_f64([k, k], &taps));
         spec.extent = Extent::Same;
-        Correlate::new(spec).unwrap().select().unwrap().name()
+        Correlate::new(spec).unwrap().select(Isa::best().unwrap()).unwrap().name()
     };
     for dtype in [DType::F32, DType::F64] {
         assert_eq!(chosen(dtype, 3), "direct");

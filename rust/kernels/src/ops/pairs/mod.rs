@@ -18,9 +18,11 @@
 //! 2^15 is added at the end; all of it is modulo 2^32, and the sums are not larger.
 
 mod passes;
+mod toeplitz;
 
 pub use passes::PairPasses;
 pub(crate) use passes::Scaled;
+pub use toeplitz::Toeplitz;
 
 use super::correlate::{Correlate, LEVELS, Source, Summation};
 use super::direct::RegisterTile;
@@ -193,6 +195,8 @@ struct Half {
 impl Inner for HalfTile {
     type Prepared<A: Accumulator> = Half;
 
+    const PRODUCTS: bool = true;
+
     fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Half {
         let fixed = problem.fixed_point().expect("a problem that this implementation accepts");
         let cols = problem.taps.shape()[1];
@@ -245,6 +249,8 @@ fn lane_of<A: Accumulator>(low: i16, high: i16) -> A {
 
 impl Inner for PairTile {
     type Prepared<A: Accumulator> = Prepared<A>;
+
+    const PRODUCTS: bool = true;
 
     fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Prepared<A> {
         let fixed = problem.fixed_point().expect("a problem that this implementation accepts");

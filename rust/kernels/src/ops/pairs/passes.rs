@@ -237,6 +237,7 @@ enum Passes {}
 impl Inner for Passes {
     type Prepared<A: Accumulator> = Prepared;
 
+    const PRODUCTS: bool = true;
     const WHOLE: bool = true;
 
     fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Prepared {
