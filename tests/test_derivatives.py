@@ -274,3 +274,34 @@ def test_native_axes_of_sobel():
     for axis in (2, -3, "x", 0.5):
         with pytest.raises(ValueError, match=r"axis must be one of the two.*Received"):
             ferroconv.sobel(image, axis)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64", "uint8"))
+def test_terms_are_one_walk_over_the_image(dtype):
+    """Laplace, Laplace of Gaussian and the gradient's magnitude: one problem each, SciPy's result."""
+    image = paint((40, 61), dtype)
+    output = None if dtype == "float64" else np.float32
+    calls = {
+        "laplace": (),
+        "gaussian_laplace": (1.5,),
+        "gaussian_gradient_magnitude": ((1, 2),),
+    }
+    for name, arguments in calls.items():
+        for mode in ("reflect", ("wrap", "nearest"), "constant"):
+            both(name, image, *arguments, output=output, mode=mode)
+            explained = ferroconv.explain(getattr(ferroconv.ndimage, name), image, *arguments, output=output, mode=mode)
+            assert len(explained.plans) == 1, (name, mode)
+    # A second pass is surrounded by cval itself.
+    both("gaussian_laplace", image, 1.5, output=output, mode="constant", cval=7)
+    both("laplace", image, output=output, mode="constant", cval=7)
+
+
+def test_a_nan_reaches_no_corner_of_laplace():
+    """Each term of SciPy's sum runs along one axis."""
+    image = paint((9, 40), "float32").astype(np.float32)
+    image[4, 20], image[2, 3] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        got, want = ferroconv.ndimage.laplace(image), scipy.ndimage.laplace(image)
+    assert (np.isnan(got) == np.isnan(want)).all()
+    assert (np.isinf(got) == np.isinf(want)).all()
+    assert np.isnan(got).sum() == 5

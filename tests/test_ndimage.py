@@ -246,6 +246,10 @@ def test_a_nan_under_a_zero_tap():
     cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
     assert np.isnan(ferroconv.ndimage.correlate(image, cross)).sum() == 9
     assert np.isnan(scipy.ndimage.correlate(image, cross)).sum() == 5
+    # A line of taps in a square of zeros is taken for the line that it is, as by SciPy.
+    got, want = ferroconv.ndimage.correlate(image, np.eye(7)), scipy.ndimage.correlate(image, np.eye(7))
+    assert (np.isnan(got) == np.isnan(want)).all()
+    assert np.isnan(got).sum() == 7
 
 
 def test_masks_are_ignored():

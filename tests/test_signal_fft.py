@@ -335,3 +335,16 @@ def test_a_product_keeps_its_dtype_as_scipys(name, mode):
         for first, second in (((1,), (1,)), ((1, 4), (3, 1)), ((5, 1), (1, 1)), ((1, 1), (1, 3))):
             one, two = paint(first, dtype), paint(second, dtype, 1)
             same(ours(one, two, mode), theirs(one, two, mode))
+
+
+def test_a_kept_spectrum_is_its_windows_own():
+    """Windows of one size, one after the other and again: each its own result, the same bits the second time."""
+    image = paint((64, 64), "float64")
+    windows = [paint((31, 31), "float64", seed) for seed in range(10)]
+    first = [ferroconv.signal.fftconvolve(image, window, mode="same") for window in windows]
+    again = [ferroconv.signal.fftconvolve(image, window, mode="same") for window in windows]
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
+    assert len({result.tobytes() for result in first}) == len(windows)
+    assert ferroconv.clear_cache() > 0
+    fresh = [ferroconv.signal.fftconvolve(image, window, mode="same") for window in windows]
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, fresh, strict=True))

@@ -84,7 +84,7 @@ def conv2d_grad_filters(
 ) -> Any: ...
 def correlate(
     image: npt.ArrayLike,
-    weights: npt.ArrayLike | list[tuple[npt.ArrayLike, npt.ArrayLike]],
+    weights: Any,
     axes: Sequence[int],
     rule: str,
     turn: bool,

@@ -8,13 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ferroconv import _passes, _weights
-from ferroconv._args import apart, check_precision
+from ferroconv import _weights
+from ferroconv._args import check_precision
 from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
 from ferroconv._lazy import deferred, is_lazy
-from ferroconv._native import Options, Window, direct, result_dtype, separable
-from ferroconv._passes import Pass
+from ferroconv._native import Options, Window, direct, separable
 
 CROSS = np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
 
@@ -162,14 +161,5 @@ def _magnitude(
     out: npt.NDArray[Any] | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """The root of the sum of two squared derivatives, in floating point, rounded once."""
-    target = result_dtype(image, dtype)
-    if "c" in (image.dtype.kind, target.kind):
-        raise TypeError(f"the magnitude is that of a real image. Received: {image.dtype} to {target}.")
-    apart(image, out)
-    alike = [[Pass(0, taps, "nearest") for taps in window] for window in windows]
-    work = _passes.widest(image.dtype, target, alike, "magnitude", options.cval)
-    first, second = (separable(image, window, options, options.cval, work, None) for window in windows)
-    total = _passes.combined(first, [second], "magnitude")
-    if work == target and out is None:
-        return total
-    return _passes.store(total, options.overflow, target, out, options.workers)
+    first, second = (np.multiply.outer(rows.array, cols.array) for rows, cols in windows)
+    return direct(image, (first, second), options, options.cval, dtype, out)

@@ -63,10 +63,10 @@ def _outer(rows: Taps, cols: Taps) -> npt.NDArray[np.float64]:
 
 
 def direct(
-    image: npt.NDArray[Any], weights: npt.NDArray[Any], options: Options, cval: Any, dtype: Any,
-    out: npt.NDArray[Any] | None,
+    image: npt.NDArray[Any], weights: npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[Any]], options: Options,
+    cval: Any, dtype: Any, out: npt.NDArray[Any] | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    """Correlate with a window of two axes."""
+    """Correlate with a window of two axes, or with two, for the magnitude of both."""
     plane = spatial(options.axes, options.channel_axis, image.ndim)
     return _core.correlate(
         image, weights, plane, options.overflow, False, False, options.extent, options.border, cval,

@@ -142,6 +142,12 @@ def run_sum(
 
     Terms, squares and sums are of type `dtype`, integers wrapping, as SciPy has them.
     """
+    window = sum_window(tuple(map(tuple, terms)), combine, image.dtype, dtype, cval) if image.ndim > 1 else None
+    if window is not None:
+        return _core.correlate(
+            image, window.weights, window.axes, window.rule, False, False, "same", window.border, cval, (0, 0), (1, 1),
+            (1, 1), dtype, out, workers,
+        )  # fmt: skip
     rule = "ndimage1d"
     first, *others = terms
     total = run(image, first, rule, cval, dtype, out, workers)
@@ -149,6 +155,65 @@ def run_sum(
         return total
     rest = (run(image, term, rule, cval, dtype, None, workers) for term in others)
     return combined(total, rest, combine)
+
+
+class SumWindow(NamedTuple):
+    """Terms as windows over two axes, in the core's own words."""
+
+    weights: Any
+    axes: tuple[int, int]
+    border: tuple[str, str]
+    rule: str
+
+
+def sum_window(
+    terms: tuple[tuple[Pass, ...], ...], combine: Combine, image: np.dtype[Any], dtype: np.dtype[Any], cval: Any
+) -> SumWindow | None:
+    """Two terms over the same two axes as one walk over the image, where that gives what SciPy's passes give.
+
+    Floating-point results do within the error bound; integers, which SciPy truncates after each pass, where
+    nothing is truncated: whole-numbered weights, each term a single pass, sums that fit C's cast.
+    """
+    small = image.kind in "iu" and image.itemsize <= 2 and dtype.kind in "iu"
+    if len(terms) != 2 or not (small or dtype.kind in "fc"):
+        return None
+    window, single = _sum_window(terms, combine)
+    if window is None or (dtype.kind == "c" and combine == "magnitude"):
+        return None
+    constant = any(border in ("constant", "grid-constant") for border in window.border)
+    if dtype.kind in "iu":
+        whole = single and combine == "sum" and all(step.taps.whole for (step,) in terms)
+        if not whole or (constant and (np.imag(cval) != 0 or np.real(cval) % 1 != 0 or abs(cval) > 2**16)):
+            return None
+    # A second pass is surrounded by `cval` itself, not by what the first has made of it.
+    return window if single or cval == 0 or not constant else None
+
+
+@functools.lru_cache(maxsize=128)
+def _sum_window(terms: tuple[tuple[Pass, ...], ...], combine: Combine) -> tuple[SumWindow | None, bool]:
+    """The windows, if the terms have common axes, borders and odd sizes; and whether each term is one pass."""
+    along: dict[int, tuple[int, str]] = {}
+    for step in (step for term in terms for step in term):
+        same = along.setdefault(step.axis, (step.taps.size, step.border)) == (step.taps.size, step.border)
+        if not same or step.origin != 0 or step.taps.size % 2 == 0:
+            return None, False
+    if len(along) != 2 or any(len({step.axis for step in term}) != len(term) for term in terms):
+        return None, False
+    rows, cols = sorted(along)
+    border = (along[rows][1], along[cols][1])
+    single = all(len(term) == 1 for term in terms)
+    if single:
+        cross = np.zeros((along[rows][0], along[cols][0]))
+        for (step,) in terms:
+            middle = cross[:, cross.shape[1] // 2] if step.axis == rows else cross[cross.shape[0] // 2]
+            middle += step.taps.array
+        return (SumWindow(cross, (rows, cols), border, "ndimage-cross") if combine == "sum" else None), True
+    if any(len(term) != 2 for term in terms):
+        return None, False
+    taps = [{step.axis: step.taps.values for step in term} for term in terms]
+    products = [(term[rows], term[cols]) for term in taps]
+    weights = products if combine == "sum" else ([products[0]], [products[1]])
+    return SumWindow(weights, (rows, cols), border, "ndimage"), False
 
 
 def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine: Combine) -> npt.NDArray[Any]:
@@ -163,16 +228,19 @@ def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine:
             np.multiply(term, term, term)
         total += term
     if combine == "magnitude" and not silent:
-        np.sqrt(total, total, casting="unsafe")
+        _root(total)
     return total
 
 
-def store(
-    image: npt.NDArray[Any], rule: str, dtype: np.dtype[Any], out: npt.NDArray[Any] | None, workers: int | None
-) -> npt.NDArray[Any]:
-    """Round, saturate or wrap values to `dtype` by a native rule, as a window of one tap does it."""
-    step = Pass(image.ndim - 1, NOTHING, "nearest")
-    return run(image, (step,), rule, 0.0, dtype, out, workers)
+def _root(values: npt.NDArray[Any]) -> None:
+    """The square root in place, as NumPy stores it in the dtype: of bytes by a table of all of them."""
+    if values.dtype.kind not in "iu" or values.itemsize > 1 or values.size <= 256:
+        np.sqrt(values, values, casting="unsafe")
+        return
+    table = np.arange(256, dtype=np.uint8).view(values.dtype)
+    with np.errstate(invalid="ignore"):
+        np.sqrt(table, table, casting="unsafe")
+    np.take(table, values.view(np.uint8), out=values, mode="clip")
 
 
 def accurate(image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass], cval: Any = 0.0) -> np.dtype[Any]:
@@ -233,16 +301,6 @@ def _single(dtype: np.dtype[Any]) -> bool:
 def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """SciPy's passes leave bytes in a bool array, and the next one reads them as bytes."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype
-
-
-def widest(
-    image: np.dtype[Any], dtype: np.dtype[Any], terms: Sequence[Sequence[Pass]], combine: Combine, cval: Any
-) -> np.dtype[Any]:
-    """The type in which native terms are summed, and squared."""
-    types = [accurate(image, dtype, term, cval) for term in terms]
-    if combine == "magnitude" and dtype.kind in "iu" and not (image.kind in "biu" and image.itemsize == 1):
-        types.append(np.dtype(np.float64))  # the squares of 16 bits need more than float32's 24
-    return np.result_type(*types)
 
 
 def _copy(image: npt.NDArray[Any], dtype: np.dtype[Any], out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:

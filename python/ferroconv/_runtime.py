@@ -60,11 +60,12 @@ def threads(threads: int) -> Iterator[None]:
 
 
 def clear_cache() -> int:
-    """Give the memory that is kept for results back to the operating system.
+    """Give the memory that is kept for the next calls back to the operating system.
 
     The memory of a large result (1 MiB or more) is kept when the array is gone, and used for the next
-    result of its size: at most 256 MiB, the oldest given back first. With ``FERROCONV_CACHE=0`` in the
-    environment nothing is kept.
+    result of its size: at most 256 MiB, the oldest given back first. So are the spectra of the last eight windows that
+    were applied by Fourier transforms, 4 MiB each at most. With ``FERROCONV_CACHE=0`` in the environment nothing is
+    kept.
 
     Returns
     -------

@@ -205,6 +205,8 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn truncate(self) -> Self;
     /// The sum (modulo an integer's width).
     fn plus(self, other: Self) -> Self;
+    /// `sqrt(self^2 + other^2)`, of floats alone.
+    fn norm(self, other: Self) -> Self;
     /// A row as one of `i16`, if it is.
     fn halves(_: &[Self]) -> Option<&[i16]> {
         None
@@ -233,6 +235,8 @@ macro_rules! float_accumulator {
             fn truncate(self) -> Self { self.trunc() }
             #[inline(always)]
             fn plus(self, other: Self) -> Self { self + other }
+            #[inline(always)]
+            fn norm(self, other: Self) -> Self { (self * self + other * other).sqrt() }
         }
     )*};
 }
@@ -257,6 +261,8 @@ macro_rules! integer_accumulator {
             fn truncate(self) -> Self { self }
             #[inline(always)]
             fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
+            #[inline(always)]
+            fn norm(self, _: Self) -> Self { unreachable!("magnitudes are made in floating point") }
         }
     )*};
 }

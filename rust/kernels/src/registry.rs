@@ -190,6 +190,7 @@ impl Operation for ops::correlate::Correlate {
         &ops::pairs::Pairs,
         &ops::pairs::Toeplitz,
         &ops::direct::Direct,
+        &ops::sparse::Sparse,
         &ops::fft::Fft,
     ];
 

@@ -2,23 +2,35 @@
 
 use crate::convert::{Input, Output, dtype_of};
 use crate::door::{self, Integer, InvalidArgument, exception};
-use crate::window::{borders, constant, window};
+use crate::window::{borders, constant, windows};
 use ferroconv_kernels::border::{Api, Border};
 use ferroconv_kernels::dtype::{Finish, Overflow, Rounding};
-use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation};
+use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation, Zeros};
 use ferroconv_kernels::shape::Extent;
 use numpy::{PyArrayDescr, PyArrayDescrMethods};
 use pyo3::prelude::*;
 
-/// Whose rules a call follows: names of borders, order of summation, integers.
-fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
+/// Whose rules a call follows: names of borders, order of summation, zeros in the window, integers.
+fn rules(name: &str) -> PyResult<(Api, Summation, Zeros, Finish)> {
     let finish = |rounding, overflow| Finish { rounding, overflow };
     Ok(match name {
-        "saturate" => (Api::Native, Summation::Any, finish(Rounding::HalfEven, Overflow::Saturate)),
-        "wrap" => (Api::Native, Summation::Any, finish(Rounding::HalfEven, Overflow::Wrap)),
-        "signal" => (Api::Signal, Summation::Any, finish(Rounding::Truncate, Overflow::Wrap)),
-        "ndimage" => (Api::Ndimage, Summation::TapOrder, finish(Rounding::Truncate, Overflow::Wrap)),
-        "ndimage1d" => (Api::Ndimage, Summation::Folded, finish(Rounding::Truncate, Overflow::Wrap)),
+        "saturate" => {
+            (Api::Native, Summation::Any, Zeros::Taps, finish(Rounding::HalfEven, Overflow::Saturate))
+        }
+        "wrap" => (Api::Native, Summation::Any, Zeros::Taps, finish(Rounding::HalfEven, Overflow::Wrap)),
+        "signal" => (Api::Signal, Summation::Any, Zeros::Taps, finish(Rounding::Truncate, Overflow::Wrap)),
+        "ndimage" => (
+            Api::Ndimage,
+            Summation::TapOrder,
+            Zeros::NothingAmongFew,
+            finish(Rounding::Truncate, Overflow::Wrap),
+        ),
+        "ndimage-cross" => {
+            (Api::Ndimage, Summation::TapOrder, Zeros::Nothing, finish(Rounding::Truncate, Overflow::Wrap))
+        }
+        "ndimage1d" => {
+            (Api::Ndimage, Summation::Folded, Zeros::Taps, finish(Rounding::Truncate, Overflow::Wrap))
+        }
         _ => {
             return Err(exception(
                 Overflow::parse(name).map_or_else(|e| e, |_| unreachable!("parsed above")),
@@ -28,10 +40,10 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Finish)> {
 }
 
 /// Correlates the two `axes` of `image` with `weights`: an array of two axes, or a list of pairs of
-/// sequences whose outer products are to be summed.
+/// sequences whose outer products are to be summed; or a tuple of two such windows, for the magnitude of both sums.
 ///
-/// `rule` is "saturate" or "wrap" (the native functions' overflow), "signal", "ndimage" or
-/// "ndimage1d" (SciPy's borders, order of summation and integers). `turn` reverses the weights, for
+/// `rule` is "saturate" or "wrap" (the native functions' overflow), "signal", "ndimage", "ndimage1d" or "ndimage-cross"
+/// (SciPy's borders, order of summation and integers; by the last one, zeros are no taps). `turn` reverses the weights, for
 /// convolution, and `conjugate` conjugates them. `dtype` is the result's, None for the rule's own.
 #[pyfunction]
 #[pyo3(signature = (image, weights, axes, rule, turn, conjugate, extent, border, cval, origin, stride, dilation, dtype, out, workers, /))]
@@ -58,8 +70,8 @@ pub(crate) fn correlate<'py>(
     let [axes, origin, stride, dilation] = [axes, origin, stride, dilation].map(|pair| pair.map(|n| n.0));
     let image = Input::new(image)?;
     let axes = normalised(axes, image.shape())?;
-    let (api, summation, finish) = rules(rule)?;
-    let (mut taps, weights) = window(weights)?;
+    let (api, summation, zeros, finish) = rules(rule)?;
+    let ((mut taps, magnitude), weights) = windows(weights)?;
     if turn {
         taps = taps.reversed();
     }
@@ -73,6 +85,8 @@ pub(crate) fn correlate<'py>(
     spec.origin = origin;
     spec.stride = stride.map(|n| usize::try_from(n).unwrap_or(0));
     spec.dilation = dilation.map(|n| usize::try_from(n).unwrap_or(0));
+    spec.magnitude = magnitude;
+    spec.zeros = zeros;
     spec.summation = summation;
     spec.finish = finish;
     if let Some(dtype) = dtype {

@@ -74,10 +74,10 @@ pub(crate) fn measure(py: Python<'_>) -> PyResult<(f64, f64)> {
     Ok(py.detach(|| (probe::fma_peak(isa), probe::copy_speed())))
 }
 
-/// Gives the memory kept for results back; returns how many bytes that were.
+/// Gives the memory kept for results, and windows' spectra, back; returns how many bytes that were.
 #[pyfunction]
 pub(crate) fn clear_cache() -> usize {
-    alloc::results::clear()
+    alloc::results::clear() + ferroconv_kernels::ops::fft::clear()
 }
 
 /// From here on this thread's calls are explained and not run.

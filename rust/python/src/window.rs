@@ -9,7 +9,7 @@ use ferroconv_kernels::view::{Rows, Src};
 use num_complex::Complex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyList, PyString};
+use pyo3::types::{PyFloat, PyList, PyString, PyTuple};
 
 /// One border mode for both axes, or one for each.
 pub(crate) fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2]> {
@@ -33,9 +33,21 @@ pub(crate) fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2
 /// The largest window: 16384 x 16384.
 const MOST_TAPS: usize = 1 << 28;
 
+/// A window, or a tuple of two for a magnitude. Gives back the arrays that they were read from too.
+pub(crate) fn windows<'py>(weights: &Bound<'py, PyAny>) -> PyResult<((Taps, Option<Taps>), Vec<Input<'py>>)> {
+    let Ok(two) = weights.cast::<PyTuple>() else {
+        let (taps, read) = window(weights)?;
+        return Ok(((taps, None), read));
+    };
+    let (first, second): (Bound<'py, PyAny>, Bound<'py, PyAny>) = two.extract()?;
+    let ((first, mut read), (second, also)) = (window(&first)?, window(&second)?);
+    read.extend(also);
+    Ok(((first, Some(second)), read))
+}
+
 /// A window: its values as an array of two axes, or a list of outer products, each a pair of arrays of
 /// one axis. Gives back the arrays too.
-pub(crate) fn window<'py>(weights: &Bound<'py, PyAny>) -> PyResult<(Taps, Vec<Input<'py>>)> {
+fn window<'py>(weights: &Bound<'py, PyAny>) -> PyResult<(Taps, Vec<Input<'py>>)> {
     let Ok(list) = weights.cast::<PyList>() else {
         let weights = Input::new(weights)?;
         return Ok((taps(&weights)?, vec![weights]));

@@ -40,7 +40,8 @@ impl Drop for Buffer {
 /// Oldest first.
 static KEPT: Mutex<VecDeque<Buffer>> = Mutex::new(VecDeque::new());
 
-fn keeps() -> bool {
+/// Whether memory is kept from one call to the next.
+pub(crate) fn keeps() -> bool {
     static KEEPS: OnceLock<bool> = OnceLock::new();
     *KEEPS.get_or_init(|| std::env::var("FERROCONV_CACHE").as_deref() != Ok("0"))
 }

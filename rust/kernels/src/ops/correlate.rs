@@ -49,6 +49,17 @@ pub enum Summation {
     Folded,
 }
 
+/// What a tap of zero is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// A tap: times an infinity, or a NaN, it is NaN.
+    Taps,
+    /// None: nothing is read there.
+    Nothing,
+    /// None in a window that has few taps among many zeros ([`Taps::are_few`]), else a tap: the window alone decides.
+    NothingAmongFew,
+}
+
 /// What is asked for, before it is checked.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -60,6 +71,10 @@ pub struct Spec {
     pub image: [usize; 2],
     /// The window.
     pub taps: Taps,
+    /// A second window of the same size: the result is then the root of the sum of the squares of both sums.
+    pub magnitude: Option<Taps>,
+    /// What its zeros are.
+    pub zeros: Zeros,
     /// Which positions are computed.
     pub extent: Extent,
     /// Displacement of the window, rows and columns.
@@ -91,6 +106,8 @@ impl Spec {
             dst,
             image,
             taps,
+            magnitude: None,
+            zeros: Zeros::Taps,
             extent: Extent::Same,
             origin: [0; 2],
             stride: [1; 2],
@@ -118,6 +135,10 @@ pub struct Correlate {
     pub cval: Constant,
     /// The window's values.
     pub taps: Taps,
+    /// The second window's, if the result is a magnitude.
+    pub magnitude: Option<Taps>,
+    /// What zeros among them are.
+    pub zeros: Zeros,
     /// Order of summation; [`Summation::Any`] wherever the arithmetic makes every order equal.
     pub summation: Summation,
     /// How sums become integers.
@@ -149,7 +170,7 @@ impl Correlate {
     ///
     /// # Errors
     /// [`Error::Value`] for impossible sizes, [`Error::Type`] for a complex value that a real result
-    /// can't hold.
+    /// can't hold, or a magnitude of complex numbers.
     pub fn new(spec: Spec) -> Result<Self, Error> {
         let Spec { src, dst, cval, taps, border, finish, .. } = spec;
         let axis = |i: usize| {
@@ -177,12 +198,29 @@ impl Correlate {
                 src.name()
             )));
         }
+        let magnitude = spec.magnitude;
+        if magnitude.is_some() && (complex || dst.is_complex()) {
+            return Err(Error::Type(format!(
+                "the magnitude is that of a real image. Received: {} to {}.",
+                src.name(),
+                dst.name()
+            )));
+        }
+        if magnitude.as_ref().is_some_and(|second| second.shape() != spec_taps || second.is_complex()) {
+            return Err(Error::Value("a magnitude has two real windows of one size.".into()));
+        }
         let mut problem = Self {
             src,
             dst,
             axes: [axis(0)?, axis(1)?],
             border,
             cval,
+            magnitude,
+            zeros: match spec.zeros {
+                Zeros::NothingAmongFew if taps.are_few() => Zeros::Nothing,
+                Zeros::NothingAmongFew => Zeros::Taps,
+                zeros => zeros,
+            },
             taps,
             summation: spec.summation,
             finish,
@@ -206,6 +244,9 @@ impl Correlate {
     /// The arithmetic that the dtypes, the taps and the order of summation call for.
     fn settle(&self) -> (Arithmetic, Summation) {
         use Summation::Any;
+        if let Some(second) = &self.magnitude {
+            return (self.settle_magnitude(second), Any);
+        }
         let Kind::Integer(..) = self.dst.kind() else {
             let single = self.src.fits_f32() && self.dst.fits_f32();
             return (if single { Arithmetic::F32 } else { Arithmetic::F64 }, Any);
@@ -250,6 +291,29 @@ impl Correlate {
         }
     }
 
+    /// `f32` for what fits it, if an integer result's squares are exact or nearly so.
+    fn settle_magnitude(&self, second: &Taps) -> Arithmetic {
+        let single = self.src.fits_f32() && self.dst.fits_f32();
+        let Kind::Integer(..) = self.dst.kind() else {
+            return if single { Arithmetic::F32 } else { Arithmetic::F64 };
+        };
+        let most = match self.src.kind() {
+            Kind::Integer(least, most) => least.unsigned_abs().max(most.unsigned_abs()) as f64,
+            _ => return if single { Arithmetic::F32 } else { Arithmetic::F64 },
+        };
+        let outside = if self.border.contains(&Border::Constant) { self.cval.value.re.abs() } else { 0.0 };
+        let sum = self.taps.magnitude().max(second.magnitude()) * most.max(outside);
+        let error = (self.taps.len() + 3) as f64 * Arithmetic::F32.unit_roundoff() * sum;
+        if single && error <= LEVELS { Arithmetic::F32 } else { Arithmetic::F64 }
+    }
+
+    /// The problem of the second window of a magnitude.
+    pub(crate) fn second(&self) -> Option<Self> {
+        let taps = self.magnitude.clone()?;
+        let (terms, fixed_point, scaled) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Some(Self { taps, magnitude: None, terms, fixed_point, scaled, ..self.clone() })
+    }
+
     /// Whether a loop in `f64` that ends in C's cast gives the exact integer sum modulo the
     /// result's width. `sum` bounds the sum's magnitude. (For 64-bit images it does not, beyond
     /// 2^53; there the exact sum is what we want: a listed difference from SciPy.)
@@ -272,7 +336,8 @@ impl Correlate {
     pub fn products(&self) -> f64 {
         let [h, w] = self.output();
         let both = |complex: bool| if complex { 2 } else { 1 };
-        let sources = both(self.src.is_complex()) * both(self.taps.is_complex());
+        let sources =
+            both(self.src.is_complex()) * both(self.taps.is_complex()) * both(self.magnitude.is_some());
         h as f64 * w as f64 * self.taps.len() as f64 * sources as f64
     }
 
@@ -305,7 +370,7 @@ impl Correlate {
     /// 0 where sums are exact.
     pub fn error_bound(&self) -> f64 {
         let exact = matches!(self.dst.kind(), Kind::Integer(..)) && self.taps.integers().is_some();
-        if exact && self.summation == Summation::Any {
+        if exact && self.magnitude.is_none() && self.summation == Summation::Any {
             return 0.0;
         }
         let complex = if self.taps.is_complex() { 2.0 } else { 1.0 };
@@ -342,8 +407,31 @@ impl Correlate {
         self.scaled.get_or_init(|| Scaled::new(self)).as_ref().map_err(Clone::clone)
     }
 
-    /// Whether one sum over the whole window gives what is asked for.
+    /// Whether one sum over the whole window, zeros included, gives what is asked for.
     pub(crate) fn one_sum(&self) -> Result<(), Reject> {
+        self.reads_zeros()?;
+        self.in_one_pass()
+    }
+
+    /// Whether there is one window.
+    pub(crate) fn one_window(&self) -> Result<(), Reject> {
+        match self.magnitude {
+            None => Ok(()),
+            Some(_) => Err(Reject("sums over one window; a magnitude has two")),
+        }
+    }
+
+    /// Whether what lies under zeros may be read.
+    pub(crate) fn reads_zeros(&self) -> Result<(), Reject> {
+        let finite = matches!(self.src.kind(), Kind::Integer(..));
+        if self.zeros == Zeros::Nothing && !finite && !(0..self.taps.len()).all(|i| self.taps.is_tap(i)) {
+            return Err(Reject("reads under zeros, which are no taps here"));
+        }
+        Ok(())
+    }
+
+    /// Whether the result is that of one sum, not of a pass after another.
+    pub(crate) fn in_one_pass(&self) -> Result<(), Reject> {
         if self.summation == Summation::Folded {
             return Err(Reject("sums over the whole window; the order of two passes was asked for"));
         }

@@ -5,11 +5,12 @@
 //! instruction set alone.
 
 use super::correlate::{Correlate, Source};
+use super::magnitude::Magnitude;
 use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
-use crate::dtype::Accumulator;
+use crate::dtype::{Accumulator, Arithmetic};
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Program, Simd, Vector};
+use crate::simd::{Program, Simd, Vector, lane};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `direct`.
@@ -34,7 +35,13 @@ impl Implementation<Correlate> for Direct {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run::<RegisterTile>(problem, srcs, dsts, schedule)
+        match (&problem.magnitude, problem.arithmetic) {
+            (None, _) => strip::run::<RegisterTile>(problem, srcs, dsts, schedule),
+            (_, Arithmetic::F32) => {
+                strip::run_in::<lane::F32, Magnitude<RegisterTile>>(problem, srcs, dsts, schedule)
+            }
+            _ => strip::run_in::<lane::F64, Magnitude<RegisterTile>>(problem, srcs, dsts, schedule),
+        }
     }
 }
 

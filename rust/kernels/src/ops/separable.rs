@@ -13,6 +13,7 @@
 
 use super::correlate::{Correlate, Source, Summation};
 use super::folded::PairedTaps;
+use super::magnitude::Magnitude;
 use super::rows;
 use super::strip::{self, Geometry, Inner, Window};
 use super::taps::MOST_TERMS;
@@ -57,6 +58,7 @@ impl Implementation<Correlate> for Separable {
             return Err(Reject("too little work to look for outer products"));
         }
         problem.scratch_fits()?;
+        problem.reads_zeros()?;
         let terms = problem.terms()?;
         if terms.len() > MOST_TERMS {
             return Err(Reject("the window is a sum of more than three outer products"));
@@ -67,7 +69,15 @@ impl Implementation<Correlate> for Separable {
             return Err(Reject("the sums are of integers, and the outer products are not"));
         }
         let [h, w] = problem.output();
-        let products = problem.axes.iter().map(|axis| axis.taps).sum::<usize>() * terms.len();
+        let mut count = terms.len();
+        if let Some(second) = problem.second() {
+            let terms = second.terms()?;
+            if terms.len() > MOST_TERMS {
+                return Err(Reject("the second window is a sum of more than three outer products"));
+            }
+            count += terms.len();
+        }
+        let products = problem.axes.iter().map(|axis| axis.taps).sum::<usize>() * count;
         let each = products as f64 * problem.arithmetic.size() as f64 / 100.0 + 1.5;
         Ok(h as f64 * w as f64 * each * problem.src.components() as f64)
     }
@@ -81,6 +91,12 @@ impl Implementation<Correlate> for Separable {
     ) -> Result<(), Error> {
         use crate::simd::lane;
         match problem.arithmetic {
+            Arithmetic::F32 if problem.magnitude.is_some() => {
+                strip::run_in::<lane::F32, Magnitude<Passes<false>>>(problem, srcs, dsts, schedule)
+            }
+            _ if problem.magnitude.is_some() => {
+                strip::run_in::<lane::F64, Magnitude<Passes<false>>>(problem, srcs, dsts, schedule)
+            }
             Arithmetic::F64Unfused => {
                 strip::run_in::<lane::F64Unfused, Passes<true>>(problem, srcs, dsts, schedule)
             }

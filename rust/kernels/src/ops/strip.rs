@@ -91,7 +91,7 @@ pub(super) struct Geometry {
     /// Rows of the window.
     pub(super) taps: usize,
     /// Source rows, `dilation` apart, from one result row to the next.
-    advance: usize,
+    pub(super) advance: usize,
     /// Result rows of a block: no more than the window has, so that the rows of a block share
     /// most of what they read; 1 where a stride makes them share less. Under a window of one row they
     /// share nothing but the block's overhead.

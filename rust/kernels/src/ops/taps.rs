@@ -147,6 +147,18 @@ impl Taps {
         self.re.len()
     }
 
+    /// Whether tap `i` is not zero.
+    pub(super) fn is_tap(&self, i: usize) -> bool {
+        self.re[i] != 0.0 || self.im.as_ref().is_some_and(|im| im[i] != 0.0)
+    }
+
+    /// Whether taps stand so far apart, no more than 100 of them and most of the window zeros, that they are best summed
+    /// one by one.
+    pub fn are_few(&self) -> bool {
+        let taps = (0..self.len()).filter(|&i| self.is_tap(i)).count();
+        taps <= 100 && 2 * taps < self.len()
+    }
+
     /// The values exactly, where every one is an integer.
     pub fn integers(&self) -> Option<&[i128]> {
         self.integers.as_deref()

@@ -10,6 +10,7 @@ pub mod fft;
 mod gemm;
 mod halves;
 mod portable;
+mod spread;
 mod taps;
 mod tile;
 pub mod winograd;
@@ -23,6 +24,7 @@ pub use halves::{Halves, MAX_HALF_ROWS, Rounded, Two, along, down, over};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};
+pub use spread::Spread;
 pub use taps::{Place, Windows, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_tile, transpose};
 #[cfg(target_arch = "x86_64")]

@@ -183,6 +183,7 @@ fn is_exact(problem: &Correlate) -> bool {
 
 impl Fft {
     fn plan(problem: &Correlate) -> Result<Plan, Reject> {
+        problem.one_window()?;
         problem.one_sum()?;
         if problem.summation != Summation::Any {
             return Err(Reject(
@@ -260,6 +261,11 @@ impl Implementation<Correlate> for Fft {
     }
 }
 
+/// Gives up the windows' spectra that are kept for the next call; says how many bytes they took.
+pub fn clear() -> usize {
+    spectrum::clear()
+}
+
 /// Whether the results of transforms with this roundoff are within `LEVELS` of a level, for every image of the dtype.
 fn is_bounded(problem: &Correlate, plan: &Plan, roundoff: f64) -> bool {
     let (Kind::Integer(..), Some(most)) = (problem.dst.kind(), largest_sample(problem)) else { return false };
@@ -316,7 +322,7 @@ impl<'p> Kernel for Prepare<'p> {
 impl<'p> Prepare<'p> {
     fn job(self, [single_lanes, double_lanes]: [usize; 2]) -> Job<'p> {
         let Self { problem, src, plan, isa } = self;
-        let spectrum = Spectrum::new(&problem.taps, plan.points, isa);
+        let spectrum = Spectrum::kept(&problem.taps, plan.points, isa);
         let [sum, root] = norms(problem);
         let bound = problem.error_bound();
         let area = (plan.points[0] * plan.points[1]) as f64;

@@ -51,6 +51,7 @@ impl Implementation<Correlate> for Pairs {
         if problem.summation != Summation::Any {
             return Err(Reject("the order of summation shows in the result, and this is another one"));
         }
+        problem.one_window()?;
         problem.one_sum()?;
         problem.scratch_fits()?;
         if problem.axes[1].stride != 1 {

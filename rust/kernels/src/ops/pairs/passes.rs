@@ -43,6 +43,7 @@ impl Implementation<Correlate> for PairPasses {
         if problem.summation != Summation::Any {
             return Err(Reject("the order of summation shows in the result, and this is another one"));
         }
+        problem.one_window()?;
         problem.one_sum()?;
         problem.scratch_fits()?;
         if problem.axes.iter().any(|axis| axis.taps == 1 || axis.stride != 1 || axis.dilation != 1) {

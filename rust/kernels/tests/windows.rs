@@ -1,0 +1,178 @@
+//! Two windows at once, and windows with zeros: every implementation that takes them, on every instruction set, against
+//! the reference.
+
+use ferroconv_kernels::border::Border;
+use ferroconv_kernels::dtype::{DType, Element};
+use ferroconv_kernels::isa::Isa;
+use ferroconv_kernels::ops::correlate::{Correlate, Spec, Taps, Term, Zeros};
+use ferroconv_kernels::parallel::Workers;
+use ferroconv_kernels::reference::{ReferenceAxis, correlate};
+use ferroconv_kernels::registry::{Operation, Schedule};
+use ferroconv_kernels::view::{Dst, Src};
+
+/// The results of each implementation that takes a problem, with its id; the same bits for every schedule.
+fn results<S: Element, T: Element + Default + PartialEq + std::fmt::Debug>(
+    problem: &Correlate,
+    image: &[S],
+    shape: [usize; 2],
+) -> Vec<(String, Vec<T>)> {
+    let [oh, ow] = problem.output();
+    let mut all = Vec::new();
+    for &isa in Isa::detected() {
+        for (implementation, cost) in problem.candidates(isa) {
+            if cost.is_err() {
+                continue;
+            }
+            let run = |threads, tile| {
+                let mut result = vec![T::default(); oh * ow];
+                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let srcs = [Src::from_slice(image, &shape)];
+                let dsts = &mut [Dst::from_slice(&mut result, &[oh, ow])];
+                implementation.run(problem, &srcs, dsts, &schedule).unwrap();
+                result
+            };
+            let (id, first) = (problem.id(implementation, isa), run(1, None));
+            for (threads, tile) in [(2, None), (3, Some([1, 1])), (1, Some([3, 5])), (5, Some([4, 64]))] {
+                assert_eq!(
+                    first,
+                    run(threads, tile),
+                    "{id}: other bits with {threads} threads, tiles of {tile:?}"
+                );
+            }
+            all.push((id, first));
+        }
+    }
+    all
+}
+
+fn axes(spec: &Spec) -> [ReferenceAxis; 2] {
+    [0, 1].map(|i| ReferenceAxis {
+        before: (spec.taps.shape()[i] / 2) as isize,
+        results: spec.image[i],
+        stride: 1,
+        dilation: 1,
+        border: spec.border[i].name(),
+    })
+}
+
+fn paint(n: usize) -> Vec<f64> {
+    (0..n).map(|i| ((i * 7 + i / 5) % 251) as f64).collect()
+}
+
+fn derivative(taps: usize, divisor: f64) -> Vec<f64> {
+    (0..taps).map(|i| (i as f64 - (taps / 2) as f64) / divisor).collect()
+}
+
+fn smooth(taps: usize, divisor: f64) -> Vec<f64> {
+    (0..taps).map(|i| (1 + i.min(taps - 1 - i)) as f64 / divisor).collect()
+}
+
+/// Both windows of a gradient, and their values.
+fn gradient(taps: usize, divisor: f64) -> [(Taps, Vec<f64>); 2] {
+    let (d, s) = (derivative(taps, divisor), smooth(taps, divisor));
+    [(&d, &s), (&s, &d)].map(|(column, row)| {
+        let values: Vec<f64> = column.iter().flat_map(|c| row.iter().map(move |r| c * r)).collect();
+        (Taps::from_terms(vec![Term { column: column.clone(), row: row.clone() }]), values)
+    })
+}
+
+#[test]
+fn a_magnitude_is_the_root_of_both_sums_squares() {
+    let mut names = Vec::new();
+    for [h, w] in [[1, 1], [5, 17], [13, 66], [40, 150]] {
+        for (taps, divisor) in [(3, 1.0), (3, 7.0), (9, 30.0)] {
+            for border in [[Border::Reflect; 2], [Border::Constant, Border::Mirror]] {
+                let [(first, a), (second, b)] = gradient(taps, divisor);
+                let image = paint(h * w);
+                let mut spec = Spec::new(DType::F32, [h, w], first);
+                (spec.magnitude, spec.border, spec.cval) = (Some(second), border, 3.0.into());
+                let axes = axes(&spec);
+                let sum = |weights: &[f64]| correlate(&image, [h, w], weights, [taps; 2], &axes, 3.0);
+                let size = |weights: &[f64]| sum(&weights.iter().map(|w| w.abs()).collect::<Vec<_>>());
+                let (x, y, sizes) = (sum(&a), sum(&b), [size(&a), size(&b)]);
+                let exact: Vec<f64> = x.iter().zip(&y).map(|(x, y)| (x * x + y * y).sqrt()).collect();
+                for (dtype, dst) in
+                    [(DType::F32, DType::F32), (DType::U8, DType::U8), (DType::I16, DType::F64)]
+                {
+                    (spec.src, spec.dst) = (dtype, dst);
+                    let problem = Correlate::new(spec.clone()).unwrap();
+                    let bound = problem.error_bound() + 4.0 * problem.arithmetic.unit_roundoff();
+                    let found: Vec<(String, Vec<f64>)> = match dtype {
+                        DType::F32 => {
+                            let image: Vec<f32> = image.iter().map(|&v| v as f32).collect();
+                            widened(results::<f32, f32>(&problem, &image, [h, w]))
+                        }
+                        DType::U8 => {
+                            let image: Vec<u8> = image.iter().map(|&v| v as u8).collect();
+                            widened(results::<u8, u8>(&problem, &image, [h, w]))
+                        }
+                        _ => {
+                            let image: Vec<i16> = image.iter().map(|&v| v as i16).collect();
+                            results::<i16, f64>(&problem, &image, [h, w])
+                        }
+                    };
+                    for (id, found) in &found {
+                        names.push(id.split('/').nth(1).unwrap().to_owned());
+                        for p in 0..h * w {
+                            let (exact, half) =
+                                if dst == DType::U8 { (exact[p].min(255.0), 0.5) } else { (exact[p], 0.0) };
+                            let stored =
+                                if dst == DType::F32 { f64::from(f32::EPSILON) * exact } else { 0.0 };
+                            let most = bound * (sizes[0][p] + sizes[1][p]) + half + stored;
+                            assert!(
+                                (found[p] - exact).abs() <= most,
+                                "{id}, {h}x{w}, {taps} taps, position {p}: {} is not within {most} of {exact}",
+                                found[p]
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(names.iter().any(|n| n == "direct") && names.iter().any(|n| n == "separable"), "both loops");
+}
+
+fn widened<T: Copy + Into<f64>>(all: Vec<(String, Vec<T>)>) -> Vec<(String, Vec<f64>)> {
+    all.into_iter().map(|(id, row)| (id, row.into_iter().map(Into::into).collect())).collect()
+}
+
+/// What lies under a zero that is no tap is not read: neither a NaN nor an infinity there shows.
+#[test]
+fn zeros_that_are_no_taps_read_nothing() {
+    let (h, w) = (11, 70);
+    let cross = [0.0, 1.0, 0.0, 1.0, -4.5, 1.0, 0.0, 1.0, 0.0];
+    let mut image: Vec<f32> = paint(h * w).iter().map(|&v| v as f32).collect();
+    let mut spec = Spec::new(DType::F32, [h, w], Taps::from_f64([3, 3], &cross));
+    let axes = axes(&spec);
+    let finite: Vec<f64> = image.iter().map(|&v| v.into()).collect();
+    let exact = correlate(&finite, [h, w], &cross, [3, 3], &axes, 0.0);
+    let magnitude = correlate(&finite, [h, w], &cross.map(f64::abs), [3, 3], &axes, 0.0);
+    image[4 * w + 30] = f32::NAN;
+    image[7 * w + 5] = f32::INFINITY;
+    for zeros in [Zeros::Nothing, Zeros::NothingAmongFew, Zeros::Taps] {
+        spec.zeros = zeros;
+        let problem = Correlate::new(spec.clone()).unwrap();
+        let all = results::<f32, f32>(&problem, &image, [h, w]);
+        assert!(!all.is_empty(), "someone takes it");
+        // Five taps of nine are not few.
+        assert_eq!(all.iter().any(|(id, _)| id.contains("sparse")), zeros == Zeros::Nothing);
+        assert_eq!(all.iter().any(|(id, _)| id.contains("direct")), zeros != Zeros::Nothing);
+        for (id, found) in &all {
+            for p in 0..h * w {
+                let (y, x) = (p / w, p % w);
+                let apart = |cy: usize, cx: usize| y.abs_diff(cy) + x.abs_diff(cx);
+                if id.contains("sparse") && apart(4, 30) > 1 && apart(7, 5) > 1 {
+                    let bound = problem.error_bound() * magnitude[p];
+                    assert!(
+                        (f64::from(found[p]) - exact[p]).abs() <= bound,
+                        "{id}, position {p}: {}",
+                        found[p]
+                    );
+                } else if apart(4, 30) <= 1 {
+                    assert!(found[p].is_nan(), "{id}, position {p}: {}", found[p]);
+                }
+            }
+        }
+    }
+}
