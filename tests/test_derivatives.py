@@ -290,7 +290,9 @@ def test_terms_are_one_walk_over_the_image(dtype):
         for mode in ("reflect", ("wrap", "nearest"), "constant"):
             both(name, image, *arguments, output=output, mode=mode)
             explained = ferroconv.explain(getattr(ferroconv.ndimage, name), image, *arguments, output=output, mode=mode)
-            assert len(explained.plans) == 1, (name, mode)
+            # SciPy has the first mode for all of the first term, so that its terms don't share their borders.
+            apart = name != "laplace" and not isinstance(mode, str)
+            assert len(explained.plans) == 1 + apart, (name, mode)
     # A second pass is surrounded by cval itself.
     both("gaussian_laplace", image, 1.5, output=output, mode="constant", cval=7)
     both("laplace", image, output=output, mode="constant", cval=7)

@@ -288,7 +288,9 @@ def test_explain_says_which_was_chosen():
         "separable",
         "pair-passes",
         "pairs",
+        "toeplitz",
         "direct",
+        "sparse",
         "fft",
     ]
 

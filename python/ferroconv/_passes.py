@@ -213,7 +213,7 @@ def _sum_window(terms: tuple[tuple[Pass, ...], ...], combine: Combine) -> tuple[
     taps = [{step.axis: step.taps.values for step in term} for term in terms]
     products = [(term[rows], term[cols]) for term in taps]
     weights = products if combine == "sum" else ([products[0]], [products[1]])
-    return SumWindow(weights, (rows, cols), border, "ndimage"), False
+    return SumWindow(weights, (rows, cols), border, "ndimage-sum"), False
 
 
 def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine: Combine) -> npt.NDArray[Any]:

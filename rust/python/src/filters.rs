@@ -25,6 +25,9 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Zeros, Finish)> {
             Zeros::NothingAmongFew,
             finish(Rounding::Truncate, Overflow::Wrap),
         ),
+        "ndimage-sum" => {
+            (Api::Ndimage, Summation::TapOrder, Zeros::Taps, finish(Rounding::Truncate, Overflow::Wrap))
+        }
         "ndimage-cross" => {
             (Api::Ndimage, Summation::TapOrder, Zeros::Nothing, finish(Rounding::Truncate, Overflow::Wrap))
         }
@@ -42,9 +45,9 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Zeros, Finish)> {
 /// Correlates the two `axes` of `image` with `weights`: an array of two axes, or a list of pairs of
 /// sequences whose outer products are to be summed; or a tuple of two such windows, for the magnitude of both sums.
 ///
-/// `rule` is "saturate" or "wrap" (the native functions' overflow), "signal", "ndimage", "ndimage1d" or "ndimage-cross"
-/// (SciPy's borders, order of summation and integers; by the last one, zeros are no taps). `turn` reverses the weights, for
-/// convolution, and `conjugate` conjugates them. `dtype` is the result's, None for the rule's own.
+/// `rule` is "saturate" or "wrap" (the native functions' overflow), or SciPy's borders, order of summation and
+/// integers: "signal", "ndimage", "ndimage1d", for sums of the last one's passes "ndimage-sum", and "ndimage-cross",
+/// by which zeros are no taps. `turn` reverses the weights, for convolution, and `conjugate` conjugates them. `dtype` is the result's, None for the rule's own.
 #[pyfunction]
 #[pyo3(signature = (image, weights, axes, rule, turn, conjugate, extent, border, cval, origin, stride, dilation, dtype, out, workers, /))]
 #[expect(clippy::too_many_arguments, reason = "one door for every correlation; Python names the arguments")]
