@@ -5,6 +5,7 @@
 //! (`V3`, `V4`, ...) can be made only where the CPU has the instructions: holding one is the proof
 //! that they may be executed.
 
+mod fetch;
 pub mod fft;
 mod gemm;
 mod halves;
@@ -15,6 +16,7 @@ pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use fetch::fetch;
 pub(crate) use gemm::with_tile;
 pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 pub use halves::{Halves, MAX_HALF_ROWS, Rounded, Two, along, down, over};
