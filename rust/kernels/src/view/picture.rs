@@ -383,8 +383,8 @@ impl BlockRows<'_> {
         let whole = cols == self.shape[1]
             && channels == self.shape[2]
             && self.strides[0] == (cols * channels * size_of::<T>()) as isize;
-        let run = (whole || ys.len() == 1)
-            && is_run(self.shape, self.strides, size_of::<T>(), cols, channels);
+        let run =
+            (whole || ys.len() == 1) && is_run(self.shape, self.strides, size_of::<T>(), cols, channels);
         // SAFETY: the rows are inside the block, which is exclusively ours and whose elements don't
         // share memory (`Dst::from_raw`), and follow one upon the other; dtype, neighbourhood and alignment
         // are a slice of T's.

@@ -442,7 +442,11 @@ pub(super) fn join_all<'r, S: Simd, F: Fold>(
 /// Joins `K` neighbours at every second place: windows over one channel at a stride of two.
 ///
 /// Samples are taken apart and joined in registers; as arrays of lanes, which the compiler makes shuffles of.
-pub(super) fn join_neighbours<S: Simd, F: Fold, const K: usize>(simd: S, row: &[F::Elem], out: &mut [F::Elem]) {
+pub(super) fn join_neighbours<S: Simd, F: Fold, const K: usize>(
+    simd: S,
+    row: &[F::Elem],
+    out: &mut [F::Elem],
+) {
     simd.vectorize(
         #[inline(always)]
         || match size_of::<F::Elem>() {

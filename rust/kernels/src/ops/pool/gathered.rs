@@ -4,10 +4,10 @@
 //! A narrow window adds tap by tap, many windows at once, where the tap is the window's greatest; a
 //! wide one adds window by window.
 
+use super::Windows;
 use super::gradient::{Comb, MaxGrad, Smooth, dispatch_smooth};
 use super::positions::check_positions;
 use super::winners::Winners;
-use super::{Pool, Windows};
 use crate::dtype::{Accumulator, DType, Finish, Overflow, Rounding};
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
@@ -151,7 +151,9 @@ fn block<S: Simd, T: Smooth>(simd: S, problem: &MaxGrad, srcs: &[Src<'_>], mut b
                                     || gradient.read(o, &results, &channels, ring),
                                 );
                                 if problem.indices {
-                                    let first = winners.as_ref().map_or(0, |winners| winners.base((0, above.window(o))));
+                                    let first = winners
+                                        .as_ref()
+                                        .map_or(0, |winners| winners.base((0, above.window(o))));
                                     simd.vectorize(
                                         #[inline(always)]
                                         || {

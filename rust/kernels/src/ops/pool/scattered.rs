@@ -88,10 +88,11 @@ fn solve(
     let [rows, cols] = [pool.windows[0].src(), pool.windows[1].src()];
     let row = (cols * pool.channels * pool.dtype.size()).max(1);
     // Enough bands for every thread, none so low that its windows are mostly its neighbours'.
-    let bands = if workers.threads() == 1 { 1 } else { (4 * workers.threads()).div_ceil(pool.pictures.max(1)) };
+    let bands =
+        if workers.threads() == 1 { 1 } else { (4 * workers.threads()).div_ceil(pool.pictures.max(1)) };
     let band = rows.div_ceil(bands).max(4 * pool.windows[0].overlap()).min(BAND / row).max(1);
     let parts = if band >= height { height } else { pool.windows[0].stride() };
-    let band = if band > parts { band / parts * parts } else { band };
+    let band = if band > parts { band / parts.max(1) * parts.max(1) } else { band };
     let band = schedule.tile.map_or(band, |[rows, _]| rows.max(1));
     let blocks = Blocks::new(dsts, [band, cols.max(1), pool.channels.max(1)]);
     let workers = workers.at_most(blocks.count());
@@ -165,7 +166,8 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
     let search = (!problem.indices && !over.is_empty())
         .then(|| Winners::new(pool, &(0..results), &(0..deep), together));
     let (gradient, other) = if problem.indices { (first, second) } else { (second, first) };
-    let (mut known, mut lengths, mut early, mut most) = ([Default::default(); MOST], [0; 3], [0; 2], together);
+    let (mut known, mut lengths, mut early, mut most) =
+        ([Default::default(); MOST], [0; 3], [0; 2], together);
     if let Some(winners) = &search {
         let ([len, room], [rows, apart]) = (winners.room(), winners.results());
         (lengths, early, most) = ([rows * apart, len, room], [rows * apart, results * deep], rows);

@@ -10,8 +10,8 @@
 //! of one tap are neighbours.
 
 use super::fold::{
-    Divisors, Fold, Greatest, Mean, dispatch_fold, divides, in_place, join_all, join_few,
-    join_neighbours, join_run, copy_run,
+    Divisors, Fold, Greatest, Mean, copy_run, dispatch_fold, divides, in_place, join_all, join_few,
+    join_neighbours, join_run,
 };
 use super::{Pool, Reduction, Windows};
 use crate::alloc::Plain;
@@ -305,13 +305,7 @@ impl<'p> Across<'p> {
         }
     }
 
-    fn fold<S: Simd, F: Fold>(
-        &self,
-        simd: S,
-        row: &[F::Elem],
-        phases: &mut [F::Elem],
-        out: &mut [F::Elem],
-    ) {
+    fn fold<S: Simd, F: Fold>(&self, simd: S, row: &[F::Elem], phases: &mut [F::Elem], out: &mut [F::Elem]) {
         match self {
             Self::Pairs => join_neighbours::<S, F, 2>(simd, row, out),
             Self::Threes => join_neighbours::<S, F, 3>(simd, row, out),
@@ -353,7 +347,9 @@ fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block
         places = places.max(line.len.div_ceil(stride));
         together = (LONG / (places * deep)).clamp(1, rows.len());
     }
-    let [apart, results] = [places * stride, places].map(|n| n * deep);
+    // Numbers from one row to the next, among samples and among results. A stride may be as long as it likes.
+    let apart = if together > 1 { places * stride * deep } else { line.len * deep };
+    let results = places * deep;
     let sliding = Across::new(across, together * places, deep);
     let room = sliding.as_ref().map_or(0, Across::room);
     // The rows of the picture, if they are one run.
@@ -361,7 +357,7 @@ fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block
     let (pitch, start) = (across.src() * deep, line.cols.start * deep);
     let divisors = Divisors(pool);
     let long = (together - 1) * apart + line.len * deep;
-    let lengths = [width, together * results, long.max(together * apart), room, 4 * held.len()];
+    let lengths = [width, together * results, long, room, 4 * held.len()];
     alloc::scratch(lengths, |[counts, out, row, phases, copies]: [&mut [F::Elem]; 5]| {
         if divides(pool) {
             divisors.row::<F>(&cols, deep, counts);
@@ -398,8 +394,8 @@ fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block
                 } else {
                     for (x, out) in cols.clone().zip(out.chunks_exact_mut(deep)) {
                         let window = across.window(x);
-                        let taps = &row[(line.lead + window.first - line.cols.start) * deep..]
-                            [..window.taps * deep];
+                        let taps =
+                            &row[(line.lead + window.first - line.cols.start) * deep..][..window.taps * deep];
                         if deep == 1 {
                             out[0] = join_run::<S, F>(simd, taps);
                         } else {

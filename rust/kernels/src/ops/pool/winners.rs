@@ -110,7 +110,8 @@ impl<'p> Winners<'p> {
         simd.vectorize(
             #[inline(always)]
             || {
-                for ((&row, places), into) in rows.iter().zip(places).zip(into.chunks_exact_mut(starts.len())) {
+                for ((&row, places), into) in rows.iter().zip(places).zip(into.chunks_exact_mut(starts.len()))
+                {
                     let base = self.base(row);
                     for ((into, &start), &place) in into.iter_mut().zip(starts).zip(places) {
                         *into = base + start + i64::from(place);
@@ -158,7 +159,8 @@ impl<'p> Winners<'p> {
                 || {
                     for ((_, window), row) in rows.iter().zip(row.chunks_mut(self.apart[0])) {
                         let row = &mut row[held.clone()];
-                        let Some(depth) = i.checked_sub(window.skipped).filter(|&depth| depth < window.taps) else {
+                        let Some(depth) = i.checked_sub(window.skipped).filter(|&depth| depth < window.taps)
+                        else {
                             // Outside the image.
                             row.fill(T::LEAST);
                             continue;
