@@ -6,6 +6,7 @@
 //! that they may be executed.
 
 mod amx;
+mod fetch;
 pub mod fft;
 mod gemm;
 mod halves;
@@ -18,6 +19,7 @@ pub mod winograd;
 mod x86;
 
 pub use amx::{Configured, Signs, TOEPLITZ, Tiles, Weights};
+pub use fetch::fetch;
 pub(crate) use gemm::with_tile;
 pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
 pub use halves::{Halves, MAX_HALF_ROWS, Rounded, Two, along, down, over};

@@ -153,21 +153,30 @@ impl<'a> Picture<'a> {
         self.lend_if(A::STORED_AS == Some(self.dtype), y, cols, channels)
     }
 
+    fn lend_rows_if<T: Plain>(&self, fits: bool, rows: &Range<usize>) -> Option<&'a [T]> {
+        let [height, width, deep] = self.shape;
+        assert!(rows.start < rows.end && rows.end <= height, "rows of the picture");
+        let first = self.lend_if::<T>(fits, rows.start, &(0..width), &(0..deep))?;
+        let run = rows.len() == 1 || self.strides[0] == (width * deep * size_of::<T>()) as isize;
+        // SAFETY: the first row is a run of T's (just lent), and the others, inside the array likewise, which is
+        // readable for 'a, follow one upon the other.
+        run.then(|| unsafe { std::slice::from_raw_parts(first.as_ptr(), rows.len() * width * deep) })
+    }
+
+    /// Whole rows, if they are a run of `T`s.
+    ///
+    /// # Panics
+    /// If they are not inside the picture, or there is nothing in them.
+    pub fn lend_rows_of<T: Element>(&self, rows: Range<usize>) -> Option<&'a [T]> {
+        self.lend_rows_if(self.dtype == T::DTYPE, &rows)
+    }
+
     /// Whole rows, if they are a run of accumulators.
     ///
     /// # Panics
     /// If they are not inside the picture, or there is nothing in them.
     pub fn lend_rows<A: Accumulator>(&self, rows: Range<usize>) -> Option<&'a [A]> {
-        let [height, width, deep] = self.shape;
-        assert!(rows.start < rows.end && rows.end <= height, "rows of the picture");
-        let from = self.at(rows.start, &(0..width), &(0..deep));
-        let run = is_run(self.shape, self.strides, size_of::<A>(), width, deep)
-            && self.strides[0] == (width * deep * size_of::<A>()) as isize
-            && A::STORED_AS == Some(self.dtype)
-            && from.addr().is_multiple_of(align_of::<A>());
-        // SAFETY: the rows are inside the array (`at`), which is readable for 'a, of A's own dtype, aligned,
-        // and follow one upon the other.
-        run.then(|| unsafe { std::slice::from_raw_parts(from.cast(), rows.len() * width * deep) })
+        self.lend_rows_if(A::STORED_AS == Some(self.dtype), &rows)
     }
 
     /// Calls `each` with the address, the step and the place in the copy of every run of equally
@@ -367,14 +376,20 @@ impl BlockRows<'_> {
         self.data.wrapping_offset(offset)
     }
 
-    fn lend_if<T: Plain>(&mut self, fits: bool, y: usize) -> Option<&mut [T]> {
-        let to = self.at(y);
+    fn lend_if<T: Plain>(&mut self, fits: bool, ys: &Range<usize>) -> Option<&mut [T]> {
+        assert!(ys.start < ys.end && ys.end <= self.rows.end, "rows of the block");
+        let to = self.at(ys.start);
         let (cols, channels) = (self.cols.len(), self.channels.len());
-        let run = is_run(self.shape, self.strides, size_of::<T>(), cols, channels);
-        // SAFETY: the row is inside the block, which is exclusively ours and whose elements don't
-        // share memory (`Dst::from_raw`); dtype, neighbourhood and alignment are a slice of T's.
+        let whole = cols == self.shape[1]
+            && channels == self.shape[2]
+            && self.strides[0] == (cols * channels * size_of::<T>()) as isize;
+        let run =
+            (whole || ys.len() == 1) && is_run(self.shape, self.strides, size_of::<T>(), cols, channels);
+        // SAFETY: the rows are inside the block, which is exclusively ours and whose elements don't
+        // share memory (`Dst::from_raw`), and follow one upon the other; dtype, neighbourhood and alignment
+        // are a slice of T's.
         (fits && run && to.addr().is_multiple_of(align_of::<T>()))
-            .then(|| unsafe { std::slice::from_raw_parts_mut(to.cast(), cols * channels) })
+            .then(|| unsafe { std::slice::from_raw_parts_mut(to.cast(), ys.len() * cols * channels) })
     }
 
     /// Row `y`, if it is a run of `T`s.
@@ -382,7 +397,7 @@ impl BlockRows<'_> {
     /// # Panics
     /// If it is not a row of the block.
     pub fn lend<T: Element>(&mut self, y: usize) -> Option<&mut [T]> {
-        self.lend_if(self.dtype == T::DTYPE, y)
+        self.lend_run(&(y..y + 1))
     }
 
     /// Row `y`, if it is a run of accumulators.
@@ -390,21 +405,28 @@ impl BlockRows<'_> {
     /// # Panics
     /// If it is not a row of the block.
     pub fn lend_widened<A: Accumulator>(&mut self, y: usize) -> Option<&mut [A]> {
-        self.lend_if(A::STORED_AS == Some(self.dtype), y)
+        self.lend_run_widened(&(y..y + 1))
+    }
+
+    /// The rows `ys`, if they are one run of `T`s.
+    ///
+    /// # Panics
+    /// If they are no rows of the block.
+    pub fn lend_run<T: Element>(&mut self, ys: &Range<usize>) -> Option<&mut [T]> {
+        self.lend_if(self.dtype == T::DTYPE, ys)
+    }
+
+    /// The rows `ys`, if they are one run of accumulators.
+    ///
+    /// # Panics
+    /// If they are no rows of the block.
+    pub fn lend_run_widened<A: Accumulator>(&mut self, ys: &Range<usize>) -> Option<&mut [A]> {
+        self.lend_if(A::STORED_AS == Some(self.dtype), ys)
     }
 
     /// All rows, if they are a run of accumulators.
     pub fn lend_all<A: Accumulator>(&mut self) -> Option<&mut [A]> {
-        let (rows, cols, channels) = (self.rows.clone(), self.cols.len(), self.channels.len());
-        let whole = cols == self.shape[1]
-            && channels == self.shape[2]
-            && self.strides[0] == (cols * channels * size_of::<A>()) as isize;
-        let fits = A::STORED_AS == Some(self.dtype) && (whole || rows.len() == 1);
-        self.lend_if::<A>(fits, rows.start)?;
-        let length = rows.len() * cols * channels;
-        // SAFETY: the first row is a run of A's (just lent), and the others, inside the block likewise, which
-        // is exclusively ours, follow one upon the other.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.at(rows.start).cast(), length) })
+        self.lend_run_widened(&self.rows.clone())
     }
 
     /// The rows from `first` on, if each is a run of `T`s.

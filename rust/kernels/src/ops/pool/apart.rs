@@ -57,7 +57,7 @@ impl Implementation<MaxGrad> for Apart {
         problem.check_arrays(srcs, dsts);
         let pool = &problem.pool;
         let nanoseconds = self.cost(problem).unwrap_or(0.0);
-        if let Some(pool) = pool.stacked()
+        if let Some(pool) = pool.merged()
             && let ([x, grad], [dst]) = (srcs, &mut *dsts)
             && let (Some(x), Some(grad), Some(dst)) = (x.stacked(), grad.stacked(), dst.stacked())
         {

@@ -158,7 +158,7 @@ fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block
                 }
             };
             if in_place(pool)
-                && let Some(row) = F::lend_result(&mut to, y)
+                && let Some(row) = F::lend_results(&mut to, &(y..y + 1))
             {
                 fold(row);
                 continue;

@@ -97,7 +97,9 @@ pub(super) trait Fold: 'static {
         cols: &Range<usize>,
         channels: &Range<usize>,
     ) -> Option<&'a [Self::Elem]>;
-    /// A copy of them.
+    /// Whole rows where they stand, if they are stored as a run of `Elem`s.
+    fn lend_rows<'a>(from: &Picture<'a>, rows: Range<usize>) -> Option<&'a [Self::Elem]>;
+    /// A copy of a run of samples.
     fn bring(
         from: &Picture<'_>,
         y: usize,
@@ -105,8 +107,8 @@ pub(super) trait Fold: 'static {
         channels: &Range<usize>,
         into: &mut [Self::Elem],
     );
-    /// A row of results where it stands, if it can be written there.
-    fn lend_result<'t>(to: &'t mut BlockRows<'_>, y: usize) -> Option<&'t mut [Self::Elem]>;
+    /// Rows of results where they stand, if they are one run and can be written there.
+    fn lend_results<'t>(to: &'t mut BlockRows<'_>, ys: &Range<usize>) -> Option<&'t mut [Self::Elem]>;
     /// What a row of joined windows becomes: `divisors` has one number for each, of which `rows` is a factor.
     fn finish(row: &mut [Self::Elem], divisors: &[Self::Elem], rows: usize);
     /// Writes a row of results.
@@ -143,8 +145,12 @@ impl<T: Sample> Fold for Greatest<T> {
         from.copy(y, cols, channels, into);
     }
     #[inline(always)]
-    fn lend_result<'t>(to: &'t mut BlockRows<'_>, y: usize) -> Option<&'t mut [T]> {
-        to.lend(y)
+    fn lend_rows<'a>(from: &Picture<'a>, rows: Range<usize>) -> Option<&'a [T]> {
+        from.lend_rows_of(rows)
+    }
+    #[inline(always)]
+    fn lend_results<'t>(to: &'t mut BlockRows<'_>, ys: &Range<usize>) -> Option<&'t mut [T]> {
+        to.lend_run(ys)
     }
     #[inline(always)]
     fn finish(_: &mut [T], _: &[T], _: usize) {}
@@ -209,8 +215,12 @@ impl<A: Divide + std::ops::Add<Output = A>> Fold for Mean<A> {
         from.read(y, cols, channels, into);
     }
     #[inline(always)]
-    fn lend_result<'t>(to: &'t mut BlockRows<'_>, y: usize) -> Option<&'t mut [A]> {
-        to.lend_widened(y)
+    fn lend_rows<'a>(from: &Picture<'a>, rows: Range<usize>) -> Option<&'a [A]> {
+        from.lend_rows(rows)
+    }
+    #[inline(always)]
+    fn lend_results<'t>(to: &'t mut BlockRows<'_>, ys: &Range<usize>) -> Option<&'t mut [A]> {
+        to.lend_run_widened(ys)
     }
     #[inline(always)]
     fn finish(row: &mut [A], divisors: &[A], rows: usize) {
@@ -319,15 +329,54 @@ pub(super) fn join_rows<S: Simd, F: Fold>(simd: S, rows: &[&[F::Elem]], keep: bo
 #[inline(always)]
 fn joined<F: Fold, const R: usize, const KEEP: bool>(rows: [&[F::Elem]; R], out: &mut [F::Elem]) {
     match size_of::<F::Elem>() {
-        1 => joined_by::<F, R, KEEP, 32>(rows, out),
-        2 => joined_by::<F, R, KEEP, 16>(rows, out),
-        4 => joined_by::<F, R, KEEP, 8>(rows, out),
-        _ => joined_by::<F, R, KEEP, 4>(rows, out),
+        1 => joined_by::<F, R, KEEP, 32, 16>(rows, out),
+        2 => joined_by::<F, R, KEEP, 16, 8>(rows, out),
+        4 => joined_by::<F, R, KEEP, 8, 4>(rows, out),
+        _ => joined_by::<F, R, KEEP, 4, 2>(rows, out),
+    }
+}
+
+/// Joins as many rows as there are, one to three, in the caller's own instructions; else see
+/// [`join_all`].
+#[inline(always)]
+pub(super) fn join_few<'r, S: Simd, F: Fold>(
+    simd: S,
+    count: usize,
+    row: impl Fn(usize) -> &'r [F::Elem],
+    out: &mut [F::Elem],
+) {
+    match count {
+        1 => copy_run(row(0), out),
+        2 => joined::<F, 2, false>([row(0), row(1)], out),
+        3 => joined::<F, 3, false>([row(0), row(1), row(2)], out),
+        _ => join_all::<S, F>(simd, count, row, out),
+    }
+}
+
+/// A copy that is no call: of a short row. The last numbers are copied twice.
+#[inline(always)]
+pub(super) fn copy_run<T: Copy>(from: &[T], out: &mut [T]) {
+    match out.len() {
+        8.. => copy_chunks::<T, 8>(from, out),
+        4.. => copy_chunks::<T, 4>(from, out),
+        _ => copy_chunks::<T, 1>(from, out),
     }
 }
 
 #[inline(always)]
-fn joined_by<F: Fold, const R: usize, const KEEP: bool, const L: usize>(
+fn copy_chunks<T: Copy, const L: usize>(from: &[T], out: &mut [T]) {
+    let n = out.len();
+    let from = &from[..n];
+    for at in (0..n).step_by(L) {
+        let at = at.min(n - L);
+        let chunk: [T; L] = from[at..at + L].try_into().expect("L numbers");
+        out[at..at + L].copy_from_slice(&chunk);
+    }
+}
+
+/// `L` lanes at once, or their half, `H`, where there are fewer.
+#[inline(always)]
+fn joined_by<F: Fold, const R: usize, const KEEP: bool, const L: usize, const H: usize>(
     rows: [&[F::Elem]; R],
     out: &mut [F::Elem],
 ) {
@@ -340,6 +389,11 @@ fn joined_by<F: Fold, const R: usize, const KEEP: bool, const L: usize>(
     }
     if at < n && (!KEEP || F::TWICE) && n >= L {
         lanes::<F, R, KEEP, L>(&rows, n - L, out);
+        return;
+    }
+    if n < L && n >= H && (!KEEP || F::TWICE) {
+        lanes::<F, R, KEEP, H>(&rows, 0, out);
+        lanes::<F, R, KEEP, H>(&rows, n - H, out);
         return;
     }
     for i in at..n {
@@ -385,54 +439,56 @@ pub(super) fn join_all<'r, S: Simd, F: Fold>(
     }
 }
 
-/// Joins the squares of two rows: windows of 2 x 2 at a stride of 2, rows first.
-pub(super) fn join_squares<S: Simd, F: Fold>(simd: S, rows: [&[F::Elem]; 2], out: &mut [F::Elem]) {
+/// Joins `K` neighbours at every second place: windows over one channel at a stride of two.
+///
+/// Samples are taken apart and joined in registers; as arrays of lanes, which the compiler makes shuffles of.
+pub(super) fn join_neighbours<S: Simd, F: Fold, const K: usize>(
+    simd: S,
+    row: &[F::Elem],
+    out: &mut [F::Elem],
+) {
     simd.vectorize(
         #[inline(always)]
         || match size_of::<F::Elem>() {
-            1 => squares::<F, 32, 16>(rows, out),
-            2 => squares::<F, 32, 16>(rows, out),
-            4 => squares::<F, 16, 8>(rows, out),
-            _ => squares::<F, 8, 4>(rows, out),
+            1 => neighbours::<F, K, 32>(row, out),
+            2 => neighbours::<F, K, 16>(row, out),
+            4 => neighbours::<F, K, 8>(row, out),
+            _ => neighbours::<F, K, 4>(row, out),
         },
     );
 }
 
 #[inline(always)]
-fn squares<F: Fold, const D: usize, const L: usize>(rows: [&[F::Elem]; 2], out: &mut [F::Elem]) {
+fn neighbours<F: Fold, const K: usize, const L: usize>(row: &[F::Elem], out: &mut [F::Elem]) {
     let n = out.len();
-    let [a, b] = rows.map(|row| &row[..2 * n]);
     let mut at = 0;
     while at + L <= n {
-        square_lanes::<F, D, L>(a, b, at, out);
+        neighbour_lanes::<F, K, L>(row, at, out);
         at += L;
     }
     if at < n && n >= L {
-        return square_lanes::<F, D, L>(a, b, n - L, out);
+        return neighbour_lanes::<F, K, L>(row, n - L, out);
     }
     while at < n {
-        square_lanes::<F, 2, 1>(a, b, at, out);
+        neighbour_lanes::<F, K, 1>(row, at, out);
         at += 1;
     }
 }
 
 #[inline(always)]
-fn square_lanes<F: Fold, const D: usize, const L: usize>(
-    a: &[F::Elem],
-    b: &[F::Elem],
-    at: usize,
-    out: &mut [F::Elem],
-) {
+fn neighbour_lanes<F: Fold, const K: usize, const L: usize>(row: &[F::Elem], at: usize, out: &mut [F::Elem]) {
     let out: &mut [F::Elem; L] = (&mut out[at..at + L]).try_into().expect("L lanes");
-    let a: &[F::Elem; D] = a[2 * at..][..D].try_into().expect("2 L samples");
-    let b: &[F::Elem; D] = b[2 * at..][..D].try_into().expect("2 L samples");
-    let mut joined = *a;
-    for d in 0..D {
-        joined[d] = F::join(a[d], b[d]);
-    }
+    let row = &row[2 * at..][..2 * (L - 1) + K];
+    let mut joined = [F::identity(); L];
     for l in 0..L {
-        out[l] = F::join(joined[2 * l], joined[2 * l + 1]);
+        joined[l] = row[2 * l];
     }
+    for k in 1..K {
+        for l in 0..L {
+            joined[l] = F::join(joined[l], row[2 * l + k]);
+        }
+    }
+    *out = joined;
 }
 
 /// Joins a run of samples of one channel: eight vectors' lanes, then their lanes, then the rest. The

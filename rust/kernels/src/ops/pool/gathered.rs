@@ -4,19 +4,17 @@
 //! A narrow window adds tap by tap, many windows at once, where the tap is the window's greatest; a
 //! wide one adds window by window.
 
+use super::Windows;
 use super::gradient::{Comb, MaxGrad, Smooth, dispatch_smooth};
+use super::positions::check_positions;
 use super::winners::Winners;
-use super::{Pool, Windows};
 use crate::dtype::{Accumulator, DType, Finish, Overflow, Rounding};
 use crate::isa::Kernel;
-use crate::parallel::Workers;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::Simd;
 use crate::view::{Block, Blocks, Dst, Src};
 use crate::{Error, alloc};
 use std::marker::PhantomData;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The implementation `gathered`.
 #[derive(Debug)]
@@ -71,141 +69,6 @@ impl Implementation<MaxGrad> for Gathered {
             )
         })
     }
-}
-
-/// Refuses a position that is not one of its window's.
-pub(super) fn check_positions(
-    pool: &Pool,
-    positions: &Src<'_>,
-    schedule: &Schedule<'_>,
-    workers: Workers<'_>,
-) -> Result<(), Error> {
-    /// Rows of results that a thread looks at in one go.
-    const ROWS: usize = 32;
-    let [rows, cols] = pool.output();
-    let (count, next) = (pool.pictures * rows, AtomicUsize::new(0));
-    if cols == 0 || pool.channels == 0 {
-        return Ok(());
-    }
-    let wrong = AtomicBool::new(false);
-    workers.at_most(count.div_ceil(ROWS)).drain(
-        || {
-            let start = next.fetch_add(ROWS, Ordering::Relaxed);
-            (start < count).then(|| start..(start + ROWS).min(count))
-        },
-        |rows| {
-            if schedule.isa.dispatch(Check { pool, positions, rows }) {
-                wrong.store(true, Ordering::Relaxed);
-            }
-        },
-    )?;
-    if !wrong.into_inner() {
-        return Ok(());
-    }
-    match (0..count).find_map(|row| misplaced(pool, positions, row)) {
-        None => Ok(()),
-        Some((position, [y, x])) => Err(Error::Value(format!(
-            "indices must be those of the forward pass with the same arguments: y * width + x inside each \
-             window. Received: {position} for the window of result row {y}, column {x}, over an image of \
-             {} rows and {} columns.",
-            pool.windows[0].src(),
-            pool.windows[1].src()
-        ))),
-    }
-}
-
-/// A position of a row of results that is not in its window, and that result's row and column.
-fn misplaced(pool: &Pool, positions: &Src<'_>, row: usize) -> Option<(i64, [usize; 2])> {
-    let [above, across] = &pool.windows;
-    let (picture, y) = (positions.picture(row / above.dst()), row % above.dst());
-    let (width, window, deep) = (across.src(), above.window(y), pool.channels);
-    alloc::scratch([across.dst() * deep], |[found]: [&mut [i64]; 1]| {
-        picture.copy(y, &(0..across.dst()), &(0..deep), found);
-        for (x, found) in found.chunks_exact(deep).enumerate() {
-            let beside = across.window(x);
-            for &position in found.iter() {
-                let inside = usize::try_from(position).is_ok_and(|position| {
-                    above.depth(&window, position / width).is_some()
-                        && across.depth(&beside, position % width).is_some()
-                });
-                if !inside {
-                    return Some((position, [y, x]));
-                }
-            }
-        }
-        None
-    })
-}
-
-/// Whether a position of some rows of results is not in its window.
-struct Check<'t> {
-    pool: &'t Pool,
-    positions: &'t Src<'t>,
-    rows: Range<usize>,
-}
-
-impl Kernel for Check<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> bool {
-        let Self { pool, positions, mut rows } = self;
-        let [above, across] = &pool.windows;
-        let dilated = above.dilation() > 1 || across.dilation() > 1;
-        if dilated || above.taps() > 8 {
-            return rows.any(|row| misplaced(pool, positions, row).is_some());
-        }
-        let (deep, results) = (pool.channels, 0..across.dst());
-        let numbers = results.len() * deep;
-        alloc::scratch([numbers; 3], |[found, starts, taps]: [&mut [i64]; 3]| {
-            let each = starts.chunks_exact_mut(deep).zip(taps.chunks_exact_mut(deep));
-            for (x, (starts, taps)) in results.clone().zip(each) {
-                let window = across.window(x);
-                starts.fill(window.first as i64);
-                taps.fill(window.taps as i64);
-            }
-            rows.any(|row| {
-                let (picture, y) = (positions.picture(row / above.dst()), row % above.dst());
-                let window = above.window(y);
-                simd.vectorize(
-                    #[inline(always)]
-                    || {
-                        picture.copy(y, &results, &(0..deep), found);
-                        let place = [window.first, across.src()];
-                        macro_rules! rows {
-                            ($($rows:literal)*) => {
-                                match window.taps {
-                                    $($rows => astray::<$rows>(found, starts, taps, place),)*
-                                    _ => unreachable!("eight rows at most"),
-                                }
-                            };
-                        }
-                        rows!(0 1 2 3 4 5 6 7 8)
-                    },
-                )
-            })
-        })
-    }
-}
-
-/// Whether one of the positions is outside its window of `R` rows from the first on, and so many columns
-/// from its start on. A number of rows that the compiler knows is one that it makes vectors of.
-#[inline(always)]
-fn astray<const R: usize>(found: &[i64], starts: &[i64], taps: &[i64], [first, width]: [usize; 2]) -> bool {
-    let n = found.len();
-    let (starts, taps) = (&starts[..n], &taps[..n]);
-    let rows: [i64; R] = std::array::from_fn(|i| ((first + i) * width) as i64);
-    let mut wrong = 0_i64;
-    for l in 0..n {
-        let (at, mut inside) = (found[l].wrapping_sub(starts[l]), 0_i64);
-        for row in rows {
-            let aside = at.wrapping_sub(row);
-            // The sign bit: not negative, and less than the taps.
-            inside |= !aside & aside.wrapping_sub(taps[l]);
-        }
-        wrong |= !inside;
-    }
-    wrong < 0
 }
 
 struct Task<'t, T> {
@@ -288,7 +151,9 @@ fn block<S: Simd, T: Smooth>(simd: S, problem: &MaxGrad, srcs: &[Src<'_>], mut b
                                     || gradient.read(o, &results, &channels, ring),
                                 );
                                 if problem.indices {
-                                    let first = (above.window(o).first * across.src()) as i64;
+                                    let first = winners
+                                        .as_ref()
+                                        .map_or(0, |winners| winners.base((0, above.window(o))));
                                     simd.vectorize(
                                         #[inline(always)]
                                         || {
@@ -301,13 +166,16 @@ fn block<S: Simd, T: Smooth>(simd: S, problem: &MaxGrad, srcs: &[Src<'_>], mut b
                                         },
                                     );
                                 } else if let Some(winners) = &winners {
-                                    winners.find(simd, &image, o..o + 1, [line, phases, best], early, places);
+                                    let rows = [(0, above.window(o))];
+                                    winners.find(simd, &image, &rows, [line, phases, best], early, places);
                                 }
                             }
                             filled = filled.max(over.end);
                             sums.fill(T::Sum::default());
                             for o in over {
-                                let Some(depth) = above.depth(&above.window(o), y) else { continue };
+                                let window = above.window(o);
+                                let Some(depth) = above.depth(&window, y) else { continue };
+                                let depth = window.skipped * above.dilation() + depth;
                                 let slot = o % slots * width..(o % slots + 1) * width;
                                 let (places, ring) = (&places[slot.clone()], &ring[slot]);
                                 let at = (depth * across.src()) as u32;

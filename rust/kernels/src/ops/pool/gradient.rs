@@ -181,7 +181,7 @@ impl Windows {
     /// Samples that a window spans.
     fn reach(&self) -> usize {
         match self {
-            Self::Sliding(axis) => axis.span(),
+            Self::Sliding(axis) | Self::Stacked(axis, _) => axis.span(),
             Self::Adaptive { .. } => self.taps(),
         }
     }
@@ -193,6 +193,11 @@ impl Windows {
                 let end = at as isize + axis.before;
                 let below = |place: isize| (place.max(0) as usize).div_ceil(axis.stride).min(axis.dst);
                 below(end + 1 - axis.span() as isize)..below(end + 1)
+            }
+            Self::Stacked(axis, _) => {
+                let [picture, at] = super::divided(at, axis.src);
+                let over = Self::Sliding(*axis).over(at);
+                over.start + picture * axis.dst..over.end + picture * axis.dst
             }
             // Who divides whom is symmetric.
             Self::Adaptive { src, dst } => {
@@ -213,7 +218,7 @@ impl Windows {
     /// The most windows that span one sample.
     pub(super) fn overlap(&self) -> usize {
         match self {
-            Self::Sliding(axis) => (axis.span() - 1) / axis.stride + 1,
+            Self::Sliding(axis) | Self::Stacked(axis, _) => (axis.span() - 1) / axis.stride + 1,
             Self::Adaptive { src, dst } => dst.div_ceil(*src) + 1,
         }
     }
@@ -256,7 +261,7 @@ impl Comb {
         // Columns counted from where the first window begins.
         let before = match windows {
             Windows::Sliding(axis) => axis.before.max(0) as usize,
-            Windows::Adaptive { .. } => 0,
+            Windows::Stacked(..) | Windows::Adaptive { .. } => 0,
         };
         let (start, end) = (cols.start + before, cols.end + before);
         let (mut base, mut last) = (start / stride, (end - 1) / stride);
@@ -273,7 +278,7 @@ impl Comb {
     /// The column where window `o` begins, counted from where the first does.
     fn begin(windows: &Windows, o: usize) -> usize {
         match windows {
-            Windows::Sliding(axis) => o * axis.stride,
+            Windows::Sliding(axis) | Windows::Stacked(axis, _) => o * axis.stride,
             Windows::Adaptive { src, dst } => Axis::adaptive_window(*src, *dst, o).0,
         }
     }

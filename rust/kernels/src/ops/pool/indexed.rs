@@ -4,11 +4,11 @@
 use super::Pool;
 use super::fold::Sample;
 use super::separable::row_blocking;
-use super::winners::Winners;
+use super::winners::{Winners, greatest};
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::Simd;
-use crate::view::{Block, Blocks, Dst, Src};
+use crate::view::{Block, Blocks, Dst, Picture, Src};
 use crate::{Error, alloc, dispatch_dtype};
 
 /// The implementation `indexed`.
@@ -37,24 +37,45 @@ impl Implementation<Pool> for Indexed {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        let [src] = srcs else { panic!("pooling reads one array") };
-        assert!(dsts.len() == 2, "max pooling with indices has two results");
-        let workers = pool.threads(schedule.workers, self.cost(pool).unwrap_or(0.0));
-        let size = pool.blocking(workers.threads(), row_blocking(pool));
-        let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
-        let blocks = Blocks::new(dsts, size);
-        let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
-        dispatch_dtype!(pool.dtype, |T| {
-            workers.drain(
-                || blocks.take(),
-                |block| isa.dispatch(Task::<T> { pool, src, block, sample: std::marker::PhantomData }),
-            )
-        })
+        let ([src], [maxima, positions]) = (srcs, &mut *dsts) else {
+            panic!("max pooling with indices reads one array and has two results")
+        };
+        let nanoseconds = self.cost(pool).unwrap_or(0.0);
+        if let Some(tall) = pool.stacked()
+            && let (Some(src), Some(maxima), Some(positions)) =
+                (src.stacked(), maxima.stacked(), positions.stacked())
+        {
+            return solve(&tall, &src, &mut [maxima, positions], schedule, nanoseconds);
+        }
+        solve(pool, src, dsts, schedule, nanoseconds)
     }
+}
+
+fn solve(
+    pool: &Pool,
+    src: &Src<'_>,
+    dsts: &mut [Dst<'_>],
+    schedule: &Schedule<'_>,
+    nanoseconds: f64,
+) -> Result<(), Error> {
+    let workers = pool.threads(schedule.workers, nanoseconds);
+    let size = pool.blocking(workers.threads(), row_blocking(pool));
+    let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
+    let blocks = Blocks::new(dsts, size);
+    let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
+    dispatch_dtype!(pool.dtype, |T| {
+        workers.drain(
+            || blocks.take(),
+            |block| isa.dispatch(Task::<T> { pool, src, block, sample: std::marker::PhantomData }),
+        )
+    })
 }
 
 /// Results that are searched together, where rows are shorter.
 const LONG: usize = 256;
+
+/// Rows of results that are searched together, at most.
+const MOST: usize = 64;
 
 struct Task<'t, T> {
     pool: &'t Pool,
@@ -72,39 +93,109 @@ impl<T: Sample> Kernel for Task<'_, T> {
     }
 }
 
-fn block<S: Simd, T: Sample>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block<'_>) {
+/// Bytes of channels from which on a window is searched by itself: its taps are runs long enough.
+const DEEP: usize = 32;
+
+fn block<S: Simd, T: Sample>(simd: S, pool: &Pool, src: &Src<'_>, block: Block<'_>) {
     let picture = src.picture(block.picture);
+    let deep = block.channels.len();
+    let whole = picture.lend_rows_of::<T>(0..picture.shape()[0]);
+    match whole.filter(|_| deep == picture.shape()[2] && deep * size_of::<T>() >= DEEP) {
+        Some(samples) => by_channels::<S, T>(simd, pool, samples, block),
+        None => by_rows::<S, T>(simd, pool, &picture, block),
+    }
+}
+
+/// Window by window, the channels side by side in the lanes.
+fn by_channels<S: Simd, T: Sample>(simd: S, pool: &Pool, samples: &[T], mut block: Block<'_>) {
+    let (rows, cols, deep) = (block.rows.clone(), block.cols.clone(), block.channels.len());
+    let [mut to, mut positions] = block.parts();
+    let [above, across] = &pool.windows;
+    let width = cols.len() * deep;
+    alloc::scratch([width], |[row]: [&mut [T]; 1]| {
+        alloc::scratch([deep], |[places]: [&mut [u32]; 1]| {
+            alloc::scratch([width], |[found]: [&mut [i64]; 1]| {
+                for y in rows {
+                    let down = above.window(y);
+                    let first = ((down.first - above.picture(y).0) * across.src()) as i64;
+                    let mut lent = to.lend::<T>(y);
+                    let best = lent.as_deref_mut().unwrap_or(&mut *row);
+                    let results = best.chunks_exact_mut(deep).zip(found.chunks_exact_mut(deep));
+                    for (x, (best, found)) in cols.clone().zip(results) {
+                        let beside = across.window(x);
+                        let samples = &samples[(down.first * across.src() + beside.first) * deep..];
+                        let tap = |t: usize| {
+                            let [i, j] = [t / beside.taps, t % beside.taps];
+                            let place = i * above.dilation() * across.src() + j * across.dilation();
+                            (&samples[place * deep..][..deep], place as u32)
+                        };
+                        greatest(simd, down.taps * beside.taps, tap, best, places);
+                        let (first, places) = (first + beside.first as i64, &*places);
+                        simd.vectorize(
+                            #[inline(always)]
+                            || {
+                                for (found, &place) in found.iter_mut().zip(places) {
+                                    *found = first + i64::from(place);
+                                }
+                            },
+                        );
+                    }
+                    let copies = lent.is_none();
+                    simd.vectorize(
+                        #[inline(always)]
+                        || {
+                            if copies {
+                                to.copy(y, row);
+                            }
+                            positions.copy(y, found);
+                        },
+                    );
+                }
+            });
+        });
+    });
+}
+
+/// Some rows at a time, neighbouring windows side by side in the lanes.
+fn by_rows<S: Simd, T: Sample>(simd: S, pool: &Pool, picture: &Picture<'_>, mut block: Block<'_>) {
     let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
     let [mut to, mut positions] = block.parts();
     let width = cols.len() * channels.len();
-    let winners = Winners::new(pool, &cols, &channels, (LONG / width).min(rows.len()));
+    let winners = Winners::new(pool, &cols, &channels, (LONG / width).clamp(1, MOST).min(rows.len()));
     let ([len, room], [together, apart]) = (winners.room(), winners.results());
-    let (all, image_width) = (together * apart, pool.windows[1].src());
+    let (all, above) = (together * apart, &pool.windows[0]);
+    let mut windows = [Default::default(); MOST];
     alloc::scratch([all, len, room], |[best, row, phases]: [&mut [T]; 3]| {
-        alloc::scratch([all; 2], |[places, early]: [&mut [u32]; 2]| {
+        alloc::scratch([all, width], |[places, early]: [&mut [u32]; 2]| {
             alloc::scratch([width; 2], |[found, starts]: [&mut [i64]; 2]| {
-                early.fill(0);
                 winners.begin(early, starts);
                 row.fill(T::LEAST);
                 let mut left = rows;
                 while !left.is_empty() {
-                    let ys = winners.together(&left);
+                    let ys = left.start..left.end.min(left.start + together);
                     left.start = ys.end;
+                    let windows = &mut windows[..ys.len()];
+                    for (known, window) in windows.iter_mut().zip(above.along(ys.clone())) {
+                        *known = window;
+                    }
                     let numbers = ys.len() * apart;
                     let (best, places) = (&mut best[..numbers], &mut places[..numbers]);
-                    winners.find(simd, &picture, ys.clone(), [row, phases, best], &early[..numbers], places);
+                    winners.find(simd, picture, windows, [row, phases, best], early, places);
+                    if let Some(lent) = positions.lend_run_widened(&ys) {
+                        winners.positions(simd, windows, places, starts, lent);
+                    } else {
+                        let rows = windows.chunks(1).zip(places.chunks_exact(apart));
+                        for (y, (window, places)) in ys.clone().zip(rows) {
+                            winners.positions(simd, window, places, starts, found);
+                            positions.copy(y, found);
+                        }
+                    }
+                    let best = &*best;
                     simd.vectorize(
                         #[inline(always)]
                         || {
-                            let results = best.chunks_exact(apart).zip(places.chunks_exact(apart));
-                            for (y, (best, places)) in ys.zip(results) {
-                                let above = (pool.windows[0].window(y).first * image_width) as i64;
-                                let each = found.iter_mut().zip(&*starts).zip(&places[..width]);
-                                for ((found, &start), &place) in each {
-                                    *found = above + start + i64::from(place);
-                                }
+                            for (y, best) in ys.zip(best.chunks_exact(apart)) {
                                 to.copy(y, &best[..width]);
-                                positions.copy(y, found);
                             }
                         },
                     );

@@ -12,8 +12,8 @@
 //! Where there are several channels, they are the lanes, and rows stay where they are. Else the lanes
 //! are neighbouring windows, and the columns are dealt out by the windows' stride.
 
-use super::gathered::check_positions;
 use super::gradient::{Comb, MaxGrad};
+use super::positions::check_positions;
 use super::separable::{Line, Phases};
 use super::{Pool, Windows};
 use crate::isa::Kernel;
@@ -55,9 +55,14 @@ impl Implementation<MaxGrad> for Numbered {
         if problem.indices && cols.src > MOST_WIDE {
             return Err(Reject("numbers places in f32: needs rows of 2^19 samples at most"));
         }
-        let taps = if problem.indices { 3.0 } else { (rows.taps * cols.taps) as f64 };
-        let dealt = if pool.channels < MAX_LANES { 2.0 } else { 1.0 };
-        Ok(pool.gradient_nanoseconds(2.0 * taps, dealt, 60.0))
+        // Rows of few numbers cost as much as long ones.
+        let taps = if problem.indices {
+            3.0 + 400.0 / pool.channels.max(1) as f64
+        } else {
+            (rows.taps * cols.taps) as f64
+        };
+        let (dealt, row) = if pool.channels < MAX_LANES { (2.0, 200.0) } else { (1.0, 60.0) };
+        Ok(pool.gradient_nanoseconds(2.0 * taps, dealt, row))
     }
 
     fn run(

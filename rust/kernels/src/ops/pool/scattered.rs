@@ -1,19 +1,23 @@
 //! The gradient of max pooling from the positions of the maxima: each gradient is added where its position
-//! says, window after window in their order.
+//! says, window after window in their order. Positions that are not given are searched for, a few rows at a time.
 //!
 //! ```text
 //! dx[position[o]] += grad[o]
 //! ```
 //!
-//! A block is a band of a picture's rows, summed in scratch that stays in the second-level cache. It looks at every
-//! window that reaches into the band and leaves out positions that are another band's.
+//! A block is a band of rows that stays in the second-level cache. It looks at every window that reaches into the band
+//! and leaves out positions that are another band's. Small pictures share a band, each whole.
 
-use super::gathered::check_positions;
-use super::gradient::MaxGrad;
+use super::gradient::{MaxGrad, Smooth};
+use super::positions::check_positions;
+use super::winners::Winners;
 use crate::dtype::{DType, Element};
+use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
+use crate::simd::{MAX_LANES, Simd};
 use crate::view::{Block, Blocks, Dst, Picture, Src};
 use crate::{Error, alloc};
+use std::marker::PhantomData;
 use std::ops::{AddAssign, Range};
 
 /// The implementation `scattered`.
@@ -29,13 +33,20 @@ impl Implementation<MaxGrad> for Scattered {
     }
 
     fn cost(&self, problem: &MaxGrad) -> Result<f64, Reject> {
-        if !problem.indices {
-            return Err(Reject("needs the positions of the maxima"));
-        }
-        if !matches!(problem.pool.dtype, DType::F32 | DType::F64) {
+        let pool = &problem.pool;
+        if !matches!(pool.dtype, DType::F32 | DType::F64) {
             return Err(Reject("sums in the image's dtype: needs float32 or float64"));
         }
-        Ok(problem.pool.gradient_nanoseconds(70.0, 1.0, 10.0))
+        if problem.indices {
+            return Ok(pool.gradient_nanoseconds(22.0, 1.0, 2.0));
+        }
+        if pool.channels >= MAX_LANES {
+            return Err(Reject("needs the positions of the maxima, or few channels"));
+        }
+        Winners::check(pool)?;
+        let [rows, cols] = &pool.windows;
+        let search = 100.0 + (rows.taps() * (cols.taps() + cols.stride()) * 3) as f64;
+        Ok(pool.gradient_nanoseconds(22.0 + search, 1.0, 2.0))
     }
 
     fn run(
@@ -46,72 +57,188 @@ impl Implementation<MaxGrad> for Scattered {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         problem.check_arrays(srcs, dsts);
-        let pool = &problem.pool;
-        let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
-        check_positions(pool, &srcs[1], schedule, workers)?;
-        let [rows, cols] = [pool.windows[0].src(), pool.windows[1].src()];
-        let row = (cols * pool.channels * pool.dtype.size()).max(1);
-        // Enough bands for every thread, none so low that its windows are mostly its neighbours'.
-        let bands =
-            if workers.threads() == 1 { 1 } else { (4 * workers.threads()).div_ceil(pool.pictures.max(1)) };
-        let height = rows.div_ceil(bands).max(4 * pool.windows[0].overlap()).min(BAND / row).max(1);
-        let height = schedule.tile.map_or(height, |[rows, _]| rows.max(1));
-        let blocks = Blocks::new(dsts, [height, cols.max(1), pool.channels.max(1)]);
-        let workers = workers.at_most(blocks.count());
-        let task = |block: Block<'_>| match pool.dtype {
-            DType::F64 => band::<f64>(problem, srcs, block),
-            _ => band::<f32>(problem, srcs, block),
-        };
-        workers.drain(|| blocks.take(), task)
+        let (pool, nanoseconds) = (&problem.pool, self.cost(problem).unwrap_or(0.0));
+        if problem.indices {
+            let workers = pool.gradient_threads(schedule.workers, nanoseconds);
+            check_positions(pool, &srcs[1], schedule, workers)?;
+        }
+        let (height, indices) = (pool.windows[0].src(), problem.indices);
+        if let Some(pool) = pool.stacked()
+            && let ([first, second], [dst]) = (srcs, &mut *dsts)
+            && let (Some(first), Some(second), Some(dst)) = (first.stacked(), second.stacked(), dst.stacked())
+        {
+            let tall = MaxGrad { pool, indices };
+            return solve(&tall, height, [&first, &second], &mut [dst], schedule, nanoseconds);
+        }
+        solve(problem, height, [&srcs[0], &srcs[1]], dsts, schedule, nanoseconds)
     }
 }
 
-/// A row of all results: as it stands in the array, if its numbers are neighbours, else copied.
-fn row<'r, T: Element>(
+/// `height` are the rows of a picture that may stand above others.
+fn solve(
+    problem: &MaxGrad,
+    height: usize,
+    srcs: [&Src<'_>; 2],
+    dsts: &mut [Dst<'_>],
+    schedule: &Schedule<'_>,
+    nanoseconds: f64,
+) -> Result<(), Error> {
+    let pool = &problem.pool;
+    let workers = pool.gradient_threads(schedule.workers, nanoseconds);
+    let [rows, cols] = [pool.windows[0].src(), pool.windows[1].src()];
+    let row = (cols * pool.channels * pool.dtype.size()).max(1);
+    // Enough bands for every thread, none so low that its windows are mostly its neighbours'.
+    let bands =
+        if workers.threads() == 1 { 1 } else { (4 * workers.threads()).div_ceil(pool.pictures.max(1)) };
+    let band = rows.div_ceil(bands).max(4 * pool.windows[0].overlap()).min(BAND / row).max(1);
+    let parts = if band >= height { height } else { pool.windows[0].stride() };
+    let band = if band > parts { band / parts.max(1) * parts.max(1) } else { band };
+    let band = schedule.tile.map_or(band, |[rows, _]| rows.max(1));
+    let blocks = Blocks::new(dsts, [band, cols.max(1), pool.channels.max(1)]);
+    let workers = workers.at_most(blocks.count());
+    let isa = schedule.isa;
+    macro_rules! solve {
+        ($T:ty) => {{
+            let task = |block| isa.dispatch(Task::<$T> { problem, srcs, block, sample: PhantomData });
+            workers.drain(|| blocks.take(), task)
+        }};
+    }
+    match pool.dtype {
+        DType::F64 => solve!(f64),
+        _ => solve!(f32),
+    }
+}
+
+struct Task<'t, T> {
+    problem: &'t MaxGrad,
+    srcs: [&'t Src<'t>; 2],
+    block: Block<'t>,
+    sample: PhantomData<T>,
+}
+
+impl<T: Smooth + AddAssign> Kernel for Task<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        fill::<S, T>(simd, self.problem, self.srcs, self.block);
+    }
+}
+
+/// Rows of all results: as they stand in the array, if their numbers are neighbours, else copied.
+fn rows<'r, T: Element>(
     picture: &Picture<'r>,
-    y: usize,
-    cols: &Range<usize>,
+    ys: &Range<usize>,
+    width: usize,
     deep: usize,
     copy: &'r mut [T],
 ) -> &'r [T] {
-    if let Some(row) = picture.lend::<T>(y, cols, &(0..deep)) {
-        return row;
+    if let Some(rows) = picture.lend_rows_of::<T>(ys.clone()) {
+        return rows;
     }
-    picture.copy(y, cols, &(0..deep), copy);
-    copy
+    for (y, copy) in ys.clone().zip(copy.chunks_exact_mut(width * deep)) {
+        picture.copy(y, &(0..width), &(0..deep), copy);
+    }
+    &copy[..ys.len() * width * deep]
 }
 
-fn band<T: Element + Default + AddAssign>(problem: &MaxGrad, srcs: &[Src<'_>], mut block: Block<'_>) {
-    let [above, across] = &problem.pool.windows;
-    let (rows, deep) = (block.rows.clone(), block.channels.len());
-    let (gradient, positions) = (srcs[0].picture(block.picture), srcs[1].picture(block.picture));
-    let (results, width) = (0..across.dst(), across.src() * deep);
-    let over = match results.is_empty() {
-        true => 0..0,
-        false => above.over_all(&rows),
-    };
+/// Results that are looked at together, of several rows if those are short.
+const TOGETHER: usize = 512;
+
+/// Rows of results that are looked at together, at most.
+const MOST: usize = 64;
+
+fn fill<S: Simd, T: Smooth + AddAssign>(
+    simd: S,
+    problem: &MaxGrad,
+    srcs: [&Src<'_>; 2],
+    mut block: Block<'_>,
+) {
+    let pool = &problem.pool;
+    let [above, across] = &pool.windows;
+    let (lines, deep) = (block.rows.clone(), block.channels.len());
+    let [first, second] = srcs.map(|src| src.picture(block.picture));
+    let (results, width) = (across.dst(), across.src() * deep);
+    let mut over = if results == 0 { 0..0 } else { above.over_all(&lines) };
     let [mut to] = block.parts();
-    let numbers = results.len() * deep;
-    alloc::scratch([rows.len() * width, numbers], |[sums, grads]: [&mut [T]; 2]| {
-        alloc::scratch([numbers], |[places]: [&mut [i64]; 1]| {
-            sums.fill(T::default());
-            let first = (rows.start * across.src()) as i64;
-            for o in over {
-                let grads = row(&gradient, o, &results, deep, grads);
-                let places = row(&positions, o, &results, deep, places);
-                for (places, grads) in places.chunks_exact(deep).zip(grads.chunks_exact(deep)) {
-                    for (c, (&place, &grad)) in places.iter().zip(grads).enumerate() {
-                        // Of another band: before this one (a huge number) or behind it.
-                        let at = ((place - first) as usize).wrapping_mul(deep).wrapping_add(c);
-                        if let Some(sum) = sums.get_mut(at).filter(|_| place >= first) {
-                            *sum += grad;
+    let together = (TOGETHER / (results * deep).max(1)).clamp(1, MOST);
+    // What searches for positions that are not given.
+    let search = (!problem.indices && !over.is_empty())
+        .then(|| Winners::new(pool, &(0..results), &(0..deep), together));
+    let (gradient, other) = if problem.indices { (first, second) } else { (second, first) };
+    let (mut known, mut lengths, mut early, mut most) =
+        ([Default::default(); MOST], [0; 3], [0; 2], together);
+    if let Some(winners) = &search {
+        let ([len, room], [rows, apart]) = (winners.room(), winners.results());
+        (lengths, early, most) = ([rows * apart, len, room], [rows * apart, results * deep], rows);
+    }
+    let copies = to.lend_run::<T>(&lines).is_none();
+    let (room, numbers) = (if copies { lines.len() * width } else { 0 }, together * results * deep);
+    alloc::scratch(lengths, |[best, row, phases]: [&mut [T]; 3]| {
+        alloc::scratch(early, |[places, early]: [&mut [u32]; 2]| {
+            alloc::scratch([room, numbers], |[apart, grads]: [&mut [T]; 2]| {
+                alloc::scratch([numbers, results * deep], |[found, starts]: [&mut [i64]; 2]| {
+                    row.fill(T::LEAST);
+                    if let Some(winners) = &search {
+                        winners.begin(early, starts);
+                    }
+                    let sums = to.lend_run(&lines).unwrap_or(&mut *apart);
+                    sums.fill(T::default());
+                    while !over.is_empty() {
+                        let ys = over.start..over.end.min(over.start + most);
+                        over.start = ys.end;
+                        let known = &mut known[..ys.len()];
+                        for (known, window) in known.iter_mut().zip(above.along(ys.clone())) {
+                            *known = window;
+                        }
+                        let grads = rows(&gradient, &ys, results, deep, grads);
+                        let found = match &search {
+                            None => rows(&other, &ys, results, deep, found),
+                            Some(winners) => {
+                                let apart = winners.results()[1];
+                                let (best, places) =
+                                    (&mut best[..ys.len() * apart], &mut places[..ys.len() * apart]);
+                                winners.find(simd, &other, known, [row, phases, best], early, places);
+                                winners.positions(simd, known, places, starts, found);
+                                &found[..ys.len() * results * deep]
+                            }
+                        };
+                        let each = grads.chunks_exact(results * deep).zip(found.chunks_exact(results * deep));
+                        for (&(begin, _), (grads, found)) in known.iter().zip(each) {
+                            // From a position of the picture to one of the band: of another band, before this
+                            // one (a huge number) or behind it.
+                            let shift = (begin as isize - lines.start as isize) * across.src() as isize;
+                            scatter(sums, shift as usize, deep, found, grads);
                         }
                     }
-                }
-            }
-            for (y, sums) in rows.zip(sums.chunks_exact(width)) {
-                to.copy(y, sums);
-            }
+                    if copies {
+                        for (y, sums) in lines.zip(apart.chunks_exact(width)) {
+                            to.copy(y, sums);
+                        }
+                    }
+                });
+            });
         });
     });
+}
+
+/// Adds the gradients of a row of windows where their positions, and `shift`, say.
+#[inline(always)]
+fn scatter<T: Copy + AddAssign>(sums: &mut [T], shift: usize, deep: usize, found: &[i64], grads: &[T]) {
+    if deep == 1 {
+        for (&place, &grad) in found.iter().zip(grads) {
+            if let Some(sum) = sums.get_mut((place as usize).wrapping_add(shift)) {
+                *sum += grad;
+            }
+        }
+        return;
+    }
+    for (found, grads) in found.chunks_exact(deep).zip(grads.chunks_exact(deep)) {
+        for (c, (&place, &grad)) in found.iter().zip(grads).enumerate() {
+            let at = (place as usize).wrapping_add(shift).wrapping_mul(deep).wrapping_add(c);
+            if let Some(sum) = sums.get_mut(at) {
+                *sum += grad;
+            }
+        }
+    }
 }

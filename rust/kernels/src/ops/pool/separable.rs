@@ -10,7 +10,8 @@
 //! of one tap are neighbours.
 
 use super::fold::{
-    Divisors, Fold, Greatest, Mean, dispatch_fold, divides, in_place, join_all, join_run, join_squares,
+    Divisors, Fold, Greatest, Mean, copy_run, dispatch_fold, divides, in_place, join_all, join_few,
+    join_neighbours, join_run,
 };
 use super::{Pool, Reduction, Windows};
 use crate::alloc::Plain;
@@ -18,7 +19,7 @@ use crate::dtype::Arithmetic;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::shape::Axis;
-use crate::simd::Simd;
+use crate::simd::{Simd, fetch};
 use crate::view::{Block, Blocks, Dst, Picture, Src};
 use crate::{Error, alloc, dispatch_dtype};
 use std::ops::Range;
@@ -44,7 +45,9 @@ impl Implementation<Pool> for Separable {
             return Err(Reject("gives no indices"));
         }
         let [rows, cols] = &pool.windows;
-        let joins = 0.75 * (cols.stride() * (rows.taps() + 1) + 2 * cols.taps()) as f64;
+        // With a stride, rows are dealt out besides.
+        let dealt = if cols.stride() > 1 && pool.channels > 1 { 2 * cols.stride() } else { 0 };
+        let joins = 0.75 * (cols.stride() * (rows.taps() + 1) + 2 * cols.taps() + dealt) as f64;
         Ok(pool.nanoseconds(joins, 40.0, 40.0))
     }
 
@@ -113,7 +116,7 @@ impl Line {
     /// For the windows of `cols`.
     pub(super) fn new(windows: &Windows, cols: &Range<usize>) -> Self {
         match windows {
-            Windows::Sliding(axis) => {
+            Windows::Sliding(axis) | Windows::Stacked(axis, _) => {
                 let start = (cols.start * axis.stride) as isize - axis.before;
                 let len = (cols.len() - 1) * axis.stride + axis.span();
                 let clip = |x: isize| x.clamp(0, axis.src as isize) as usize;
@@ -229,18 +232,6 @@ fn every<T: Plain, const N: usize>(row: &[T], into: &mut [T]) {
     }
 }
 
-/// Joins pairs of neighbours: a window of two taps at a stride of two.
-fn join_pairs<S: Simd, F: Fold>(simd: S, row: &[F::Elem], out: &mut [F::Elem]) {
-    simd.vectorize(
-        #[inline(always)]
-        || {
-            for (out, pair) in out.iter_mut().zip(row.as_chunks::<2>().0) {
-                *out = F::join(pair[0], pair[1]);
-            }
-        },
-    );
-}
-
 /// Joins the rows `y, y + step, ...` of the picture.
 fn join_picture_rows<S: Simd, F: Fold>(
     simd: S,
@@ -277,6 +268,72 @@ fn join_picture_rows<S: Simd, F: Fold>(
     }
 }
 
+/// Results that are folded together, where rows are shorter.
+const LONG: usize = 512;
+
+/// Numbers that samples are brought near ahead of their use.
+pub(super) const AHEAD: usize = 2048;
+
+/// Horizontal windows that are folded from a long row.
+enum Across<'p> {
+    /// Two neighbours, one channel, at a stride of two.
+    Pairs,
+    /// Three, likewise.
+    Threes,
+    /// Taps of phases.
+    Dealt(&'p Axis, Phases),
+}
+
+impl<'p> Across<'p> {
+    /// For so many places in all, if windows slide and aren't wide.
+    fn new(windows: &'p Windows, places: usize, deep: usize) -> Option<Self> {
+        let Windows::Sliding(axis) = windows else { return None };
+        match (deep, axis.taps, axis.stride, axis.dilation) {
+            (1, 2, 2, 1) => Some(Self::Pairs),
+            (1, 3, 2, 1) => Some(Self::Threes),
+            // One window over the row is joined as a run.
+            (1, 16.., 2.., 1) => None,
+            _ => Some(Self::Dealt(axis, Phases::new(axis, places, deep))),
+        }
+    }
+
+    /// Numbers of the phases.
+    fn room(&self) -> usize {
+        match self {
+            Self::Dealt(_, phases) => phases.room(),
+            _ => 0,
+        }
+    }
+
+    fn fold<S: Simd, F: Fold>(&self, simd: S, row: &[F::Elem], phases: &mut [F::Elem], out: &mut [F::Elem]) {
+        match self {
+            Self::Pairs => join_neighbours::<S, F, 2>(simd, row, out),
+            Self::Threes => join_neighbours::<S, F, 3>(simd, row, out),
+            Self::Dealt(axis, dealt) => {
+                dealt.deal(simd, row, phases);
+                let (phases, width) = (&*phases, out.len());
+                join_all::<S, F>(simd, axis.taps, |j| dealt.tap(j, row, phases, width), out);
+            }
+        }
+    }
+}
+
+/// Copies rows of `width` numbers, `apart` from one to the next, one after the other.
+#[inline(always)]
+fn pack<T: Plain>(rows: &[T], apart: usize, width: usize, into: &mut [T]) {
+    /// Numbers that are copied at once: what is too much is written over by the next row.
+    const L: usize = 8;
+    for (k, row) in rows.chunks(apart).enumerate() {
+        let (row, into) = (&row[..width.min(row.len())], &mut into[k * width..]);
+        match (rows[k * apart..].first_chunk::<L>(), into.first_chunk_mut::<L>()) {
+            (Some(from), Some(to)) if width <= L => *to = *from,
+            _ => copy_run(row, &mut into[..row.len()]),
+        }
+    }
+}
+
+/// Short rows of results are folded together, as one long row: the joined rows of samples of each stand one after
+/// the other, so far apart that no window reaches from one into the next where it counts.
 fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block<'_>) {
     let picture = src.picture(block.picture);
     let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
@@ -284,87 +341,102 @@ fn block<S: Simd, F: Fold>(simd: S, pool: &Pool, src: &Src<'_>, mut block: Block
     let (deep, [above, across]) = (channels.len(), &pool.windows);
     let (width, line) = (cols.len() * deep, Line::new(across, &cols));
     let held = line.lead * deep..(line.lead + line.cols.len()) * deep;
-    let sliding = match across {
-        Windows::Sliding(axis) => Some((axis, Phases::new(axis, cols.len(), deep))),
-        Windows::Adaptive { .. } => None,
-    };
-    // One window over the row is joined as a run.
-    let sliding =
-        sliding.filter(|(axis, _)| deep > 1 || axis.taps < 16 || axis.dilation > 1 || axis.stride == 1);
-    let pairs = matches!(across, Windows::Sliding(Axis { taps: 2, stride: 2, dilation: 1, .. }) if deep == 1);
-    let room = sliding.as_ref().map_or(0, |(_, phases)| phases.room());
+    // Places from one row's results to the next one's, and the rows.
+    let (stride, mut places, mut together) = (across.stride(), cols.len(), 1);
+    if Across::new(across, places, deep).is_some() && stride <= line.len {
+        places = places.max(line.len.div_ceil(stride));
+        together = (LONG / (places * deep)).clamp(1, rows.len());
+    }
+    // Numbers from one row to the next, among samples and among results. A stride may be as long as it likes.
+    let apart = if together > 1 { places * stride * deep } else { line.len * deep };
+    let results = places * deep;
+    let sliding = Across::new(across, together * places, deep);
+    let room = sliding.as_ref().map_or(0, Across::room);
+    // The rows of the picture, if they are one run.
+    let whole = F::lend_rows(&picture, 0..picture.shape()[0]).filter(|_| deep == picture.shape()[2]);
+    let (pitch, start) = (across.src() * deep, line.cols.start * deep);
     let divisors = Divisors(pool);
-    let lengths = [width, width, line.len * deep, room, 4 * held.len()];
+    let long = (together - 1) * apart + line.len * deep;
+    let lengths = [width, together * results, long, room, 4 * held.len()];
     alloc::scratch(lengths, |[counts, out, row, phases, copies]: [&mut [F::Elem]; 5]| {
         if divides(pool) {
             divisors.row::<F>(&cols, deep, counts);
         }
         row.fill(F::identity());
-        for y in rows {
-            let window = above.window(y);
-            let place = [window.first, window.taps, above.dilation()];
-            let lend = |y| F::lend(&picture, y, &line.cols, &channels);
-            // Squares are joined at once, from the picture's own rows.
-            let squares = match window.taps {
-                2 if pairs && held.len() == line.len => {
-                    lend(window.first).zip(lend(window.first + above.dilation()))
-                }
-                _ => None,
-            };
-            if squares.is_none() {
-                join_picture_rows::<S, F>(
-                    simd,
-                    &picture,
-                    place,
-                    &line.cols,
-                    &channels,
-                    copies,
-                    &mut row[held.clone()],
-                );
-            }
-            let row = &*row;
-            let mut fold = |out: &mut [F::Elem]| {
-                match (squares, &sliding) {
-                    (Some((a, b)), _) => join_squares::<S, F>(simd, [a, b], out),
-                    (None, _) if pairs => join_pairs::<S, F>(simd, row, out),
-                    (None, Some((axis, dealt))) => {
-                        dealt.deal(simd, row, phases);
-                        let phases = &*phases;
-                        join_all::<S, F>(simd, axis.taps, |j| dealt.tap(j, row, phases, width), out);
-                    }
-                    (None, None) => {
-                        for (x, out) in cols.clone().zip(out.chunks_exact_mut(deep)) {
-                            let window = across.window(x);
-                            let taps = &row[(line.lead + window.first - line.cols.start) * deep..]
-                                [..window.taps * deep];
-                            if deep == 1 {
-                                out[0] = join_run::<S, F>(simd, taps);
-                            } else {
-                                join_all::<S, F>(simd, window.taps, |j| &taps[j * deep..][..deep], out);
+        let mut left = rows;
+        while !left.is_empty() {
+            let ys = left.start..left.end.min(left.start + together);
+            left.start = ys.end;
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    let step = above.dilation();
+                    for (k, (_, window)) in above.along(ys.clone()).enumerate() {
+                        let into = &mut row[k * apart..][held.clone()];
+                        if let Some(whole) = whole {
+                            let samples = &whole[window.first * pitch + start..];
+                            if let Some(ahead) = samples.get(AHEAD..) {
+                                fetch(&ahead[..ahead.len().min(above.stride() * held.len())]);
                             }
+                            let tap = |i: usize| &samples[i * step * pitch..][..held.len()];
+                            join_few::<S, F>(simd, window.taps, tap, into);
+                            continue;
+                        }
+                        let place = [window.first, window.taps, step];
+                        join_picture_rows::<S, F>(simd, &picture, place, &line.cols, &channels, copies, into);
+                    }
+                },
+            );
+            let (row, numbers) = (&*row, (ys.len() - 1) * results + width);
+            let mut fold = |out: &mut [F::Elem]| {
+                if let Some(sliding) = &sliding {
+                    sliding.fold::<S, F>(simd, row, phases, &mut out[..numbers]);
+                } else {
+                    for (x, out) in cols.clone().zip(out.chunks_exact_mut(deep)) {
+                        let window = across.window(x);
+                        let taps =
+                            &row[(line.lead + window.first - line.cols.start) * deep..][..window.taps * deep];
+                        if deep == 1 {
+                            out[0] = join_run::<S, F>(simd, taps);
+                        } else {
+                            join_all::<S, F>(simd, window.taps, |j| &taps[j * deep..][..deep], out);
                         }
                     }
                 }
-                let rows = divisors.factor(y);
-                let counts = &*counts;
                 if divides(pool) {
+                    let counts = &*counts;
                     simd.vectorize(
                         #[inline(always)]
-                        || F::finish(out, counts, rows),
+                        || {
+                            for (y, out) in ys.clone().zip(out.chunks_mut(results)) {
+                                F::finish(&mut out[..width], counts, divisors.factor(y));
+                            }
+                        },
                     );
                 }
             };
-            if in_place(pool)
-                && let Some(result) = F::lend_result(&mut to, y)
-            {
-                fold(result);
-                continue;
+            let lent = if in_place(pool) { F::lend_results(&mut to, &ys) } else { None };
+            match lent {
+                Some(lent) if results == width || ys.len() == 1 => fold(lent),
+                Some(lent) => {
+                    fold(out);
+                    simd.vectorize(
+                        #[inline(always)]
+                        || pack(&out[..numbers], results, width, lent),
+                    );
+                }
+                None => {
+                    fold(out);
+                    simd.vectorize(
+                        #[inline(always)]
+                        || {
+                            for (y, out) in ys.clone().zip(out.chunks_mut(results)) {
+                                F::write(&mut to, y, &mut out[..width]);
+                            }
+                        },
+                    );
+                }
             }
-            fold(out);
-            simd.vectorize(
-                #[inline(always)]
-                || F::write(&mut to, y, out),
-            );
         }
     });
 }

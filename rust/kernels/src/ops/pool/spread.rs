@@ -109,7 +109,7 @@ fn block<S: Simd, A: Divide + std::ops::Add<Output = A>>(
             let runs = deep == 1 && axis.dilation == 1 && axis.taps >= WIDE && axis.stride > 1;
             (!runs && axis.stride <= WIDE).then_some(axis)
         }
-        Windows::Adaptive { .. } => None,
+        Windows::Stacked(..) | Windows::Adaptive { .. } => None,
     };
     let comb = Comb::new(across, dealt.map_or(1, |axis| axis.stride), &cols, &results, deep);
     let (width, slots) = (results.len() * deep, above.overlap());

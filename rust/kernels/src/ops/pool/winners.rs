@@ -1,18 +1,17 @@
 //! Where each window of some rows of results has its greatest sample: tap after tap in the window's
 //! order, the greatest sample so far and its place are kept in two rows of scratch.
 //!
-//! Places are counted in `u32` from the window's first tap inside the image's rows: row by row of
-//! the image, columns from where the window would begin without the image's edge.
+//! Places are counted in `u32` from where the window would begin without the image's edges: row by row of the image.
 //!
 //! Short rows of results are searched together, as one long row: the rows of samples under each stand one
 //! after the other, so far apart that no window reaches from one into the next where it counts.
 
-use super::fold::{Sample, wins};
-use super::separable::{Line, Phases};
-use super::{Pool, Windows};
+use super::fold::{Sample, copy_run, wins};
+use super::separable::{AHEAD, Line, Phases};
+use super::{Inside, Pool, Windows};
 use crate::registry::Reject;
 use crate::shape::Axis;
-use crate::simd::Simd;
+use crate::simd::{Simd, fetch};
 use crate::view::Picture;
 use std::ops::Range;
 
@@ -76,36 +75,58 @@ impl<'p> Winners<'p> {
         [self.rows * self.apart[0] + self.line.len * self.channels.len(), phases]
     }
 
-    /// What each window begins with: the place of its first position in the image, in each of the rows that
-    /// are searched together, and the column where it would have begun without the image's edge.
+    /// What each window begins with: the place of its first column inside the image, and the column where it would
+    /// have begun without the image's edge.
     pub(super) fn begin(&self, early: &mut [u32], starts: &mut [i64]) {
         let (across, deep) = (&self.pool.windows[1], self.channels.len());
-        let (row, rows) = early.split_at_mut(self.apart[1].min(early.len()));
-        let begins = row.chunks_exact_mut(deep).zip(starts.chunks_exact_mut(deep));
+        let begins = early.chunks_exact_mut(deep).zip(starts.chunks_exact_mut(deep));
         for (x, (early, starts)) in self.cols.clone().zip(begins) {
             let window = across.window(x);
             let skipped = window.skipped * across.dilation();
             early.fill(skipped as u32);
             starts.fill(window.first as i64 - skipped as i64);
         }
-        rows.chunks_exact_mut(row.len()).for_each(|early| early.copy_from_slice(row));
     }
 
-    /// The rows of `ys` from the first on that may be searched together: those whose windows have as many rows
-    /// of the image.
-    pub(super) fn together(&self, ys: &Range<usize>) -> Range<usize> {
-        let above = &self.pool.windows[0];
-        let taps = above.window(ys.start).taps;
-        let most = ys.end.min(ys.start + self.rows);
-        ys.start..(ys.start + 1..most).find(|&y| above.window(y).taps != taps).unwrap_or(most)
+    /// What the places of a row of results are counted from: the position of its windows' beginning, less the
+    /// column's part. The row's window comes with where its picture begins.
+    #[inline(always)]
+    pub(super) fn base(&self, (begin, window): (usize, Inside)) -> i64 {
+        let [above, across] = &self.pool.windows;
+        let row = window.first as i64 - (window.skipped * above.dilation()) as i64;
+        (row - begin as i64) * across.src() as i64
     }
 
-    /// The greatest samples of the windows of the result rows `ys`, and their places.
+    /// The positions of some rows of results, one row after the other, from their places.
+    pub(super) fn positions<S: Simd>(
+        &self,
+        simd: S,
+        rows: &[(usize, Inside)],
+        places: &[u32],
+        starts: &[i64],
+        into: &mut [i64],
+    ) {
+        let places = places.chunks(self.apart[1]);
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for ((&row, places), into) in rows.iter().zip(places).zip(into.chunks_exact_mut(starts.len()))
+                {
+                    let base = self.base(row);
+                    for ((into, &start), &place) in into.iter_mut().zip(starts).zip(places) {
+                        *into = base + start + i64::from(place);
+                    }
+                }
+            },
+        );
+    }
+
+    /// The greatest samples of some rows of results, whose windows over rows are given, and their places.
     pub(super) fn find<S: Simd, T: Sample>(
         &self,
         simd: S,
         picture: &Picture<'_>,
-        ys: Range<usize>,
+        rows: &[(usize, Inside)],
         [row, phases, best]: [&mut [T]; 3],
         early: &[u32],
         places: &mut [u32],
@@ -113,17 +134,48 @@ impl<'p> Winners<'p> {
         let [above, across] = &self.pool.windows;
         let (deep, width, line) = (self.channels.len(), best.len(), &self.line);
         let held = line.lead * deep..(line.lead + line.cols.len()) * deep;
-        let window = above.window(ys.start);
         best.fill(T::LEAST);
         // A window of nothing but the least value has its first position in the image.
-        places.copy_from_slice(early);
-        for i in 0..window.taps {
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for ((_, window), places) in rows.iter().zip(places.chunks_mut(self.apart[1])) {
+                    let skipped = window.skipped * above.dilation() * across.src();
+                    for (place, &early) in places.iter_mut().zip(early) {
+                        *place = early + skipped as u32;
+                    }
+                }
+            },
+        );
+        let whole = picture.lend_rows_of::<T>(0..picture.shape()[0]).filter(|_| deep == picture.shape()[2]);
+        let (pitch, start) = (across.src() * deep, line.cols.start * deep);
+        let taps = match rows {
+            [(_, window)] => window.skipped..window.skipped + window.taps,
+            _ => 0..above.taps(),
+        };
+        for i in taps {
             simd.vectorize(
                 #[inline(always)]
                 || {
-                    for (y, row) in ys.clone().zip(row.chunks_mut(self.apart[0])) {
-                        let from = above.window(y).first + i * above.dilation();
-                        picture.copy(from, &line.cols, &self.channels, &mut row[held.clone()]);
+                    for ((_, window), row) in rows.iter().zip(row.chunks_mut(self.apart[0])) {
+                        let row = &mut row[held.clone()];
+                        let Some(depth) = i.checked_sub(window.skipped).filter(|&depth| depth < window.taps)
+                        else {
+                            // Outside the image.
+                            row.fill(T::LEAST);
+                            continue;
+                        };
+                        let from = window.first + depth * above.dilation();
+                        match whole {
+                            Some(whole) => {
+                                let samples = &whole[from * pitch + start..];
+                                copy_run(samples, row);
+                                if let Some(ahead) = samples.get(AHEAD..) {
+                                    fetch(&ahead[..ahead.len().min(row.len())]);
+                                }
+                            }
+                            None => picture.copy(from, &line.cols, &self.channels, row),
+                        }
                     }
                 },
             );
@@ -155,28 +207,55 @@ impl<'p> Winners<'p> {
     }
 }
 
+/// The greatest samples of one window of several channels, and their places; its taps are runs of channels.
+#[inline(always)]
+pub(super) fn greatest<'r, S: Simd, T: Sample>(
+    simd: S,
+    count: usize,
+    tap: impl Fn(usize) -> (&'r [T], u32),
+    best: &mut [T],
+    places: &mut [u32],
+) {
+    if count == 9 {
+        let taps: [(&[T], u32); 9] = std::array::from_fn(&tap);
+        return simd.vectorize(
+            #[inline(always)]
+            || winners::<T, 9, false>(taps.map(|tap| tap.0), taps.map(|tap| tap.1), best, places),
+        );
+    }
+    let (samples, place) = tap(0);
+    best.copy_from_slice(samples);
+    places.fill(place);
+    update_all(simd, count - 1, |t| tap(t + 1), best, places);
+}
+
 /// Takes the samples of up to four taps that win, with their places. A tap may occur twice.
 fn update<S: Simd, T: Sample>(simd: S, taps: &[&[T]], place: [u32; 4], best: &mut [T], places: &mut [u32]) {
     simd.vectorize(
         #[inline(always)]
         || match *taps {
             // Of a single tap the compiler makes masked stores, which some CPUs are slow at.
-            [a] => winners([a, a], [place[0], place[0]], best, places),
-            [a, b] => winners([a, b], [place[0], place[1]], best, places),
-            [a, b, c] => winners([a, b, c], [place[0], place[1], place[2]], best, places),
-            [a, b, c, d] => winners([a, b, c, d], place, best, places),
+            [a] => winners::<T, 2, true>([a, a], [place[0], place[0]], best, places),
+            [a, b] => winners::<T, 2, true>([a, b], [place[0], place[1]], best, places),
+            [a, b, c] => winners::<T, 3, true>([a, b, c], [place[0], place[1], place[2]], best, places),
+            [a, b, c, d] => winners::<T, 4, true>([a, b, c, d], place, best, places),
             _ => unreachable!("one to four taps"),
         },
     );
 }
 
 #[inline(always)]
-fn winners<T: Sample, const R: usize>(taps: [&[T]; R], place: [u32; R], best: &mut [T], places: &mut [u32]) {
+fn winners<T: Sample, const R: usize, const KEEP: bool>(
+    taps: [&[T]; R],
+    place: [u32; R],
+    best: &mut [T],
+    places: &mut [u32],
+) {
     let n = best.len();
     let (taps, places) = (taps.map(|tap| &tap[..n]), &mut places[..n]);
     for l in 0..n {
-        let (mut greatest, mut found) = (best[l], places[l]);
-        for r in 0..R {
+        let (mut greatest, mut found) = if KEEP { (best[l], places[l]) } else { (taps[0][l], place[0]) };
+        for r in usize::from(!KEEP)..R {
             let won = wins(taps[r][l], greatest);
             greatest = if won { taps[r][l] } else { greatest };
             found = if won { place[r] } else { found };
