@@ -22,7 +22,8 @@ pub const fn tile_rows<V: Vector>(vectors: usize) -> usize {
         match vectors {
             1 => 8,
             2 => 6,
-            _ => 4,
+            // Four would take every register there is, and the compiler then spills.
+            _ => 3,
         }
     }
 }
@@ -42,7 +43,7 @@ macro_rules! with_tile {
             (true, 2) => body!(8, 2),
             (true, _) => body!(8, 3),
             (false, 2) => body!(6, 2),
-            (false, _) => body!(4, 3),
+            (false, _) => body!(3, 3),
         }
     }};
 }
@@ -158,6 +159,22 @@ pub struct Line {
     pub step: usize,
     /// Pixels.
     pub pixels: usize,
+}
+
+impl Line {
+    /// Joins lines that go on where those before them end.
+    pub fn join(lines: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::new();
+        for line in lines {
+            match joined.last_mut() {
+                Some(last) if last.step == line.step && last.first + last.pixels * last.step == line.first => {
+                    last.pixels += line.pixels;
+                }
+                _ => joined.push(line),
+            }
+        }
+        joined
+    }
 }
 
 /// Adds to `R` rows of sums, of `NV` vectors each, the products of a sample and a row of `right`

@@ -75,7 +75,9 @@ pub(super) fn compute(
     let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
     let workers = Conv::threads(schedule.workers, nanoseconds(conv, wide, diagonal));
     let schedule = Schedule { workers, ..*schedule };
-    with_lane!(conv, |L| solve::<L>(problem, diagonal, srcs, dsts, &schedule))
+    let mut srcs = srcs.to_vec();
+    srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
+    with_lane!(conv, |L| solve::<L>(problem, diagonal, &srcs, dsts, &schedule))
 }
 
 /// How a gradient is parted: data. The problem alone decides what decides the order of the sums, so that a
@@ -373,7 +375,7 @@ impl Band {
             step: plan.phases[1].stride * step,
             pixels: self.cols.len(),
         };
-        let lines: Vec<Line> = lines.map(line).collect();
+        let lines = Line::join(lines.map(line));
         alloc::scratch(lengths, |[samples, gradients, spare]: [&mut [L::Elem]; 3]| {
             simd.vectorize(
                 #[inline(always)]

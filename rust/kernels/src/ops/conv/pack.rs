@@ -191,6 +191,30 @@ impl<'a, A: Floats> Taps<'a, A> {
     }
 }
 
+impl<A: Floats> Taps<'_, A> {
+    /// Brings the weights of the first tap as rows, one for each result from `first` on, of a number for each
+    /// channel that it sums over: whole rows of `into`, `pitch` apart.
+    #[inline(always)]
+    pub(super) fn rows<V: Vector<Elem = A>>(
+        &self,
+        pass: &Pass<'_>,
+        [group, first]: [usize; 2],
+        into: &mut [A],
+        pitch: usize,
+    ) {
+        let (tap, step, deep) = (self.tap([0, 0]), self.step, pass.deep);
+        let n = into.len() / pitch;
+        if pass.transposed {
+            let from = tap[first * step + group * deep..].chunks(step);
+            for (from, into) in from.zip(into.chunks_exact_mut(pitch)) {
+                into[..deep].copy_from_slice(&from[..deep]);
+            }
+        } else {
+            turn::<V>(&tap[group * pass.wide + first..], step, [deep, n], into, pitch);
+        }
+    }
+}
+
 /// Writes the transpose of `n[0]` rows of `n[1]` numbers, `step` apart, as rows `width` apart.
 #[inline(always)]
 fn turn<V: Vector>(from: &[V::Elem], step: usize, n: [usize; 2], into: &mut [V::Elem], width: usize) {
