@@ -167,7 +167,9 @@ impl Line {
         let mut joined: Vec<Self> = Vec::new();
         for line in lines {
             match joined.last_mut() {
-                Some(last) if last.step == line.step && last.first + last.pixels * last.step == line.first => {
+                Some(last)
+                    if last.step == line.step && last.first + last.pixels * last.step == line.first =>
+                {
                     last.pixels += line.pixels;
                 }
                 _ => joined.push(line),
@@ -177,7 +179,7 @@ impl Line {
     }
 }
 
-/// Adds to `R` rows of sums, of `NV` vectors each, the products of a sample and a row of `right`
+/// Adds to `R` rows of sums, of `NV` vectors each (or, if `fresh`, to zeros), the products of a sample and a row of `right`
 /// over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart:
 ///
 /// ```text
@@ -196,6 +198,7 @@ pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     right: &[V::Elem],
     pitch: usize,
     sums: [&mut [V::Elem]; R],
+    fresh: bool,
 ) {
     let width = NV * V::LANES;
     let mut reach = 0;
@@ -216,9 +219,11 @@ pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     let mut tile = [[V::splat(V::Elem::default()); NV]; R];
     for r in 0..R {
         assert!(sums[r].len() >= width, "sums for each lane");
-        for v in 0..NV {
-            // SAFETY: just asserted.
-            tile[r][v] = unsafe { V::load(sums[r].as_ptr().add(v * V::LANES)) };
+        if !fresh {
+            for v in 0..NV {
+                // SAFETY: just asserted.
+                tile[r][v] = unsafe { V::load(sums[r].as_ptr().add(v * V::LANES)) };
+            }
         }
     }
     let mut right = right.as_ptr();

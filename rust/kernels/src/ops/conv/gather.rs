@@ -9,10 +9,10 @@
 //! Every result is one chain of sums in the order of the taps: its bits don't depend on blocks or
 //! threads.
 
-use super::{Conv, planes};
 use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, rectify, share};
 use super::pass::{Arrays, Pass, passes, with_lane};
 use super::phase::Phase;
+use super::{Conv, planes};
 use crate::alloc::Plain;
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
