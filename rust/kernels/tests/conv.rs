@@ -106,6 +106,11 @@ fn layers() -> Vec<(String, Conv)> {
         add(format!("pointwise, {channels} results"), square, square, 1, 3, channels);
         add(format!("pointwise, {channels} channels"), square, square, 1, channels, 5);
     }
+    for (width, results) in [(7, 192), (8, 193), (17, 216)] {
+        let (rows, cols) = (axis(3, 1, 1, 1, Padding::Valid), axis(width, 1, 1, 1, Padding::Valid));
+        add(format!("pointwise, 3x{width} to {results}"), rows, cols, 1, 5, results);
+        add(format!("pointwise, 3x{width} from {results} in groups"), rows, cols, 2, 2 * results, 6);
+    }
     let few = axis(3, 1, 1, 1, Padding::Valid);
     add("pointwise, a page of channels".into(), few, few, 1, 1024, 3);
     add("pointwise, a page of results".into(), few, few, 1, 3, 1024);

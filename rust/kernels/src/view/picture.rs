@@ -121,6 +121,13 @@ impl<'a> Picture<'a> {
         self.shape
     }
 
+    /// The picture as one row, if its rows follow one upon the other.
+    pub fn in_one_row(&self) -> Option<Self> {
+        let ([rows, cols, deep], [row, col, channel]) = (self.shape, self.strides);
+        let follows = rows == 1 || row == cols as isize * col;
+        follows.then_some(Self { shape: [1, rows * cols, deep], strides: [row, col, channel], ..*self })
+    }
+
     fn at(&self, y: usize, cols: &Range<usize>, channels: &Range<usize>) -> *const u8 {
         assert!(
             y < self.shape[0]
