@@ -116,12 +116,26 @@ fn layers() -> Vec<(String, Conv)> {
     add("pointwise, a page of results".into(), few, few, 1, 3, 1024);
     let long = axis(40, 1, 1, 1, Padding::Valid);
     add("pointwise, several blocks".into(), long, long, 1, 70, 30);
-    for (stride, padding) in [(2, Padding::Valid), (3, Padding::Valid), (2, Padding::Explicit(1, 1))] {
+    for (stride, padding) in [
+        (2, Padding::Valid),
+        (3, Padding::Valid),
+        (2, Padding::Explicit(1, 1)),
+        (1, Padding::Explicit(0, 2)),
+        (2, Padding::Explicit(0, 3)),
+    ] {
         for size in [8, 9] {
             let (rows, cols) = (axis(size, 1, stride, 1, padding), axis(size + 2, 1, 1, 1, Padding::Valid));
             add(format!("pointwise, {size} rows by {stride}, {padding:?}"), rows, cols, 1, 9, 17);
             add(format!("pointwise, {size} columns by {stride}, {padding:?}"), cols, rows, 2, 18, 8);
             add(format!("pointwise, {size} by {stride} both ways, {padding:?}"), rows, rows, 1, 10, 9);
+            add(
+                format!("pointwise, {size} by {stride} both ways, {padding:?}, many"),
+                rows,
+                rows,
+                1,
+                200,
+                200,
+            );
         }
     }
     let window = axis(6, 3, 1, 1, Padding::Same);

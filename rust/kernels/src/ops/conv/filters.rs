@@ -247,7 +247,7 @@ impl<'p> Plan<'p> {
                 let [lane, width] = [panel.start, panel.vectors].map(|n| n * self.lanes);
                 let from = group * size + lane * (self.places.len() + 1) + first * width;
                 let held = group * self.wide + lane..group * self.wide + self.wide.min(lane + width);
-                for (r, row) in rows.chunks_exact_mut(outputs).enumerate() {
+                for (r, row) in rows.chunks_exact_mut(outputs.max(1)).enumerate() {
                     for (i, chunk) in chunks.iter().enumerate() {
                         let parts = row[held.clone()].iter_mut().zip(&chunk[from + r * width..]);
                         if i == 0 {

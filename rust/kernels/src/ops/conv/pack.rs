@@ -287,7 +287,7 @@ impl Part {
     }
 
     /// The part and the picture with all rows as one, if it is whole rows of the picture that follow one upon
-    /// the other, here and there.
+    /// the other in the picture and in the copy.
     fn in_one_row<'a>(&self, picture: &Picture<'a>) -> Option<(Self, Picture<'a>)> {
         let [height, width, _] = picture.shape();
         let whole = self.cols == (0..width as isize) && self.pitch == width * self.step;
@@ -308,12 +308,9 @@ impl Part {
         into: &mut [V::Elem],
         spare: &mut [V::Elem],
     ) {
-        // Whole rows are one: there are more whole vectors in it.
-        let flat = self.in_one_row(picture).zip(mask.map_or(Some(None), |mask| mask.in_one_row().map(Some)));
-        let (part, picture, mask) = match &flat {
-            Some(((part, picture), mask)) => (part, picture, mask.as_ref()),
-            None => (self, picture, mask),
-        };
+        // Whole rows are one: there are more whole vectors in it. (`spare` has room for one of several.)
+        let flat = if mask.is_none() { self.in_one_row(picture) } else { None };
+        let (part, picture) = flat.as_ref().map_or((self, picture), |(part, picture)| (part, picture));
         let [height, width, _] = picture.shape();
         let step = part.step;
         let inside = |range: &Range<isize>, n: usize| {

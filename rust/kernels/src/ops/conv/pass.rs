@@ -3,6 +3,7 @@
 use super::pack::halve;
 use super::phase::Phase;
 use super::{Conv, Forward, GradInput};
+use crate::shape::Axis;
 use crate::simd::MAX_LANES;
 use crate::view::{Dst, Src};
 
@@ -68,9 +69,15 @@ impl<'p> Pass<'p> {
     /// Whether each result reads the one pixel that stands where it does.
     pub(super) fn pointwise(&self) -> bool {
         let alone = |phases: &Vec<Phase>| matches!(&phases[..], [p] if p.stride == 1 && p.taps == [(0, 0)]);
-        let [x, y] = [self.conv.x_shape(), self.conv.y_shape()];
-        // A layer's source has every sample that its results read; results of its transpose may be beyond.
-        self.phases.iter().all(alone) && (!self.transposed || x == [x[0], y[1], y[2], x[3]])
+        // There may be zeros after the last sample.
+        let inside = |axis: &Axis| {
+            if self.transposed {
+                axis.src <= axis.dst
+            } else {
+                axis.dst <= axis.src.div_ceil(Phase::skip(axis))
+            }
+        };
+        self.phases.iter().all(alone) && self.conv.windows.iter().all(inside)
     }
 
     /// Blocks of a pointwise pass: whole rows, as many as `fit` by their pixels (or are few, for weights that are
