@@ -1,6 +1,7 @@
 //! Every implementation of a convolution layer's three problems, on every instruction set that this
 //! machine has, for several numbers of threads and tiles, against sums made one product at a time in
-//! `f64` straight from the definition.
+//! `f64` straight from the definition; channels last in memory, and as planes.
+#![expect(unsafe_code, reason = "hands buffers of any dtype and layout to the views")]
 
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
@@ -94,6 +95,49 @@ fn layers() -> Vec<(String, Conv)> {
         let (rows, cols) = (axis(size, 3, 1, 1, Padding::Same), axis(3, 3, 1, 1, Padding::Explicit(1, 2)));
         add(format!("{size} rows, few tiles for so many filters"), rows, cols, 1, 70, 130);
     }
+    // Pointwise layers: pixels, channels and results around vectors and tiles.
+    for (height, width) in [(1, 1), (1, 7), (2, 4), (3, 3), (1, 16), (5, 5), (4, 8), (5, 13), (7, 7)] {
+        let (rows, cols) = (axis(height, 1, 1, 1, Padding::Valid), axis(width, 1, 1, 1, Padding::Valid));
+        add(format!("pointwise, {height}x{width}"), rows, cols, 1, 9, 10);
+        add(format!("pointwise, {height}x{width}, groups"), rows, cols, 3, 15, 21);
+    }
+    for channels in [1, 2, 7, 8, 16, 17, 23, 24, 25, 49] {
+        let square = axis(5, 1, 1, 1, Padding::Valid);
+        add(format!("pointwise, {channels} results"), square, square, 1, 3, channels);
+        add(format!("pointwise, {channels} channels"), square, square, 1, channels, 5);
+    }
+    for (width, results) in [(7, 192), (8, 193), (17, 216)] {
+        let (rows, cols) = (axis(3, 1, 1, 1, Padding::Valid), axis(width, 1, 1, 1, Padding::Valid));
+        add(format!("pointwise, 3x{width} to {results}"), rows, cols, 1, 5, results);
+        add(format!("pointwise, 3x{width} from {results} in groups"), rows, cols, 2, 2 * results, 6);
+    }
+    let few = axis(3, 1, 1, 1, Padding::Valid);
+    add("pointwise, a page of channels".into(), few, few, 1, 1024, 3);
+    add("pointwise, a page of results".into(), few, few, 1, 3, 1024);
+    let long = axis(40, 1, 1, 1, Padding::Valid);
+    add("pointwise, several blocks".into(), long, long, 1, 70, 30);
+    for (stride, padding) in [
+        (2, Padding::Valid),
+        (3, Padding::Valid),
+        (2, Padding::Explicit(1, 1)),
+        (1, Padding::Explicit(0, 2)),
+        (2, Padding::Explicit(0, 3)),
+    ] {
+        for size in [8, 9] {
+            let (rows, cols) = (axis(size, 1, stride, 1, padding), axis(size + 2, 1, 1, 1, Padding::Valid));
+            add(format!("pointwise, {size} rows by {stride}, {padding:?}"), rows, cols, 1, 9, 17);
+            add(format!("pointwise, {size} columns by {stride}, {padding:?}"), cols, rows, 2, 18, 8);
+            add(format!("pointwise, {size} by {stride} both ways, {padding:?}"), rows, rows, 1, 10, 9);
+            add(
+                format!("pointwise, {size} by {stride} both ways, {padding:?}, many"),
+                rows,
+                rows,
+                1,
+                200,
+                200,
+            );
+        }
+    }
     let window = axis(6, 3, 1, 1, Padding::Same);
     add("depthwise".into(), window, window, 9, 9, 9);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
@@ -117,9 +161,40 @@ fn layers() -> Vec<(String, Conv)> {
     layers
 }
 
-/// An array's shape, its data as `f32` and `f64`.
+/// Strides in elements of four axes, or, with `planes`, of an array whose last axis comes second in memory; of
+/// other arrays those of C order.
+fn strides(shape: &[usize], planes: bool) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    if let (true, &[_, h, w, _]) = (planes, shape) { vec![strides[0], w, 1, h * w] } else { strides }
+}
+
+/// Strides in bytes of elements of `dtype`.
+fn bytes(shape: &[usize], planes: bool, dtype: DType) -> Vec<isize> {
+    strides(shape, planes).into_iter().map(|n| (n * dtype.size()) as isize).collect()
+}
+
+/// The elements in the order of memory, of an array in C order; or, with `back`, the other way.
+fn laid_out<T: Copy>(shape: &[usize], data: &[T], back: bool) -> Vec<T> {
+    let &[n, h, w, c] = shape else { return data.to_vec() };
+    let from = |i: usize| {
+        if back {
+            let (n, y, x, c) = (i / (h * w * c), i / (w * c) % h, i / c % w, i % c);
+            ((n * shape[3] + c) * h + y) * w + x
+        } else {
+            let (n, c, y, x) = (i / (h * w * c), i / (h * w) % c, i / w % h, i % w);
+            ((n * h + y) * w + x) * shape[3] + c
+        }
+    };
+    (0..n * h * w * c).map(|i| data[from(i)]).collect()
+}
+
+/// An array's shape, its data as `f32` and `f64`, and whether its last axis of four comes second in memory.
 struct Array {
     shape: Vec<usize>,
+    planes: bool,
     wide: Vec<f64>,
     narrow: Vec<f32>,
 }
@@ -127,14 +202,23 @@ struct Array {
 impl Array {
     fn new(shape: &[usize], seed: u64) -> Self {
         let wide = paint(shape.iter().product(), seed);
-        Self { shape: shape.to_vec(), narrow: wide.iter().map(|&x| x as f32).collect(), wide }
+        let narrow = wide.iter().map(|&x| x as f32).collect();
+        Self { shape: shape.to_vec(), planes: false, narrow, wide }
+    }
+
+    /// The same, its channels as planes.
+    fn in_planes(&self) -> Self {
+        let (wide, narrow) =
+            (laid_out(&self.shape, &self.wide, false), laid_out(&self.shape, &self.narrow, false));
+        Self { shape: self.shape.clone(), planes: true, wide, narrow }
     }
 
     fn src(&self, dtype: DType) -> Src<'_> {
-        match dtype {
-            DType::F32 => Src::from_slice(&self.narrow, &self.shape),
-            _ => Src::from_slice(&self.wide, &self.shape),
-        }
+        let data =
+            if dtype == DType::F32 { self.narrow.as_ptr().cast::<u8>() } else { self.wide.as_ptr().cast() };
+        // SAFETY: the strides are those of the data, which is borrowed as long.
+        unsafe { Src::from_raw(data, dtype, &self.shape[..], bytes(&self.shape, self.planes, dtype)) }
+            .unwrap()
     }
 }
 
@@ -236,7 +320,11 @@ fn check<P: Operation>(
     bound: f64,
     spread: Option<(&[f64], usize)>,
 ) {
-    let srcs: Vec<_> = srcs.iter().map(|array| array.src(dtype)).collect();
+    let planes: Vec<_> = srcs.iter().map(|array| array.in_planes()).collect();
+    let layouts: [Vec<_>; 2] = [
+        srcs.iter().map(|array| array.src(dtype)).collect(),
+        planes.iter().map(|array| array.src(dtype)).collect(),
+    ];
     let mut taken = 0;
     for &isa in Isa::detected() {
         for &implementation in P::IMPLEMENTATIONS {
@@ -245,27 +333,41 @@ fn check<P: Operation>(
             }
             taken += 1;
             let mut first: Option<Vec<Vec<f64>>> = None;
-            for (threads, tile) in SCHEDULES {
+            let runs = (0..2).flat_map(|layout| SCHEDULES.map(|schedule| (layout, schedule)));
+            for (layout, (threads, tile)) in runs {
                 let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let (planes, srcs) = (layout == 1, &layouts[layout]);
                 let sizes = exact.iter().map(|(shape, _)| shape.iter().product::<usize>());
-                let found: Vec<Vec<f64>> = if dtype == DType::F32 {
-                    let mut results: Vec<_> = sizes.map(|n| vec![f32::NAN; n]).collect();
-                    let mut dsts: Vec<_> = (results.iter_mut().zip(exact))
-                        .map(|(result, (shape, _))| Dst::from_slice(result, shape))
-                        .collect();
-                    implementation.run(problem, &srcs, &mut dsts, &schedule).unwrap();
-                    drop(dsts);
-                    results.iter().map(|r| r.iter().map(|&x| f64::from(x)).collect()).collect()
-                } else {
-                    let mut results: Vec<_> = sizes.map(|n| vec![f64::NAN; n]).collect();
-                    let mut dsts: Vec<_> = (results.iter_mut().zip(exact))
-                        .map(|(result, (shape, _))| Dst::from_slice(result, shape))
-                        .collect();
-                    implementation.run(problem, &srcs, &mut dsts, &schedule).unwrap();
-                    drop(dsts);
-                    results
-                };
-                let id = format!("{name}: {}, {threads} threads, {tile:?}", problem.id(implementation, isa));
+                let mut narrow: Vec<_> = sizes.clone().map(|n| vec![f32::NAN; n]).collect();
+                let mut wide: Vec<_> = sizes.map(|n| vec![f64::NAN; n]).collect();
+                let data = narrow.iter_mut().zip(&mut wide).map(|(narrow, wide)| {
+                    if dtype == DType::F32 {
+                        narrow.as_mut_ptr().cast::<u8>()
+                    } else {
+                        wide.as_mut_ptr().cast()
+                    }
+                });
+                let mut dsts: Vec<_> = (data.zip(exact))
+                    // SAFETY: the strides are those of the data, which outlives the arrays.
+                    .map(|(data, (shape, _))| unsafe {
+                        Dst::from_raw(data, dtype, *shape, bytes(shape, planes, dtype)).unwrap()
+                    })
+                    .collect();
+                implementation.run(problem, srcs, &mut dsts, &schedule).unwrap();
+                drop(dsts);
+                let found: Vec<Vec<f64>> = (narrow.iter().zip(&wide).zip(exact))
+                    .map(|((narrow, wide), (shape, _))| {
+                        let found = match dtype {
+                            DType::F32 => narrow.iter().map(|&x| f64::from(x)).collect(),
+                            _ => wide.clone(),
+                        };
+                        if planes { laid_out(shape, &found, true) } else { found }
+                    })
+                    .collect();
+                let id = format!(
+                    "{name}: {}, {threads} threads, {tile:?}, planes: {planes}",
+                    problem.id(implementation, isa)
+                );
                 let winograd = implementation.name() == "winograd";
                 for (found, (_, (sums, magnitudes))) in found.iter().zip(exact) {
                     for (i, (&found, (&sum, &magnitude))) in

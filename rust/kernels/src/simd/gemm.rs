@@ -22,7 +22,8 @@ pub const fn tile_rows<V: Vector>(vectors: usize) -> usize {
         match vectors {
             1 => 8,
             2 => 6,
-            _ => 4,
+            // Four would take every register there is, and the compiler then spills.
+            _ => 3,
         }
     }
 }
@@ -42,7 +43,7 @@ macro_rules! with_tile {
             (true, 2) => body!(8, 2),
             (true, _) => body!(8, 3),
             (false, 2) => body!(6, 2),
-            (false, _) => body!(4, 3),
+            (false, _) => body!(3, 3),
         }
     }};
 }
@@ -160,7 +161,25 @@ pub struct Line {
     pub pixels: usize,
 }
 
-/// Adds to `R` rows of sums, of `NV` vectors each, the products of a sample and a row of `right`
+impl Line {
+    /// Joins lines that go on where those before them end.
+    pub fn join(lines: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::new();
+        for line in lines {
+            match joined.last_mut() {
+                Some(last)
+                    if last.step == line.step && last.first + last.pixels * last.step == line.first =>
+                {
+                    last.pixels += line.pixels;
+                }
+                _ => joined.push(line),
+            }
+        }
+        joined
+    }
+}
+
+/// Adds to `R` rows of sums, of `NV` vectors each (or, if `fresh`, to zeros), the products of a sample and a row of `right`
 /// over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart:
 ///
 /// ```text
@@ -179,6 +198,7 @@ pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     right: &[V::Elem],
     pitch: usize,
     sums: [&mut [V::Elem]; R],
+    fresh: bool,
 ) {
     let width = NV * V::LANES;
     let mut reach = 0;
@@ -199,9 +219,11 @@ pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     let mut tile = [[V::splat(V::Elem::default()); NV]; R];
     for r in 0..R {
         assert!(sums[r].len() >= width, "sums for each lane");
-        for v in 0..NV {
-            // SAFETY: just asserted.
-            tile[r][v] = unsafe { V::load(sums[r].as_ptr().add(v * V::LANES)) };
+        if !fresh {
+            for v in 0..NV {
+                // SAFETY: just asserted.
+                tile[r][v] = unsafe { V::load(sums[r].as_ptr().add(v * V::LANES)) };
+            }
         }
     }
     let mut right = right.as_ptr();

@@ -61,6 +61,29 @@ impl<'a> Src<'a> {
         Some(Self { layout: self.layout.stacked()?, ..self.clone() })
     }
 
+    /// Whether its columns are nearer to each other than its channels.
+    ///
+    /// # Panics
+    /// If it has fewer than three axes.
+    pub fn has_planes(&self) -> bool {
+        let (strides, last) = (&self.layout.strides, self.layout.strides.len() - 1);
+        strides[last - 1].abs() < strides[last].abs()
+    }
+
+    /// Every `steps`th row and column of the pictures, from the first on.
+    ///
+    /// # Panics
+    /// If it has fewer than three axes, or a step is 0.
+    #[must_use]
+    pub fn every(&self, steps: [usize; 2]) -> Self {
+        let Layout { dtype, shape, strides } = &self.layout;
+        let first = shape.len() - 3;
+        let step = |axis: usize| if axis < first || axis == first + 2 { 1 } else { steps[axis - first] };
+        let shape = shape.iter().enumerate().map(|(axis, n)| n.div_ceil(step(axis))).collect();
+        let strides = strides.iter().enumerate().map(|(axis, n)| n * step(axis) as isize).collect();
+        Self { layout: Layout { dtype: *dtype, shape, strides }, ..self.clone() }
+    }
+
     /// Picture `index` of an array of three axes or more, counted in C order.
     ///
     /// # Panics
@@ -96,6 +119,13 @@ impl<'a> Picture<'a> {
     /// Rows, columns and channels.
     pub fn shape(&self) -> [usize; 3] {
         self.shape
+    }
+
+    /// The picture as one row, if its rows follow one upon the other.
+    pub fn in_one_row(&self) -> Option<Self> {
+        let ([rows, cols, deep], [row, col, channel]) = (self.shape, self.strides);
+        let follows = rows == 1 || row == cols as isize * col;
+        follows.then_some(Self { shape: [1, rows * cols, deep], strides: [row, col, channel], ..*self })
     }
 
     fn at(&self, y: usize, cols: &Range<usize>, channels: &Range<usize>) -> *const u8 {
@@ -169,6 +199,28 @@ impl<'a> Picture<'a> {
     /// If they are not inside the picture, or there is nothing in them.
     pub fn lend_rows_of<T: Element>(&self, rows: Range<usize>) -> Option<&'a [T]> {
         self.lend_rows_if(self.dtype == T::DTYPE, &rows)
+    }
+
+    /// Columns of rows of one channel, if they are a run of accumulators.
+    ///
+    /// # Panics
+    /// If they are not inside the picture, or there is nothing in them.
+    pub fn lend_plane<A: Accumulator>(
+        &self,
+        rows: &Range<usize>,
+        cols: &Range<usize>,
+        channel: usize,
+    ) -> Option<&'a [A]> {
+        assert!(rows.start < rows.end && rows.end <= self.shape[0], "rows of the picture");
+        let from = self.at(rows.start, cols, &(channel..channel + 1));
+        let size = size_of::<A>() as isize;
+        let run = (cols.len() == 1 || self.strides[1] == size)
+            && (rows.len() == 1 || self.strides[0] == cols.len() as isize * size)
+            && A::STORED_AS == Some(self.dtype)
+            && from.addr().is_multiple_of(align_of::<A>());
+        // SAFETY: the rows are inside the array (`at`), which is readable for 'a, of A's own dtype, aligned,
+        // and follow one upon the other.
+        run.then(|| unsafe { std::slice::from_raw_parts(from.cast(), rows.len() * cols.len()) })
     }
 
     /// Whole rows, if they are a run of accumulators.
@@ -248,6 +300,15 @@ impl<'a> Picture<'a> {
 }
 
 impl Dst<'_> {
+    /// Whether its channels are planes of neighbouring columns.
+    ///
+    /// # Panics
+    /// If it has fewer than three axes.
+    pub fn has_planes(&self) -> bool {
+        let (strides, last) = (&self.layout.strides, self.layout.strides.len() - 1);
+        strides[last - 1] == self.layout.dtype.size() as isize && strides[last] > strides[last - 1]
+    }
+
     /// The array as one picture, its pictures below each other, if they stand so in memory.
     ///
     /// # Panics

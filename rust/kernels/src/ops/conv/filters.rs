@@ -75,7 +75,9 @@ pub(super) fn compute(
     let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
     let workers = Conv::threads(schedule.workers, nanoseconds(conv, wide, diagonal));
     let schedule = Schedule { workers, ..*schedule };
-    with_lane!(conv, |L| solve::<L>(problem, diagonal, srcs, dsts, &schedule))
+    let mut srcs = srcs.to_vec();
+    srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
+    with_lane!(conv, |L| solve::<L>(problem, diagonal, &srcs, dsts, &schedule))
 }
 
 /// How a gradient is parted: data. The problem alone decides what decides the order of the sums, so that a
@@ -118,7 +120,7 @@ fn solve<L: Lane<Elem: Floats>>(
     let size = (plan.places.len() + 1) * plan.width();
     let mut sums = Kept::new(plan.chunks * groups * size);
     if size > 0 {
-        // Panels of a split are columns of a chunk's sums: tasks of one chunk are given out as wholes.
+        // A panel's sums stand together, so that a split has its own as a whole.
         let per_task = plan.columns().map(|cols| cols.len() * (plan.places.len() + 1)).collect::<Vec<_>>();
         let mut rest: &mut [L::Elem] = &mut sums;
         let mut tasks = Vec::new();
@@ -236,23 +238,24 @@ impl<'p> Plan<'p> {
         let size = (self.places.len() + 1) * self.width();
         let chunks: Vec<_> = sums.chunks_exact((self.groups * size).max(1)).collect();
         let [_, kw, inner, outputs] = conv.filters_shape();
-        let columns: Vec<_> = self.columns().collect();
-        // Row `at` of the sums of all groups and chunks, without the padding.
-        let collect = |at: usize, row: &mut [A]| {
-            for (group, row) in row.chunks_exact_mut(self.wide.max(1)).enumerate() {
-                let mut base = group * size;
-                for cols in &columns {
-                    let to = cols.start..cols.end.min(self.wide);
-                    let (from, row) = (base + at * cols.len(), &mut row[to.clone()]);
+        // Rows from `first` on of the sums of all groups and chunks, without the padding. A panel's rows stand
+        // together.
+        let collect = |first: usize, rows: &mut [A]| {
+            for (group, panel) in
+                (0..self.groups).flat_map(|group| self.panels.iter().map(move |p| (group, p)))
+            {
+                let [lane, width] = [panel.start, panel.vectors].map(|n| n * self.lanes);
+                let from = group * size + lane * (self.places.len() + 1) + first * width;
+                let held = group * self.wide + lane..group * self.wide + self.wide.min(lane + width);
+                for (r, row) in rows.chunks_exact_mut(outputs.max(1)).enumerate() {
                     for (i, chunk) in chunks.iter().enumerate() {
-                        let part = &chunk[from..][..to.len()];
+                        let parts = row[held.clone()].iter_mut().zip(&chunk[from + r * width..]);
                         if i == 0 {
-                            row.copy_from_slice(part);
+                            parts.for_each(|(sum, &part)| *sum = part);
                         } else {
-                            row.iter_mut().zip(part).for_each(|(sum, &part)| *sum = sum.plus(part));
+                            parts.for_each(|(sum, &part)| *sum = sum.plus(part));
                         }
                     }
-                    base += (self.places.len() + 1) * cols.len();
                 }
             }
         };
@@ -260,17 +263,16 @@ impl<'p> Plan<'p> {
         // A number takes about as long as one of a packed filter.
         let nanoseconds = self.chunks as f64 * (conv.filters_shape().iter().product::<usize>() as f64) / 2.0;
         let workers = Conv::threads(schedule.workers, nanoseconds);
-        let tap = Blocks::new(filters, [1, inner.div_ceil(8), outputs]);
+        let tap = Blocks::new(filters, [1, 8, outputs]);
         workers.drain(
             || tap.take(),
             |mut block| {
                 let (y, cols) = (block.rows.start, block.cols.clone());
                 let first = (block.picture * kw + y) * inner;
-                let mut rows = vec![A::default(); cols.len() * outputs];
-                for (channel, row) in cols.zip(rows.chunks_exact_mut(outputs.max(1))) {
-                    collect(first + channel, row);
-                }
-                block.parts::<1>()[0].narrow(y, &rows);
+                alloc::scratch([cols.len() * outputs], |[rows]: [&mut [A]; 1]| {
+                    collect(first + cols.start, rows);
+                    block.parts::<1>()[0].narrow(y, rows);
+                });
             },
         )?;
         if let [bias] = bias {
@@ -303,10 +305,10 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
         let plan = self.plan;
         let [pictures, height, length, _] = plan.problem.conv.y_shape();
         let [some, rows, cols] = plan.band;
-        self.sums.fill(L::Elem::default());
         // Rows of all pictures.
         let at = |chunk: usize| chunk * (pictures * height) / plan.chunks;
         let (mut row, end) = (at(self.chunk), at(self.chunk + 1));
+        let mut fresh = true;
         while row < end {
             let (picture, y) = (row / height, row % height);
             let whole = if y == 0 && rows >= height { ((end - row) / height).min(some) } else { 0 };
@@ -318,9 +320,13 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
                     rows: y..y + high,
                     cols: x..(x + cols).min(length),
                 };
-                band.add::<S, L>(simd, plan, self.srcs, [self.group, self.split], self.sums);
+                band.add::<S, L>(simd, plan, self.srcs, [self.group, self.split], self.sums, fresh);
+                fresh = false;
             }
             row += pictures * high;
+        }
+        if fresh {
+            self.sums.fill(L::Elem::default());
         }
     }
 }
@@ -340,6 +346,7 @@ impl Band {
         srcs: &[Src<'_>],
         [group, split]: [usize; 2],
         sums: &mut [L::Elem],
+        fresh: bool,
     ) {
         let panels = plan.split(split);
         let Some(start) = panels.first().map(|p| p.start * plan.lanes) else { return };
@@ -373,7 +380,7 @@ impl Band {
             step: plan.phases[1].stride * step,
             pixels: self.cols.len(),
         };
-        let lines: Vec<Line> = lines.map(line).collect();
+        let lines = Line::join(lines.map(line));
         alloc::scratch(lengths, |[samples, gradients, spare]: [&mut [L::Elem]; 3]| {
             simd.vectorize(
                 #[inline(always)]
@@ -397,7 +404,9 @@ impl Band {
                     for panel in panels {
                         let [first, n] = [panel.start, panel.vectors].map(|n| n * plan.lanes);
                         let right = &gradients[all * (first - start)..][..all * n];
-                        let at = [width, first - start];
+                        let rows = plan.places.len();
+                        let (sums, bias) =
+                            sums[(first - start) * (rows + 1)..][..(rows + 1) * n].split_at_mut(rows * n);
                         with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
                             if plan.diagonal {
                                 let own = &samples[first..];
@@ -407,7 +416,7 @@ impl Band {
                                     &lines,
                                     right,
                                     sums,
-                                    at,
+                                    fresh,
                                 );
                             } else {
                                 tiles::<L::Vector<S>, R, NV, false>(
@@ -416,11 +425,13 @@ impl Band {
                                     &lines,
                                     right,
                                     sums,
-                                    at,
+                                    fresh,
                                 );
                             }
                         });
-                        let bias = &mut sums[plan.places.len() * width + first - start..][..n];
+                        if fresh {
+                            bias.fill(L::Elem::default());
+                        }
                         for row in right.chunks_exact(n) {
                             for (sum, &value) in bias.iter_mut().zip(row) {
                                 *sum = sum.plus(value);
@@ -461,8 +472,9 @@ fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     lines: &[Line],
     gradients: &[V::Elem],
     sums: &mut [V::Elem],
-    [width, lane]: [usize; 2],
+    fresh: bool,
 ) {
+    let width = NV * V::LANES;
     let mut unused = [[V::Elem::default(); MAX_TILE]; MAX_ROWS];
     for (some, sums) in places.chunks(R).zip(sums.chunks_mut(R * width)) {
         let mut at = [some[0]; R];
@@ -472,11 +484,11 @@ fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
         let rows: [&mut [V::Elem]; R] = std::array::from_fn(
             #[inline(always)]
             |r| match rows.next() {
-                Some(row) if r < some.len() => &mut row[lane..],
+                Some(row) if r < some.len() => row,
                 _ => unused.next().expect("as many as a tile has").as_mut_slice(),
             },
         );
-        simd::outer::<V, R, NV, DIAGONAL>(samples, &at, lines, gradients, NV * V::LANES, rows);
+        simd::outer::<V, R, NV, DIAGONAL>(samples, &at, lines, gradients, width, rows, fresh);
     }
 }
 

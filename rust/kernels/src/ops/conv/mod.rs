@@ -18,6 +18,7 @@ mod gather;
 mod pack;
 mod pass;
 mod phase;
+mod planes;
 mod winograd;
 
 pub use diagonal::Diagonal;

@@ -191,6 +191,30 @@ impl<'a, A: Floats> Taps<'a, A> {
     }
 }
 
+impl<A: Floats> Taps<'_, A> {
+    /// Brings the weights of the first tap as rows, one for each result from `first` on, of a number for each
+    /// channel that it sums over: whole rows of `into`, `pitch` apart.
+    #[inline(always)]
+    pub(super) fn rows<V: Vector<Elem = A>>(
+        &self,
+        pass: &Pass<'_>,
+        [group, first]: [usize; 2],
+        into: &mut [A],
+        pitch: usize,
+    ) {
+        let (tap, step, deep) = (self.tap([0, 0]), self.step, pass.deep);
+        let n = into.len() / pitch;
+        if pass.transposed {
+            let from = tap[first * step + group * deep..].chunks(step);
+            for (from, into) in from.zip(into.chunks_exact_mut(pitch)) {
+                into[..deep].copy_from_slice(&from[..deep]);
+            }
+        } else {
+            turn::<V>(&tap[group * pass.wide + first..], step, [deep, n], into, pitch);
+        }
+    }
+}
+
 /// Writes the transpose of `n[0]` rows of `n[1]` numbers, `step` apart, as rows `width` apart.
 #[inline(always)]
 fn turn<V: Vector>(from: &[V::Elem], step: usize, n: [usize; 2], into: &mut [V::Elem], width: usize) {
@@ -262,6 +286,18 @@ impl Part {
         whole.then(|| picture.lend_rows(rows))?
     }
 
+    /// The part and the picture with all rows as one, if it is whole rows of the picture that follow one upon
+    /// the other in the picture and in the copy.
+    fn in_one_row<'a>(&self, picture: &Picture<'a>) -> Option<(Self, Picture<'a>)> {
+        let [height, width, _] = picture.shape();
+        let whole = self.cols == (0..width as isize) && self.pitch == width * self.step;
+        let inside =
+            0 <= self.rows.start && self.rows.start < self.rows.end && self.rows.end <= height as isize;
+        let flat = if whole && inside && self.rows.len() > 1 { picture.in_one_row()? } else { return None };
+        let cols = self.rows.start * width as isize..self.rows.end * width as isize;
+        Some((Self { rows: 0..1, cols, pitch: self.len(), ..self.clone() }, flat))
+    }
+
     /// Brings it in. A `mask` of the picture's shape (where pixels stand close) zeroes what it is not positive for; `spare` has
     /// room for a row.
     #[inline(always)]
@@ -272,17 +308,20 @@ impl Part {
         into: &mut [V::Elem],
         spare: &mut [V::Elem],
     ) {
+        // Whole rows are one: there are more whole vectors in it. (`spare` has room for one of several.)
+        let flat = if mask.is_none() { self.in_one_row(picture) } else { None };
+        let (part, picture) = flat.as_ref().map_or((self, picture), |(part, picture)| (part, picture));
         let [height, width, _] = picture.shape();
-        let step = self.step;
+        let step = part.step;
         let inside = |range: &Range<isize>, n: usize| {
             let start = range.start.clamp(0, n as isize);
             start as usize..range.end.clamp(start, n as isize) as usize
         };
-        let (rows, cols) = (inside(&self.rows, height), inside(&self.cols, width));
+        let (rows, cols) = (inside(&part.rows, height), inside(&part.cols, width));
         let before =
-            if cols.is_empty() { 0 } else { (cols.start as isize - self.cols.start) as usize * step };
+            if cols.is_empty() { 0 } else { (cols.start as isize - part.cols.start) as usize * step };
         let held = before..before + cols.len() * step;
-        for (y, row) in self.rows.clone().zip(into.chunks_exact_mut(self.pitch)) {
+        for (y, row) in part.rows.clone().zip(into.chunks_exact_mut(part.pitch)) {
             if y < 0 || !rows.contains(&(y as usize)) || held.is_empty() {
                 zero(row);
                 continue;
@@ -290,10 +329,10 @@ impl Part {
             zero(&mut row[..held.start]);
             zero(&mut row[held.end..]);
             let row = &mut row[held.clone()];
-            picture.widen_with::<V>(y as usize, &cols, &self.channels, step, row);
+            picture.widen_with::<V>(y as usize, &cols, &part.channels, step, row);
             if let Some(mask) = mask {
                 let spare = &mut spare[..held.len()];
-                mask.widen_with::<V>(y as usize, &cols, &self.channels, step, spare);
+                mask.widen_with::<V>(y as usize, &cols, &part.channels, step, spare);
                 for (value, &result) in row.iter_mut().zip(spare.iter()) {
                     let passes = result > V::Elem::default();
                     *value = if passes { *value } else { V::Elem::default() };

@@ -1,7 +1,10 @@
 //! The layer and its transpose as one thing: what is read, what it becomes, by which phases.
 
+use super::pack::halve;
 use super::phase::Phase;
 use super::{Conv, Forward, GradInput};
+use crate::shape::Axis;
+use crate::simd::MAX_LANES;
 use crate::view::{Dst, Src};
 
 /// One of the two problems: what is read and what it becomes.
@@ -58,6 +61,45 @@ impl<'p> Pass<'p> {
         if self.diagonal { 1 } else { self.deep }
     }
 
+    /// Rows and columns of results.
+    pub(super) fn results(&self) -> [usize; 2] {
+        [0, 1].map(|i| self.phases[i].iter().map(|p| p.count).sum::<usize>().max(1))
+    }
+
+    /// Whether each result reads the one pixel that stands where it does.
+    pub(super) fn pointwise(&self) -> bool {
+        let alone = |phases: &Vec<Phase>| matches!(&phases[..], [p] if p.stride == 1 && p.taps == [(0, 0)]);
+        // There may be zeros after the last sample.
+        let inside = |axis: &Axis| {
+            if self.transposed {
+                axis.src <= axis.dst
+            } else {
+                axis.dst <= axis.src.div_ceil(Phase::skip(axis))
+            }
+        };
+        self.phases.iter().all(alone) && self.conv.windows.iter().all(inside)
+    }
+
+    /// Blocks of a pointwise pass: whole rows, as many as `fit` by their pixels (or are few, for weights that are
+    /// read again for each block), else parts of a row.
+    pub(super) fn rows(&self, threads: usize, fit: impl Fn(usize) -> bool) -> [usize; 2] {
+        const FEW: usize = 48;
+        let [rows, cols] = self.results();
+        let fits = |pixels: usize| pixels <= FEW || fit(pixels);
+        let width = halve(cols, fits);
+        let height = (1..=rows).rev().find(|height| fits(height * width)).unwrap_or(1);
+        let across = cols.div_ceil(width) * self.groups * self.conv.pictures.max(1);
+        let parts = rows.div_ceil(height).max(threads.div_ceil(across));
+        [rows.div_ceil(parts), width]
+    }
+
+    /// Numbers from a pixel's samples in scratch to the next's: those of one channel must not all be in one
+    /// set of the first-level cache.
+    pub(super) fn step(&self) -> usize {
+        let crowded = (self.deep * self.conv.arithmetic().size()).is_multiple_of(4096);
+        if crowded && !self.diagonal { self.deep + MAX_LANES } else { self.deep }
+    }
+
     /// Estimated nanoseconds of one thread that brings every weight to where it is read.
     pub(super) fn packing(&self) -> f64 {
         let weights: f64 = self.conv.filters_shape().iter().map(|&n| n as f64).product();
@@ -72,7 +114,7 @@ impl<'p> Pass<'p> {
 
 /// The arrays of a pass.
 pub(super) struct Arrays<'a, 'd> {
-    pub(super) src: &'a Src<'a>,
+    pub(super) src: Src<'a>,
     pub(super) filters: &'a Src<'a>,
     /// Where it is not positive, nothing is read.
     pub(super) mask: Option<&'a Src<'a>>,
@@ -94,7 +136,8 @@ impl<'a, 'd> Arrays<'a, 'd> {
                 && dsts[0].shape() == conv.y_shape(),
             "the layer's shapes"
         );
-        Self { src: &srcs[0], filters: &srcs[1], mask: None, bias: srcs.get(2), dst: &mut dsts[0] }
+        let src = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
+        Self { src, filters: &srcs[1], mask: None, bias: srcs.get(2), dst: &mut dsts[0] }
     }
 
     /// Those of its gradient with respect to its input.
@@ -112,7 +155,7 @@ impl<'a, 'd> Arrays<'a, 'd> {
                 && dsts[0].shape() == conv.x_shape(),
             "the layer's shapes"
         );
-        Self { src: &srcs[1], filters: &srcs[0], mask, bias, dst: &mut dsts[0] }
+        Self { src: srcs[1].clone(), filters: &srcs[0], mask, bias, dst: &mut dsts[0] }
     }
 }
 

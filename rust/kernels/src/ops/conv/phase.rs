@@ -16,10 +16,17 @@ pub(super) struct Phase {
 }
 
 impl Phase {
-    /// The layer's one phase.
+    /// How far apart the samples stand that the layer reads: windows of one sample each skip the others,
+    /// and the source is then taken as if it had only those ([`Src::every`](crate::view::Src::every)).
+    pub(super) fn skip(axis: &Axis) -> usize {
+        let inside = axis.before == 0 && axis.dst.saturating_sub(1) * axis.stride < axis.src;
+        if axis.taps == 1 && inside { axis.stride } else { 1 }
+    }
+
+    /// The layer's one phase, of a source that has every [`skip`](Self::skip)th sample.
     pub(super) fn forward(axis: &Axis) -> Vec<Self> {
         let taps = (0..axis.taps).map(|t| ((t * axis.dilation) as isize - axis.before, t)).collect();
-        vec![Self { first: 0, step: 1, count: axis.dst, stride: axis.stride, taps }]
+        vec![Self { first: 0, step: 1, count: axis.dst, stride: axis.stride / Self::skip(axis), taps }]
     }
 
     /// The transpose's phases, one for each remainder by the stride: sample `i` of `x` was read by
@@ -94,7 +101,8 @@ mod tests {
                         let result = phase.first + q * phase.step;
                         assert!(!std::mem::replace(&mut seen[result], true), "each result once");
                         for &(offset, tap) in &phase.taps {
-                            let source = (q * phase.stride) as isize + offset;
+                            let skip = if side == 0 { Phase::skip(&axis) } else { 1 };
+                            let source = ((q * phase.stride) as isize + offset) * skip as isize;
                             if (0..sources as isize).contains(&source) {
                                 let source = source as usize;
                                 let pair = if side == 0 { (result, source) } else { (source, result) };

@@ -197,6 +197,22 @@ impl BlockRows<'_> {
         }
     }
 
+    /// Rounds to the nearest and stores one channel of the block, counted from its first: rows and columns in
+    /// C order.
+    ///
+    /// # Panics
+    /// If there is no such channel, or `from` has another length.
+    pub fn narrow_plane<A: Floats>(&mut self, channel: usize, from: &[A]) {
+        let (cols, [row, col, plane], dtype) = (self.cols.len(), self.strides, self.dtype);
+        assert!(from.len() == self.rows.len() * cols && channel < self.channels.len(), "the whole channel");
+        let run = if row == cols as isize * col { from.len() } else { cols };
+        for (rows, from) in self.rows.clone().step_by(run / cols).zip(from.chunks_exact(run)) {
+            let to = self.at(rows).wrapping_offset(channel as isize * plane);
+            // SAFETY: inside the block, which is exclusively ours.
+            unsafe { A::narrow(dtype, to, col, from) }
+        }
+    }
+
     /// Rounds to the nearest and stores row `y`.
     ///
     /// # Panics

@@ -150,7 +150,7 @@ fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Re
         let lanes = lanes::<L>(schedule.isa);
         let layer = Layer {
             pass,
-            arrays: [src, filters],
+            arrays: [&src, filters],
             mask,
             bias,
             taps: Taps::new(filters),

@@ -1,0 +1,231 @@
+//! Pointwise passes over planes of channels: where filters are 1 x 1 and channels come first in memory, the
+//! layer is a plain product of matrices, the filters by the picture, whose rows are planes.
+//!
+//! ```text
+//! y[o][pixel] = sum over the channels of w[o][c] * x[c][pixel]
+//! ```
+//!
+//! Neighbouring pixels are the lanes, so that neither samples nor results are turned about: a block brings
+//! runs of its planes into scratch, panel by panel, and is the right side of [`gather`](crate::simd::gather),
+//! whose left side are the filters, a row for each result. The sums are the same chains, to the bit.
+
+use super::gather::Walk;
+use super::pack::{Panel, Taps, lanes, panels, rectify, share, widened};
+use super::pass::{Arrays, Pass};
+use crate::alloc::results::Kept;
+use crate::isa::Kernel;
+use crate::registry::Schedule;
+use crate::simd::{Lane, MAX_LANES, Runs, Simd, Vector, load_tile, store_tile, with_tile};
+use crate::view::{Block, Blocks, Dst, Floats, Src};
+use crate::{Error, alloc};
+
+/// Results that are worth it. Measured: with fewer, to bring runs of planes takes longer than to turn squares of
+/// them about, which a picture of few columns has none of.
+const MANY: usize = 192;
+const FEW: usize = 8;
+
+/// Whether a pass is one that this is quicker for.
+pub(super) fn takes(pass: &Pass<'_>, src: &Src<'_>, dst: &Dst<'_>) -> bool {
+    let [rows, cols] = pass.results();
+    pass.pointwise()
+        && !pass.diagonal
+        && src.has_planes()
+        && dst.has_planes()
+        && (pass.wide >= MANY && rows * cols >= FEW || cols < FEW && rows * cols >= 2 * FEW)
+}
+
+/// Rows of every tile go into so many.
+const ROWS: usize = 24;
+
+/// Results whose sums are made together: as many as have filters that stay in the first-level cache.
+fn strip(deep: usize, size: usize) -> usize {
+    const BYTES: usize = 16 << 10;
+    (BYTES / (deep.max(1) * size)).clamp(ROWS, 4 * ROWS) / ROWS * ROWS
+}
+
+/// Bytes of a block's samples.
+const NEAR: usize = 192 << 10;
+
+/// Pixels of a block, at most: a strip's sums then stay near as well.
+const PIXELS: usize = 512;
+
+/// A pass with its filters as rows, `pitch` apart.
+struct Job<'p, A: Floats> {
+    pass: &'p Pass<'p>,
+    src: &'p Src<'p>,
+    mask: Option<&'p Src<'p>>,
+    filters: Kept<A>,
+    pitch: usize,
+    runs: Runs,
+    /// A number to start from for each result.
+    bias: Vec<A>,
+}
+
+pub(super) fn solve<L: Lane<Elem: Floats>>(
+    pass: &Pass<'_>,
+    arrays: Arrays<'_, '_>,
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    let Arrays { src, filters, mask, bias, dst } = arrays;
+    let size = size_of::<L::Elem>();
+    let fit = |pixels: usize| pixels <= PIXELS && pixels * pass.deep * size <= NEAR;
+    let [rows, cols] = schedule.tile.unwrap_or_else(|| pass.rows(schedule.workers.threads(), fit));
+    let pitch = pass.step().max(1);
+    let mut packed = Kept::new(pass.groups * pass.wide * pitch);
+    let taps = Taps::new(filters);
+    let mut tasks = Vec::new();
+    for (group, rows) in packed.chunks_exact_mut((pass.wide * pitch).max(1)).enumerate() {
+        // Filters of neighbouring results are neighbours in memory.
+        let each = pass.wide.div_ceil(4 * schedule.workers.threads()).next_multiple_of(MAX_LANES);
+        for (i, into) in rows.chunks_mut(each * pitch).enumerate() {
+            tasks.push(Pack::<L> { pass, taps: &taps, first: [group, i * each], into, pitch });
+        }
+    }
+    share(tasks, pass.packing(), schedule)?;
+    let bias = bias.map_or_else(|| vec![L::Elem::default(); pass.groups * pass.wide], widened);
+    let runs = Runs::new([(0, pass.deep)]);
+    let job = Job { pass, src: &src, mask, filters: packed, pitch, runs, bias };
+    let blocks = Blocks::new(std::slice::from_mut(dst), [rows, cols, pass.wide]);
+    let workers = schedule.workers.at_most(blocks.count());
+    workers.drain(|| blocks.take(), |block| schedule.isa.dispatch(Task::<L> { job: &job, block }))
+}
+
+/// Filters of a few results, to be brought.
+struct Pack<'t, L: Lane> {
+    pass: &'t Pass<'t>,
+    taps: &'t Taps<'t, L::Elem>,
+    /// Their group, and the first of them in it.
+    first: [usize; 2],
+    into: &'t mut [L::Elem],
+    pitch: usize,
+}
+
+impl<L: Lane<Elem: Floats>> Kernel for Pack<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { pass, taps, first, into, pitch } = self;
+        simd.vectorize(
+            #[inline(always)]
+            || taps.rows::<L::Vector<S>>(pass, first, into, pitch),
+        );
+    }
+}
+
+/// A block as a computation to be compiled for each instruction set.
+struct Task<'t, L: Lane<Elem: Floats>> {
+    job: &'t Job<'t, L::Elem>,
+    block: Block<'t>,
+}
+
+impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        block::<S, L>(simd, self.job, self.block);
+    }
+}
+
+fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
+    let pass = job.pass;
+    let group = block.channels.start / pass.wide;
+    let pixels = block.rows.len() * block.cols.len();
+    let panels = panels(pixels.div_ceil(L::Vector::<S>::LANES));
+    let width = pixels.next_multiple_of(L::Vector::<S>::LANES);
+    let strip = strip(pass.deep, size_of::<L::Elem>());
+    let lengths = [pass.deep * width, strip * width, width, if job.mask.is_some() { width } else { 0 }];
+    alloc::scratch(lengths, |[samples, sums, line, mask]: [&mut [L::Elem]; 4]| {
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                job.bring::<L::Vector<S>>(&block, group, &panels, samples, [line, mask]);
+                let [mut to] = block.parts();
+                for first in (0..pass.wide).step_by(strip) {
+                    let n = strip.min(pass.wide - first);
+                    job.strip::<L::Vector<S>>([group * pass.wide + first, n], &panels, samples, sums, width);
+                    for (r, row) in sums.chunks_exact(width).take(n).enumerate() {
+                        to.narrow_plane(first + r, &row[..pixels]);
+                    }
+                }
+            },
+        );
+    });
+}
+
+impl<A: Floats> Job<'_, A> {
+    /// Brings the samples of a block: panels of pixels, for each channel a row of the panel's lanes.
+    #[inline(always)]
+    fn bring<V: Vector<Elem = A>>(
+        &self,
+        block: &Block<'_>,
+        group: usize,
+        panels: &[Panel],
+        samples: &mut [A],
+        [line, spare]: [&mut [A]; 2],
+    ) {
+        let (rows, cols, deep) = (&block.rows, &block.cols, self.pass.deep);
+        let pixels = rows.len() * cols.len();
+        let picture = self.src.picture(block.picture);
+        let mask = self.mask.map(|mask| mask.picture(block.picture));
+        for c in 0..deep {
+            let channel = group * deep + c;
+            let lent = if mask.is_none() { picture.lend_plane(rows, cols, channel) } else { None };
+            let plane = lent.unwrap_or_else(|| {
+                for (y, row) in rows.clone().zip(line.chunks_exact_mut(cols.len())) {
+                    picture.widen(y, cols, &(channel..channel + 1), row);
+                }
+                if let Some(mask) = &mask {
+                    for (y, row) in rows.clone().zip(spare.chunks_exact_mut(cols.len())) {
+                        mask.widen(y, cols, &(channel..channel + 1), row);
+                    }
+                    for (value, &result) in line.iter_mut().zip(spare.iter()) {
+                        *value = if result > A::default() { *value } else { A::default() };
+                    }
+                }
+                &line[..pixels]
+            });
+            for panel in panels {
+                let [first, width] = [panel.start, panel.vectors].map(|n| n * V::LANES);
+                let into = &mut samples[first * deep + c * width..][..width];
+                let there = width.min(pixels - first);
+                if there == width {
+                    for lane in (0..width).step_by(V::LANES) {
+                        store_tile::<V, 1>(&load_tile(plane, first + lane), into, lane);
+                    }
+                } else {
+                    into[..there].copy_from_slice(&plane[first..]);
+                    into[there..].fill(A::default());
+                }
+            }
+        }
+    }
+
+    /// The sums of a few results, rows of `width` pixels.
+    #[inline(always)]
+    fn strip<V: Vector<Elem = A>>(
+        &self,
+        [first, n]: [usize; 2],
+        panels: &[Panel],
+        samples: &[A],
+        sums: &mut [A],
+        width: usize,
+    ) {
+        for (row, &bias) in sums.chunks_exact_mut(width).zip(&self.bias[first..first + n]) {
+            row.fill(bias);
+        }
+        let walk = Walk { results: [1, n], from: [0, 0, self.pitch], to: [0, 0, width] };
+        let filters = &self.filters[first * self.pitch..];
+        for panel in panels {
+            let lane = panel.start * V::LANES;
+            let right = &samples[lane * self.pass.deep..];
+            with_tile!(V, panel.vectors, |R, NV| {
+                walk.run::<V, R, NV, false>(filters, &self.runs, right, None, sums, lane, width);
+            });
+        }
+        if self.pass.relu {
+            rectify(&mut sums[..n * width]);
+        }
+    }
+}
