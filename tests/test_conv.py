@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ferroconv import nn
+from ferroconv import explain, nn
 
 EPS = {"float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
 
@@ -385,7 +385,7 @@ X, W = np.ones((1, 8, 8, 4), "f"), np.ones((3, 3, 4, 5), "f")
         (ValueError, "must fit into the padded image", lambda: nn.conv2d(X[:, :2], W)),
         (ValueError, "data_format", lambda: nn.conv2d(X, W, data_format="NHWC")),
         (ValueError, "activation", lambda: nn.conv2d(X, W, activation="tanh")),
-        (NotImplementedError, "precision", lambda: nn.conv2d(X, W, precision="high")),
+        (ValueError, "precision", lambda: nn.conv2d(X, W, precision="low")),
         (ValueError, "shape", lambda: nn.conv2d(X, W, out=np.empty((1, 6, 6, 4), "f"))),
         (ValueError, "dtype", lambda: nn.conv2d(X, W, out=np.empty((1, 6, 6, 5), "d"))),
         (ValueError, "workers", lambda: nn.conv2d(X, W, workers=0)),
@@ -420,6 +420,64 @@ def test_out_may_not_overlap_the_input():
     with pytest.raises(ValueError, match="share memory"):
         nn.conv2d(x, np.ones((1, 1, 5, 5), "f"), out=x)
     assert (x == 1).all()
+
+
+# F(4, 3) of the points 0, 1, -1, 1/2, -2 and infinity: absolute values of its transforms of samples, taps and products.
+SAMPLES = np.abs(
+    [
+        [1, -1.5, -2, 1.5, 1, 0],
+        [0, -1, 0.5, 2.5, 1, 0],
+        [0, 1, -2.5, 0.5, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 0.5, -1, -0.5, 1, 0],
+        [0, 1, -1.5, -2, 1.5, 1],
+    ]
+)
+TAPS = np.abs(np.array([[15, 0, 0], [5, 5, 5], [-5, 5, -5], [-16, -8, -4], [1, -2, 4], [0, 0, 15]]) / 15)
+RESULTS = np.abs([[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]])
+
+
+def test_high_precision_is_within_its_bound():
+    rng = np.random.default_rng(5)
+    x, filters = rng.standard_normal((1, 56, 56, 64)), rng.standard_normal((3, 3, 64, 64))
+    x, filters = x.astype("f"), filters.astype("f")
+    plan = explain(nn.conv2d, x, filters, padding="same", precision="high").plans[0]
+    assert (
+        "winograd-4x4" in plan.chosen and "6x6 samples of its tile" in plan.bound and "precision high" in plan.problem
+    )
+    padded = np.pad(np.abs(x[0]).astype("d"), ((1, 1), (1, 1), (0, 0)))
+    tiles = np.lib.stride_tricks.sliding_window_view(padded, (6, 6), (0, 1))[::4, ::4]
+    samples = np.einsum("pi,qj,yxcij->pqyxc", SAMPLES, SAMPLES, tiles, optimize=True)
+    weights = np.einsum("pi,qj,ijco->pqco", TAPS, TAPS, np.abs(filters).astype("d"), optimize=True)
+    spread = np.einsum("ip,jq,pqyxo->yixjo", RESULTS, RESULTS, samples @ weights[:, :, None], optimize=True)
+    exact = nn.conv2d(x.astype("d"), filters.astype("d"), padding="same", precision="highest")
+    error = np.abs(nn.conv2d(x, filters, padding="same", precision="high") - exact)[0]
+    assert (error <= (64 + 2 * 10 + 2) * 2.0**-24 * spread.reshape(56, 56, 64)).all()
+    assert np.sqrt((error**2).mean() / (exact**2).mean()) < 2e-6
+    medium = nn.conv2d(x, filters, padding="same", precision="medium")
+    assert (medium == nn.conv2d(x, filters, padding="same", precision="high")).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("size", "channels"), [(8, 4), (56, 64), (14, 256)])
+def test_only_lower_classes_take_what_is_less_exact(dtype, size, channels):
+    x, filters = np.ones((1, size, size, channels), dtype), np.ones((3, 3, channels, channels), dtype)
+    calls = {
+        nn.conv2d: (x, filters),
+        nn.conv2d_grad_input: (x.shape, filters, x),
+        nn.conv2d_transpose: (x, filters),
+    }
+    for function, arrays in calls.items():
+        for options in ({}, {"precision": "highest"}):
+            plan = explain(function, *arrays, padding="same", **options).plans[0]
+            assert "4x4" not in plan.chosen and "precision highest" in plan.problem
+            assert [reason for name, cost, reason in plan.candidates if "4x4" in name and cost is None] == [
+                "is less exact than precision='highest'"
+            ]
+        costs = [
+            cost for _, cost, _ in explain(function, *arrays, padding="same", precision="high").plans[0].candidates
+        ]
+        assert costs[2] is not None
 
 
 def test_signatures():

@@ -78,8 +78,6 @@ WRONG = {
     "half a worker": ({"workers": 1.5}, TypeError, ""),
     "a worker's name": ({"workers": "two"}, TypeError, ""),
     "unknown nan": ({"nan": "drop"}, ValueError, "'propagate' or 'ignore'.*Received: 'drop'"),
-    "high": ({"precision": "high"}, NotImplementedError, "precision='high' is not supported"),
-    "medium": ({"precision": "medium"}, NotImplementedError, "precision='medium' is not supported"),
     "no class of precision": ({"precision": "low"}, ValueError, "'highest', 'high', 'medium'.*Received: 'low'"),
     "image larger than memory": (
         {"image": np.broadcast_to(np.uint8(1), (2**31, 2**31))},

@@ -136,11 +136,11 @@ def test_a_warning_names_the_callers_line(call):
     lambda **precision: nn.conv2d_grad_input((1, 4, 4, 1), np.ones((3, 3, 1, 1)), np.ones((1, 2, 2, 1)), **precision),
 ])  # fmt: skip
 def test_classes_of_precision(call):
-    call(precision="highest")
+    highest = call(precision="highest")
+    for precision in ("high", "medium"):
+        np.testing.assert_allclose(call(precision=precision), highest, rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="'highest', 'high', 'medium'. Received: 'low'"):
         call(precision="low")
-    with pytest.raises(NotImplementedError, match="precision='high'"):
-        call(precision="high")
 
 
 small = pytest.importorskip("ferroconv._cli.small", reason="the [cli] extra is not installed")

@@ -1,4 +1,4 @@
-"""Argument policy that several modules share: scalars to pairs, options that come later."""
+"""Argument policy that several modules share: scalars to pairs, classes of precision, options that come later."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from ferroconv import _core
 
 DataFormat = Literal["channels_last", "channels_first"]
 Padding = str | Sequence[Sequence[int]]
@@ -49,18 +51,15 @@ def per_axis(value: Any, count: int, name: str, error: type[Exception] = ValueEr
     return values
 
 
-PRECISIONS = ("highest", "high", "medium")
+PRECISIONS = _core.precisions()
 """The classes of precision, as torch names them."""
 
 
 def check_precision(precision: str) -> None:
-    """Refuse the classes that are not built yet, and names that are no class."""
-    if precision == "highest":
-        return
+    """Refuse names that are no class: a class permits what is less exact, and nothing has to be."""
     if precision not in PRECISIONS:
         known = ", ".join(map(repr, PRECISIONS))
         raise ValueError(f"precision must be one of {known}. Received: {precision!r}.")
-    later(precision=(precision, "highest"))
 
 
 def later(**options: tuple[Any, Any]) -> None:

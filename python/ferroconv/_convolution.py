@@ -36,8 +36,8 @@ PARAGRAPHS["conv_groups"] = """groups : int, optional
 PARAGRAPHS["conv_rest"] = """%(data_format)s
 activation : {None, 'relu'}, optional
     What is done to each result.
-precision : {'highest'}, optional
-    The class of accuracy; the others are not built yet.
+precision : {'highest', 'high', 'medium'}, optional
+    How exact the result has to be: from 'high' on, layers of 3x3 filters may run by Winograd's F(4, 3).
 out : ndarray, optional
     Where the result is written: of its shape and dtype, apart from the inputs.
 %(workers)s"""
@@ -45,8 +45,8 @@ PARAGRAPHS["conv_grad_rest"] = """%(data_format)s
 result : array_like, optional
     What the layer gave, if its activation is a relu: where it is not positive, no gradient comes
     through.
-precision : {'highest'}, optional
-    The class of accuracy; the others are not built yet.
+precision : {'highest', 'high', 'medium'}, optional
+    How exact the result has to be: from 'high' on, layers of 3x3 filters may run by Winograd's F(4, 3).
 out : ndarray, optional
     Where the gradient is written: of its shape and dtype, apart from the inputs.
 %(workers)s"""
@@ -76,10 +76,12 @@ def _like(bias: npt.ArrayLike | None, x: npt.ArrayLike) -> npt.ArrayLike | None:
     return np.asarray(bias, dtype=getattr(x, "dtype", None))
 
 
-def _layer(strides: Pair, padding: Padding, dilation: Pair, groups: int, data_format: str) -> tuple[Any, ...]:
-    return (
-        pair(strides, "strides"), padding, pair(dilation, "dilation_rate"), groups, channels_first(data_format)
-    )  # fmt: skip
+def _layer(
+    strides: Pair, padding: Padding, dilation: Pair, groups: int, data_format: str, precision: str
+) -> tuple[Any, ...]:
+    check_precision(precision)
+    pairs = pair(strides, "strides"), pair(dilation, "dilation_rate")
+    return pairs[0], padding, pairs[1], groups, channels_first(data_format), precision
 
 
 def _grouped(filters: npt.ArrayLike) -> tuple[Array, int]:
@@ -141,8 +143,7 @@ def conv2d(
     array([[10.5, 18.5],
            [42.5, 50.5]])
     """
-    check_precision(precision)
-    layer = _layer(strides, padding, dilation_rate, groups, data_format)
+    layer = _layer(strides, padding, dilation_rate, groups, data_format, precision)
     return _core.conv2d(x, filters, _like(bias, x), layer, _relu(activation), out, workers)
 
 
@@ -303,7 +304,6 @@ def conv2d_transpose(
     >>> nn.conv2d_transpose(x, np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1), strides=(1, 2)).ravel()
     array([ 1.,  2., 13., 20., 30.])
     """
-    check_precision(precision)
-    layer = _layer(strides, padding, dilation_rate, groups, data_format)
+    layer = _layer(strides, padding, dilation_rate, groups, data_format, precision)
     extra = None if output_padding is None else pair(output_padding, "output_padding")
     return _core.conv2d_transpose(x, filters, _like(bias, x), layer, extra, _relu(activation), out, workers)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferroconv import _core
-from ferroconv._args import DataFormat, Padding, check_precision
+from ferroconv._args import DataFormat, Padding
 from ferroconv._convolution import Array, Pair, _grouped, _layer, conv2d, depthwise_conv2d
 from ferroconv._docs import PARAGRAPHS, fill
 
@@ -66,8 +66,7 @@ def conv2d_grad_input(
     array([[3., 3.],
            [3., 3.]])
     """
-    check_precision(precision)
-    layer = _layer(strides, padding, dilation_rate, groups, data_format)
+    layer = _layer(strides, padding, dilation_rate, groups, data_format, precision)
     return _core.conv2d_grad_input(_shape(input_shape, "input_shape"), filters, grad, result, layer, out, workers)
 
 
@@ -120,8 +119,7 @@ def conv2d_grad_filters(
     array([[ 0., 10.],
            [20., 30.]])
     """
-    check_precision(precision)
-    layer = _layer(strides, padding, dilation_rate, groups, data_format)
+    layer = _layer(strides, padding, dilation_rate, groups, data_format, precision)
     shape = _shape(filters_shape, "filters_shape")
     return _core.conv2d_grad_filters(x, shape, grad, result, layer, bool(return_bias), out, workers)
 

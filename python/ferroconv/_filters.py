@@ -50,8 +50,8 @@ nan : {'propagate', 'ignore'}, optional
     NaN stays where the mathematics puts it, or is left out like a masked pixel.
 mask : array_like of bool, optional
     True where a pixel is left out; of the image's shape, or one that broadcasts to it. See Notes.
-precision : {'highest'}, optional
-    ``float32`` images are filtered in ``float32``. The lower classes come later.
+precision : {'highest', 'high', 'medium'}, optional
+    How exact the result has to be. Filters are as exact in every class: ``float32`` images are summed in ``float32``.
 out : ndarray, optional
     Where the result is written: of its shape and dtype, apart from the inputs.
 %(workers)s"""

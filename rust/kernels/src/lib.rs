@@ -31,6 +31,7 @@ pub mod dtype;
 pub mod isa;
 pub mod ops;
 pub mod parallel;
+pub mod precision;
 pub mod probe;
 pub mod reference;
 pub mod registry;

@@ -358,7 +358,7 @@ macro_rules! convolution {
     )*};
 }
 convolution! {
-    Forward, "conv2d", "sum |x w|", [Diagonal, Winograd, Gather];
-    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Winograd, Gather];
+    Forward, "conv2d", "sum |x w|", [Diagonal, Winograd, Winograd4, Gather];
+    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Winograd, Winograd4, Gather];
     GradFilters, "conv2d-grad-filters", "sum |x grad|", [Diagonal, Outer];
 }

@@ -7,6 +7,7 @@ use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::ops::conv::{Conv, Forward, GradFilters, GradInput};
 use ferroconv_kernels::parallel::Workers;
+use ferroconv_kernels::precision::Precision;
 use ferroconv_kernels::registry::{Operation, Schedule};
 use ferroconv_kernels::shape::{Axis, Padding};
 use ferroconv_kernels::view::{Dst, Src};
@@ -84,14 +85,14 @@ fn layers() -> Vec<(String, Conv)> {
             add(format!("columns by {stride}, dilation {dilation}, {padding:?}"), rows, cols, 2, 4, 6);
         }
     }
-    for size in [1, 2, 7, 13] {
+    for size in [1, 2, 4, 6, 7, 9, 13] {
         for padding in [Padding::Same, Padding::Explicit(2, 2), Padding::Explicit(3, 1)] {
             let (rows, cols) = (axis(size, 3, 1, 1, padding), axis(9, 3, 1, 1, Padding::Same));
             add(format!("{size} rows, {padding:?}"), rows, cols, 1, 18, 20);
             add(format!("{size} columns, {padding:?}, groups"), cols, rows, 2, 18, 34);
         }
     }
-    for size in [2, 3] {
+    for size in [2, 3, 7] {
         let (rows, cols) = (axis(size, 3, 1, 1, Padding::Same), axis(3, 3, 1, 1, Padding::Explicit(1, 2)));
         add(format!("{size} rows, few tiles for so many filters"), rows, cols, 1, 70, 130);
     }
@@ -225,53 +226,117 @@ impl Array {
 /// What a result is, and the sum of the absolute values of its terms.
 type Exact = (Vec<f64>, Vec<f64>);
 
-/// The absolute values of the matrices of `F(2, 3)`: samples, taps, results.
-const SAMPLES: [[f64; 4]; 4] =
-    [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]];
-const TAPS: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.0, 0.0, 1.0]];
-const RESULTS: [[f64; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]];
+/// A minimal filtering: the matrices of samples, taps and results, and roundings along an axis.
+struct Filtering {
+    name: &'static str,
+    samples: &'static [&'static [f64]],
+    taps: &'static [[f64; 3]],
+    results: &'static [&'static [f64]],
+    roundings: usize,
+}
 
-/// What the rounding errors of Winograd's minimal filtering are in proportion to: its sums, with every
+/// `F(2, 3)` and `F(4, 3)`.
+const FILTERINGS: [Filtering; 2] = [
+    Filtering {
+        name: "winograd",
+        samples: &[
+            &[1.0, 0.0, -1.0, 0.0],
+            &[0.0, 1.0, 1.0, 0.0],
+            &[0.0, -1.0, 1.0, 0.0],
+            &[0.0, 1.0, 0.0, -1.0],
+        ],
+        taps: &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
+        results: &[&[1.0, 1.0, 1.0, 0.0], &[0.0, 1.0, -1.0, -1.0]],
+        roundings: 2 + 3 + 2,
+    },
+    Filtering {
+        name: "winograd-4x4",
+        samples: &[
+            &[1.0, -1.5, -2.0, 1.5, 1.0, 0.0],
+            &[0.0, -1.0, 0.5, 2.5, 1.0, 0.0],
+            &[0.0, 1.0, -2.5, 0.5, 1.0, 0.0],
+            &[0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+            &[0.0, 0.5, -1.0, -0.5, 1.0, 0.0],
+            &[0.0, 1.0, -1.5, -2.0, 1.5, 1.0],
+        ],
+        taps: &[
+            [1.0, 0.0, 0.0],
+            [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0],
+            [-1.0 / 3.0, 1.0 / 3.0, -1.0 / 3.0],
+            [-16.0 / 15.0, -8.0 / 15.0, -4.0 / 15.0],
+            [1.0 / 15.0, -2.0 / 15.0, 4.0 / 15.0],
+            [0.0, 0.0, 1.0],
+        ],
+        results: &[
+            &[1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+            &[0.0, 1.0, -1.0, 0.5, -2.0, 0.0],
+            &[0.0, 1.0, 1.0, 0.25, 4.0, 0.0],
+            &[0.0, 1.0, -1.0, 0.125, -8.0, 1.0],
+        ],
+        roundings: 3 + 4 + 3,
+    },
+];
+
+#[test]
+fn the_matrices_are_those_of_a_filtering() {
+    for Filtering { name, samples, taps, results, .. } in FILTERINGS {
+        for (i, result) in results.iter().enumerate() {
+            for tap in 0..3 {
+                for sample in 0..samples.len() {
+                    let product = |p: usize| result[p] * taps[p][tap] * samples[p][sample];
+                    let found: f64 = (0..samples.len()).map(product).sum();
+                    let wanted = f64::from(u8::from(i + tap == sample));
+                    assert!((found - wanted).abs() < 1e-12, "{name}: result {i}, tap {tap}, sample {sample}");
+                }
+            }
+        }
+    }
+}
+
+/// What the rounding errors of a minimal filtering are in proportion to: its sums, with every
 /// number and every coefficient replaced by its absolute value. `read` gives the samples of a picture's
 /// row, column and channel, `weight` a tap's row and column, channel and result.
 fn spread(
+    filtering: &Filtering,
     [pictures, height, width, wide]: [usize; 4],
     deep: usize,
     read: impl Fn(usize, isize, isize, usize) -> f64,
     weight: impl Fn(usize, usize, usize, usize) -> f64,
 ) -> Vec<f64> {
     let mut spread = vec![0.0; pictures * height * width * wide];
-    let square = || (0..4).flat_map(|a| (0..4).map(move |b| (a, b)));
+    let Filtering { samples, taps, results, .. } = filtering;
+    let (n, m) = (samples.len(), results.len());
+    let square = |n: usize| (0..n).flat_map(move |a| (0..n).map(move |b| (a, b)));
     let tap = |a: usize, b: usize, c: usize, o: usize| -> f64 {
-        (0..9).map(|t| TAPS[a][t / 3] * TAPS[b][t % 3] * weight(t / 3, t % 3, c, o).abs()).sum()
+        (0..9).map(|t| (taps[a][t / 3] * taps[b][t % 3] * weight(t / 3, t % 3, c, o)).abs()).sum()
     };
-    let weights: Vec<f64> = square()
+    let weights: Vec<f64> = square(n)
         .flat_map(|(a, b)| (0..deep).flat_map(move |c| (0..wide).map(move |o| (a, b, c, o))))
         .map(|(a, b, c, o)| tap(a, b, c, o))
         .collect();
-    for (n, y, x) in (0..pictures)
-        .flat_map(|n| (0..height).step_by(2).flat_map(move |y| (0..width).step_by(2).map(move |x| (n, y, x))))
+    for (picture, y, x) in (0..pictures)
+        .flat_map(|p| (0..height).step_by(m).flat_map(move |y| (0..width).step_by(m).map(move |x| (p, y, x))))
     {
-        let samples: Vec<f64> = square()
+        let read: Vec<f64> = square(n)
+            .flat_map(|(i, j)| (0..deep).map(move |c| (i, j, c)))
+            .map(|(i, j, c)| read(picture, (y + i) as isize, (x + j) as isize, c))
+            .collect();
+        let transformed: Vec<f64> = square(n)
             .flat_map(|(a, b)| (0..deep).map(move |c| (a, b, c)))
             .map(|(a, b, c)| {
-                square()
-                    .map(|(i, j)| {
-                        let sample = read(n, (y + i) as isize, (x + j) as isize, c);
-                        SAMPLES[a][i] * SAMPLES[b][j] * sample.abs()
-                    })
-                    .sum()
+                let term = |(i, j): (usize, usize)| -> f64 {
+                    (samples[a][i] * samples[b][j] * read[(i * n + j) * deep + c]).abs()
+                };
+                square(n).map(term).sum()
             })
             .collect();
         for o in 0..wide {
-            for (p, (a, b)) in square().enumerate() {
+            for (p, (a, b)) in square(n).enumerate() {
                 let product: f64 =
-                    (0..deep).map(|c| samples[p * deep + c] * weights[(p * deep + c) * wide + o]).sum();
-                for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    if y + i < height && x + j < width {
-                        spread[((n * height + y + i) * width + x + j) * wide + o] +=
-                            RESULTS[i][a] * RESULTS[j][b] * product;
-                    }
+                    (0..deep).map(|c| transformed[p * deep + c] * weights[(p * deep + c) * wide + o]).sum();
+                for (i, j) in square(m).filter(|&(i, j)| y + i < height && x + j < width) {
+                    spread[((picture * height + y + i) * width + x + j) * wide + o] +=
+                        (results[i][a] * results[j][b]).abs() * product;
                 }
             }
         }
@@ -279,8 +344,8 @@ fn spread(
     spread
 }
 
-/// [`spread`] of a layer and of its gradient with respect to its input, if Winograd's filtering takes them.
-fn spreads(conv: &Conv, x: &[f64], filters: &[f64], grad: &[f64]) -> Option<[Vec<f64>; 2]> {
+/// [`spread`] of a layer and of its gradient with respect to its input, by each filtering, if they take them.
+fn spreads(conv: &Conv, x: &[f64], filters: &[f64], grad: &[f64]) -> Option<[Vec<Vec<f64>>; 2]> {
     if conv.windows.iter().any(|w| (w.taps, w.stride, w.dilation) != (3, 1, 1)) {
         return None;
     }
@@ -295,19 +360,25 @@ fn spreads(conv: &Conv, x: &[f64], filters: &[f64], grad: &[f64]) -> Option<[Vec
         if c / inner == o / per_group { filters[((i * 3 + j) * inner + c % inner) * outer + o] } else { 0.0 }
     };
     let [top, left] = [0, 1].map(|i| conv.windows[i].before);
-    let forward = spread(
-        y_shape,
-        conv.inputs,
-        |n, y, sx, c| at(x_shape, n, y - top, sx - left, c).map_or(0.0, |i| x[i]),
-        weight,
-    );
-    let backward = spread(
-        x_shape,
-        conv.outputs,
-        |n, y, x, o| at(y_shape, n, y + top - 2, x + left - 2, o).map_or(0.0, |i| grad[i]),
-        |i, j, o, c| weight(2 - i, 2 - j, c, o),
-    );
-    Some([forward, backward])
+    let forward = |filtering: &Filtering| {
+        spread(
+            filtering,
+            y_shape,
+            conv.inputs,
+            |n, y, sx, c| at(x_shape, n, y - top, sx - left, c).map_or(0.0, |i| x[i]),
+            weight,
+        )
+    };
+    let backward = |filtering: &Filtering| {
+        spread(
+            filtering,
+            x_shape,
+            conv.outputs,
+            |n, y, x, o| at(y_shape, n, y + top - 2, x + left - 2, o).map_or(0.0, |i| grad[i]),
+            |i, j, o, c| weight(2 - i, 2 - j, c, o),
+        )
+    };
+    Some([FILTERINGS.iter().map(forward).collect(), FILTERINGS.iter().map(backward).collect()])
 }
 
 /// Runs a problem everywhere and holds each result against what it should be.
@@ -318,7 +389,7 @@ fn check<P: Operation>(
     srcs: &[&Array],
     exact: &[(&[usize], Exact)],
     bound: f64,
-    spread: Option<(&[f64], usize)>,
+    spreads: Option<(&[Vec<f64>], usize)>,
 ) {
     let planes: Vec<_> = srcs.iter().map(|array| array.in_planes()).collect();
     let layouts: [Vec<_>; 2] = [
@@ -368,16 +439,17 @@ fn check<P: Operation>(
                     "{name}: {}, {threads} threads, {tile:?}, planes: {planes}",
                     problem.id(implementation, isa)
                 );
-                let winograd = implementation.name() == "winograd";
+                let filtering = FILTERINGS.iter().position(|f| f.name == implementation.name());
                 for (found, (_, (sums, magnitudes))) in found.iter().zip(exact) {
                     for (i, (&found, (&sum, &magnitude))) in
                         found.iter().zip(sums.iter().zip(magnitudes)).enumerate()
                     {
                         let unit = if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-                        let rounding = if winograd {
-                            let (spread, deep) = spread.expect("a layer that it takes");
-                            // The chain over the channels, and the transforms of samples, taps and results.
-                            (deep + 2 * 2 + 2 * 3 + 2 * 2 + 1) as f64 * unit / 2.0 * (spread[i] + magnitude)
+                        let rounding = if let Some(at) = filtering {
+                            let (spreads, deep) = spreads.expect("a layer that it takes");
+                            // The chain over the channels, the transforms along both axes, and the bias.
+                            let roundings = deep + 2 * FILTERINGS[at].roundings + 1;
+                            roundings as f64 * unit / 2.0 * (spreads[at][i] + magnitude)
                         } else {
                             bound * magnitude
                         };
@@ -408,7 +480,7 @@ fn add(exact: &mut Exact, at: usize, term: f64) {
 fn every_implementation_conforms() {
     for (name, layer) in layers() {
         for dtype in [DType::F32, DType::F64] {
-            let conv = Conv { dtype, ..layer.clone() };
+            let conv = Conv { dtype, precision: Precision::High, ..layer.clone() };
             let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
             let [x, filters, grad] = [0, 1, 2].map(|i| Array::new(&shapes[i], 7 + i as u64));
             let mask = Array::new(&shapes[2], 99);
@@ -475,6 +547,7 @@ fn every_implementation_conforms() {
 fn what_is_not_finite_stays_in_its_windows() {
     let square = Axis::convolution(9, 3, 1, 1, Padding::Same).unwrap();
     let conv = Conv::new(DType::F32, 2, [square, square], 1, 9, 10).unwrap();
+    let conv = Conv { precision: Precision::High, ..conv };
     let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
     let [mut x, filters] = [0, 1].map(|i| Array::new(&shapes[i], 7 + i as u64));
     let c = conv.inputs;
@@ -516,4 +589,19 @@ fn what_is_not_finite_stays_in_its_windows() {
             }
         }
     }
+}
+
+/// A class is a permission: the highest takes nothing less exact, and the others whatever it takes.
+#[test]
+fn classes_of_precision_permit() {
+    let square = Axis::convolution(56, 3, 1, 1, Padding::Same).unwrap();
+    let conv = Conv::new(DType::F32, 1, [square, square], 1, 64, 64).unwrap();
+    let isa = Isa::best().unwrap();
+    for precision in Precision::ALL {
+        assert_eq!(Precision::parse(precision.name()), Ok(precision));
+        let problem = Forward { conv: Conv { precision, ..conv.clone() }, bias: false, relu: false };
+        let chosen = problem.select(isa).unwrap().name();
+        assert_eq!(chosen, if precision == Precision::Highest { "winograd" } else { "winograd-4x4" });
+    }
+    assert!(Precision::parse("low").is_err());
 }

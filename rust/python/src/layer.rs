@@ -5,13 +5,15 @@ use crate::door::{Integer, InvalidArgument, exception};
 use crate::pool::{padding, size};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::ops::conv::Conv;
+use ferroconv_kernels::precision::Precision;
 use ferroconv_kernels::shape::Axis;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-/// What a layer's windows do: strides, padding, dilation, groups, and whether channels come first.
+/// What a layer's windows do: strides, padding, dilation, groups, whether channels come first; and how exact
+/// its results have to be.
 #[derive(FromPyObject)]
-pub(crate) struct Layer<'py>([Integer; 2], Bound<'py, PyAny>, [Integer; 2], Integer, pub(crate) bool);
+pub(crate) struct Layer<'py>([Integer; 2], Bound<'py, PyAny>, [Integer; 2], Integer, pub(crate) bool, String);
 
 /// Four axes in the order pictures, rows, columns, channels.
 pub(crate) fn axes(shape: &[usize], channels_first: bool, name: &str) -> PyResult<[usize; 4]> {
@@ -58,13 +60,13 @@ pub(crate) fn fits(array: &Input<'_>, name: &str, dtype: DType, shape: &[usize])
 impl Layer<'_> {
     /// The layer that takes images of `[n, h, w, c]` to as many results as the filters have.
     pub(crate) fn conv(&self, dtype: DType, [n, h, w, c]: [usize; 4], filters: [usize; 4]) -> PyResult<Conv> {
-        let Self(strides, given, dilation, groups, _) = self;
+        let Self(strides, given, dilation, groups, _, precision) = self;
         let padding = padding(given)?;
         let axis = |i: usize, src: usize| {
             Axis::convolution(src, filters[i], size(strides[i]), size(dilation[i]), padding[i])
         };
         let windows = [axis(0, h).map_err(exception)?, axis(1, w).map_err(exception)?];
-        checked(Conv::new(dtype, n, windows, size(*groups), c, filters[3]), filters)
+        checked(Conv::new(dtype, n, windows, size(*groups), c, filters[3]), filters, precision)
     }
 
     /// The layer whose transpose takes images of `[n, h, w, c]` to as many channels as the groups of
@@ -76,7 +78,7 @@ impl Layer<'_> {
         filters: [usize; 4],
         extra: Option<[Integer; 2]>,
     ) -> PyResult<Conv> {
-        let Self(strides, given, dilation, groups, _) = self;
+        let Self(strides, given, dilation, groups, _, precision) = self;
         let padding = padding(given)?;
         let axis = |i: usize, dst: usize| {
             let extra = extra.map(|extra| usize::try_from(extra[i].0).unwrap_or(usize::MAX));
@@ -84,13 +86,18 @@ impl Layer<'_> {
         };
         let windows = [axis(0, h).map_err(exception)?, axis(1, w).map_err(exception)?];
         let channels = filters[2].saturating_mul(size(*groups));
-        checked(Conv::new(dtype, n, windows, size(*groups), channels, c), filters)
+        checked(Conv::new(dtype, n, windows, size(*groups), channels, c), filters, precision)
     }
 }
 
-/// The layer, if these are its filters.
-fn checked(conv: Result<Conv, ferroconv_kernels::Error>, filters: [usize; 4]) -> PyResult<Conv> {
-    let conv = conv.map_err(exception)?;
+/// The layer, in a class of precision, if these are its filters.
+fn checked(
+    conv: Result<Conv, ferroconv_kernels::Error>,
+    filters: [usize; 4],
+    precision: &str,
+) -> PyResult<Conv> {
+    let precision = Precision::parse(precision).map_err(exception)?;
+    let conv = Conv { precision, ..conv.map_err(exception)? };
     if conv.filters_shape() == filters {
         return Ok(conv);
     }

@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use crate::runtime::{
         begin_explaining, clear_cache, dtypes, end_explaining, get_num_threads, info, measure,
-        override_num_threads, prefer, set_num_threads,
+        override_num_threads, precisions, prefer, set_num_threads,
     };
     #[pymodule_export]
     use crate::sliding::{footprint, sliding};

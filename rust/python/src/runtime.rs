@@ -3,6 +3,7 @@
 use crate::door::{self, Integer, InvalidArgument, exception};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
+use ferroconv_kernels::precision::Precision;
 use ferroconv_kernels::{alloc, parallel, probe};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -50,6 +51,12 @@ pub(crate) fn prefer(implementation: Option<String>) -> Option<String> {
 #[pyfunction]
 pub(crate) fn dtypes() -> Vec<&'static str> {
     DType::ALL.iter().map(|d| d.name()).collect()
+}
+
+/// Names of the classes of precision.
+#[pyfunction]
+pub(crate) fn precisions() -> Vec<&'static str> {
+    Precision::ALL.map(Precision::name).to_vec()
 }
 
 /// Version, build profile, instruction sets, threads.

@@ -24,11 +24,12 @@ mod winograd;
 pub use diagonal::Diagonal;
 pub use filters::Outer;
 pub use gather::Gather;
-pub use winograd::Winograd;
+pub use winograd::{Winograd, Winograd4};
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
 use crate::parallel::Workers;
+use crate::precision::Precision;
 use crate::shape::Axis;
 use std::fmt;
 
@@ -47,10 +48,12 @@ pub struct Conv {
     pub inputs: usize,
     /// Channels of `y`, likewise.
     pub outputs: usize,
+    /// How exact the results have to be.
+    pub precision: Precision,
 }
 
 impl Conv {
-    /// Checks a layer.
+    /// Checks a layer, of the highest precision.
     ///
     /// # Errors
     /// [`Error::Type`] for a dtype that is no real floating-point type, [`Error::Value`] where the
@@ -82,7 +85,7 @@ impl Conv {
                 "the filters would be larger than memory can be. Received: shape {sizes:?}."
             )));
         }
-        Ok(Self { dtype, pictures, windows, groups, inputs, outputs })
+        Ok(Self { dtype, pictures, windows, groups, inputs, outputs, precision: Precision::Highest })
     }
 
     /// The shape of `x`.
@@ -145,7 +148,7 @@ impl fmt::Display for Conv {
         write!(
             f,
             "{}x{} filters, {n} pictures of {h}x{w}x{c} to {oh}x{ow}x{o}, strides {}x{}, dilation {}x{}, \
-             {} group(s), {}",
+             {} group(s), {}, precision {}",
             rows.taps,
             cols.taps,
             rows.stride,
@@ -153,7 +156,8 @@ impl fmt::Display for Conv {
             rows.dilation,
             cols.dilation,
             self.groups,
-            self.dtype.name()
+            self.dtype.name(),
+            self.precision.name()
         )
     }
 }

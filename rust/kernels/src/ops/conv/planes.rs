@@ -10,7 +10,7 @@
 //! whose left side are the filters, a row for each result. The sums are the same chains, to the bit.
 
 use super::gather::Walk;
-use super::pack::{Panel, Taps, lanes, panels, rectify, share, widened};
+use super::pack::{Panel, Taps, panels, rectify, share, widened};
 use super::pass::{Arrays, Pass};
 use crate::alloc::results::Kept;
 use crate::isa::Kernel;

@@ -28,58 +28,87 @@ use crate::Error;
 use crate::alloc::results::Kept;
 use crate::isa::Isa;
 use crate::parallel::Workers;
+use crate::precision::Precision;
 use crate::registry::{Reject, Schedule};
 use crate::simd::Lane;
+use crate::simd::winograd::{Four, Minimal, Two};
 use crate::view::{Block, Blocks, Floats, Src};
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 use task::{Filter, Task, Transform};
 
-/// The implementation `winograd`.
+/// The implementation `winograd`, by `F(2, 3)`.
 #[derive(Debug)]
 pub struct Winograd;
 
 passes!(
     Winograd,
     "winograd",
-    |pass: Pass<'_>| Some(bound(&pass)),
-    |pass: Pass<'_>| cost(&pass),
-    |pass: Pass<'_>, arrays, schedule| { solve(&pass, arrays, schedule) }
+    |pass: Pass<'_>| Some(bound::<Two>(&pass)),
+    |pass: Pass<'_>| cost::<Two>(&pass),
+    |pass: Pass<'_>, arrays, schedule| solve::<Two>(&pass, arrays, schedule)
 );
 
-/// Samples of a tile, along an axis.
-const N: usize = 4;
-/// Results of a tile, along an axis.
-const M: usize = 2;
-/// Places of a tile.
-const PLACES: usize = N * N;
+/// The implementation `winograd-4x4`, by `F(4, 3)`.
+#[derive(Debug)]
+pub struct Winograd4;
 
-fn cost(pass: &Pass<'_>) -> Result<f64, Reject> {
+passes!(
+    Winograd4,
+    "winograd-4x4",
+    |pass: Pass<'_>| Some(bound::<Four>(&pass)),
+    |pass: Pass<'_>| cost::<Four>(&pass),
+    |pass: Pass<'_>, arrays, schedule| solve::<Four>(&pass, arrays, schedule)
+);
+
+/// What the choice of a filtering depends on.
+trait Filtering: Minimal {
+    /// What a layer has to permit.
+    const PRECISION: Precision;
+    /// Measured nanoseconds to transform a channel of a tile's samples, one of its results, and one of a filter.
+    const TRANSFORMS: [f64; 3];
+}
+
+impl Filtering for Two {
+    const PRECISION: Precision = Precision::Highest;
+    const TRANSFORMS: [f64; 3] = [1.6, 2.4, 2.0];
+}
+
+impl Filtering for Four {
+    const PRECISION: Precision = Precision::High;
+    const TRANSFORMS: [f64; 3] = [5.0, 6.0, 5.0];
+}
+
+fn cost<F: Filtering>(pass: &Pass<'_>) -> Result<f64, Reject> {
     let conv = pass.conv;
+    if F::PRECISION < conv.precision {
+        return Err(Reject("is less exact than precision='highest'"));
+    }
     if pass.diagonal || conv.windows.iter().any(|w| w.taps != 3 || w.stride != 1 || w.dilation != 1) {
         return Err(Reject("needs 3x3 filters with strides and dilations of 1"));
     }
-    let [rows, cols] = grid(pass);
+    let [rows, cols] = grid::<F>(pass);
     let tiles = (conv.pictures * rows * cols) as f64;
     let (deep, wide) = (pass.deep as f64, pass.wide.next_multiple_of(8) as f64);
-    let products = PLACES as f64 * deep * wide / RATE;
-    // Measured: a channel of a tile transformed, and of a filter.
-    let each = tiles * (products + 1.6 * deep + 2.4 * wide) + 2.0 * deep * wide;
+    let products = F::PLACES as f64 * deep * wide / RATE;
+    let [samples, results, filters] = F::TRANSFORMS;
+    let each = tiles * (products + samples * deep + results * wide) + filters * deep * wide;
     Ok(pass.groups as f64 * each * conv.arithmetic().size() as f64 / 4.0)
 }
 
-fn bound(pass: &Pass<'_>) -> String {
-    // The chain over the channels, the transforms of samples, taps and products, and the bias.
-    let roundings = pass.deep + 15;
+fn bound<F: Minimal>(pass: &Pass<'_>) -> String {
+    // The chain over the channels, the transforms along both axes, and the bias.
+    let (roundings, n) = (pass.deep + 2 * F::ROUNDINGS + 1, F::N);
     let bound = roundings as f64 * pass.conv.arithmetic().unit_roundoff();
     format!(
-        "within {bound:.2e} x what the {N}x{N} samples of its tile give if every number is taken as positive, \
+        "within {bound:.2e} x what the {n}x{n} samples of its tile give if every number is taken as positive, \
          before rounding to the dtype"
     )
 }
 
 /// Rows and columns of a picture's tiles.
-fn grid(pass: &Pass<'_>) -> [usize; 2] {
-    [0, 1].map(|i| pass.phases[i].iter().map(|p| p.count).sum::<usize>().div_ceil(M))
+fn grid<F: Minimal>(pass: &Pass<'_>) -> [usize; 2] {
+    [0, 1].map(|i| pass.phases[i].iter().map(|p| p.count).sum::<usize>().div_ceil(F::M))
 }
 
 /// What is transformed for all tasks.
@@ -102,8 +131,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(pass: &Pass<'_>, lanes: usize, threads: usize) -> Self {
-        let [rows, cols] = grid(pass);
+    fn new<F: Minimal>(pass: &Pass<'_>, lanes: usize, threads: usize) -> Self {
+        let [rows, cols] = grid::<F>(pass);
         let all = rows * cols * pass.conv.pictures;
         let size = pass.conv.arithmetic().size();
         // Measured: below that many tiles, writing all transformed filters to memory takes longer than
@@ -112,7 +141,7 @@ impl Plan {
             (Side::Samples, 4 * lanes, 96)
         } else {
             // One place of all tiles stays in the cache beside the weights; all places do if they are few.
-            let channels = (pass.deep + pass.wide).max(1) * size * PLACES;
+            let channels = (pass.deep + pass.wide).max(1) * size * F::PLACES;
             let most = (WARM / (pass.deep.max(1) * size)).min((4 << 20) / channels);
             let wanted = most.min((2 * WARM / channels).max(48)).max(8);
             let fair = if threads == 1 { all } else { all.div_ceil(4 * threads).max(24) };
@@ -130,7 +159,8 @@ impl Plan {
 }
 
 /// A pass, ready to be run task by task.
-struct Layer<'p, A: Floats> {
+struct Layer<'p, A: Floats, F> {
+    filtering: PhantomData<F>,
     pass: &'p Pass<'p>,
     arrays: [&'p Src<'p>; 2],
     mask: Option<&'p Src<'p>>,
@@ -144,11 +174,16 @@ struct Layer<'p, A: Floats> {
     plain: OnceLock<Job<'p, A>>,
 }
 
-fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Result<(), Error> {
+fn solve<F: Filtering>(
+    pass: &Pass<'_>,
+    arrays: Arrays<'_, '_>,
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
     let Arrays { src, filters, mask, bias, dst } = arrays;
     with_lane!(pass.conv, |L| {
         let lanes = lanes::<L>(schedule.isa);
         let layer = Layer {
+            filtering: PhantomData::<F>,
             pass,
             arrays: [&src, filters],
             mask,
@@ -159,11 +194,11 @@ fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Re
             starts: padded(bias, [pass.groups, pass.wide], pass.wide.next_multiple_of(lanes)),
             plain: OnceLock::new(),
         };
-        let mut plan = Plan::new(pass, lanes, schedule.workers.threads());
+        let mut plan = Plan::new::<F>(pass, lanes, schedule.workers.threads());
         if let Some(tile) = schedule.tile {
-            plan.tiles = tile.map(|n| n.div_ceil(M).max(1));
+            plan.tiles = tile.map(|n| n.div_ceil(F::M).max(1));
         }
-        let size = plan.tiles.map(|n| n * M);
+        let size = plan.tiles.map(|n| n * F::M);
         let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], plan.channels]);
         match plan.ahead {
             Side::Filters => layer.by_filters::<L>(&plan, &blocks, schedule),
@@ -172,7 +207,7 @@ fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Re
     })
 }
 
-impl<A: Floats> Layer<'_, A> {
+impl<A: Floats, F: Filtering> Layer<'_, A, F> {
     /// Vectors of a range of a group's results, in panels.
     fn panels(&self, first: usize, channels: usize) -> Vec<Panel> {
         let panels = panels(channels.div_ceil(self.lanes)).into_iter();
@@ -186,12 +221,12 @@ impl<A: Floats> Layer<'_, A> {
         blocks: &Blocks<'_>,
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        let weights = weights::all::<L>(self, schedule)?;
+        let weights = weights::all::<L, F>(self, schedule)?;
         let next = || {
             let blocks: Vec<_> = (0..plan.together).map_while(|_| blocks.take()).collect();
             (!blocks.is_empty()).then(|| {
                 let (task, filters) = (Task::new(self, &blocks), Filter::Transformed(&weights));
-                Transform::<L> { task, blocks, samples: None, filters }
+                Transform::<L, F> { task, blocks, samples: None, filters }
             })
         };
         self.workers(schedule).drain(next, |task| schedule.isa.dispatch(task))
@@ -224,7 +259,7 @@ impl<A: Floats> Layer<'_, A> {
         for ((task, _), &size) in tasks.iter().zip(&sizes) {
             let (into, tail) = rest.split_at_mut(size);
             rest = tail;
-            ahead.push(task::Samples::<L> { task, into });
+            ahead.push(task::Samples::<L, F> { task, into });
         }
         let tiles = plan.tiles.iter().product::<usize>() * plan.together * parts;
         share(ahead, (self.pass.deep * tiles) as f64, schedule)?;
@@ -237,13 +272,13 @@ impl<A: Floats> Layer<'_, A> {
         }
         let tasks = tasks.into_iter().enumerate().map(|(i, (task, blocks))| {
             let samples = Some(places[i % parts]);
-            Transform::<L> { task, blocks, samples, filters: Filter::Taps }
+            Transform::<L, F> { task, blocks, samples, filters: Filter::Taps }
         });
         share(tasks.collect(), self.nanoseconds(), schedule)
     }
 
     fn nanoseconds(&self) -> f64 {
-        cost(self.pass).expect("a pass that it takes")
+        cost::<F>(self.pass).expect("a pass that it takes")
     }
 
     fn workers<'w>(&self, schedule: &Schedule<'w>) -> Workers<'w> {

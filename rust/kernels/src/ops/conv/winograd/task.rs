@@ -3,12 +3,12 @@
 use super::super::gather::{Job, Walk};
 use super::super::pack::{Panel, Part, WARM, rectify};
 use super::weights::ROWS;
-use super::{Layer, M, N, PLACES};
+use super::{Filtering, Layer};
 use crate::alloc;
 use crate::isa::Kernel;
 use crate::parallel::Workers;
 use crate::registry::Schedule;
-use crate::simd::winograd::{Square, Two, results, source};
+use crate::simd::winograd::{Minimal, Square};
 use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Runs, Simd, Vector, with_tile};
 use crate::view::{Block, Floats};
 use std::ops::Range;
@@ -18,8 +18,8 @@ use std::ops::Range;
 const APART: usize = 16;
 
 /// Tiles of blocks of the same results, done together.
-pub(super) struct Task<'t, 'p, A: Floats> {
-    layer: &'t Layer<'p, A>,
+pub(super) struct Task<'t, 'p, A: Floats, F> {
+    layer: &'t Layer<'p, A, F>,
     places: Vec<Place>,
     group: usize,
     /// The first result of the group that is computed, and the panels.
@@ -45,8 +45,8 @@ struct Place {
 }
 
 /// Samples that neighbouring tiles read, along an axis.
-fn span(tiles: usize) -> usize {
-    tiles * M + N - M
+fn span<F: Minimal>(tiles: usize) -> usize {
+    tiles * F::M + F::N - F::M
 }
 
 /// Where a task's filters come from.
@@ -57,15 +57,15 @@ pub(super) enum Filter<'t, A> {
     Taps,
 }
 
-impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
-    pub(super) fn new(layer: &'t Layer<'p, A>, blocks: &[Block<'_>]) -> Self {
+impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
+    pub(super) fn new(layer: &'t Layer<'p, A, F>, blocks: &[Block<'_>]) -> Self {
         let pass = layer.pass;
         let places: Vec<_> = (blocks.iter())
             .map(|block| Place {
                 picture: block.picture,
                 rows: block.rows.clone(),
                 cols: block.cols.clone(),
-                tiles: [&block.rows, &block.cols].map(|range| range.len().div_ceil(M)),
+                tiles: [&block.rows, &block.cols].map(|range| range.len().div_ceil(F::M)),
             })
             .collect();
         let channels = &blocks[0].channels;
@@ -73,7 +73,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
         let first = channels.start - group * pass.wide;
         let tiles = places.iter().map(|place| place.tiles[0] * place.tiles[1]).sum();
         let padded = [pass.deep, channels.len()].map(|n| n.next_multiple_of(layer.lanes));
-        let most = places.iter().map(Place::samples).max().unwrap_or(1);
+        let most = places.iter().map(Place::samples::<F>).max().unwrap_or(1);
         let chunk = WARM / 2 / size_of::<A>() / most / MAX_LANES * MAX_LANES;
         Self {
             layer,
@@ -91,13 +91,13 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
 
     /// Numbers of all transformed samples.
     pub(super) fn transformed(&self) -> usize {
-        PLACES * self.planes[0] + MAX_LANES
+        F::PLACES * self.planes[0] + MAX_LANES
     }
 
     /// Numbers of samples, and of a row of a mask.
     fn brought(&self) -> [usize; 2] {
-        let widest = self.places.iter().map(|place| span(place.tiles[1])).max().unwrap_or(0);
-        let most = self.places.iter().map(Place::samples).max().unwrap_or(0);
+        let widest = self.places.iter().map(|place| span::<F>(place.tiles[1])).max().unwrap_or(0);
+        let most = self.places.iter().map(Place::samples::<F>).max().unwrap_or(0);
         [most * self.chunk + MAX_LANES, if self.layer.mask.is_some() { widest * self.chunk } else { 0 }]
     }
 
@@ -112,7 +112,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
             let mask = layer.mask.map(|mask| mask.picture(place.picture));
             let reads = |axis: usize, range: &Range<usize>, tiles: usize| {
                 let first = range.start as isize + pass.phases[axis][0].least();
-                first..first + span(tiles) as isize
+                first..first + span::<F>(tiles) as isize
             };
             for channel in (0..pass.deep).step_by(self.chunk.max(1)) {
                 let n = self.chunk.min(pass.deep - channel);
@@ -122,15 +122,15 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
                     cols: reads(1, &place.cols, cols),
                     channels: first..first + n,
                     step: n,
-                    pitch: span(cols) * n,
+                    pitch: span::<F>(cols) * n,
                 };
                 part.bring::<V>(&picture, mask.as_ref(), &mut brought[..part.len()], spare);
                 let at = Square { down: part.pitch, across: n };
                 for y in 0..rows {
                     for x in 0..cols {
-                        let from = &brought[(y * part.pitch + x * n) * M..];
+                        let from = &brought[(y * part.pitch + x * n) * F::M..];
                         let into = &mut into[(tile + y * cols + x) * self.padded[0] + channel..];
-                        source::<V, Two, N, M>(from, at, n, into, self.planes[0]);
+                        F::source::<V>(from, at, n, into, self.planes[0]);
                     }
                 }
             }
@@ -141,7 +141,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
     /// Channels whose filters are transformed at once: in whole vectors of results they stay in the
     /// second-level cache.
     fn depth(&self) -> usize {
-        (WARM * 2 / 3 / (PLACES * self.padded[1] * size_of::<A>()) / ROWS * ROWS).max(ROWS)
+        (WARM * 2 / 3 / (F::PLACES * self.padded[1] * size_of::<A>()) / ROWS * ROWS).max(ROWS)
     }
 
     /// Multiplies the places of all tiles with those of all filters, summing over the channels.
@@ -157,7 +157,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
         match filters {
             Filter::Transformed(all) => {
                 let lanes = self.layer.pass.wide.next_multiple_of(self.layer.lanes);
-                let all = &all[PLACES * deep * (self.group * lanes + self.first)..];
+                let all = &all[F::PLACES * deep * (self.group * lanes + self.first)..];
                 self.add::<V>(samples, 0..deep, all, products);
             }
             Filter::Taps => {
@@ -184,13 +184,13 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
         let row = Runs::new([(channels.start, channels.len())]);
         let nothing = [A::default(); MAX_VECTORS * MAX_LANES];
         let start = (channels.start == 0).then_some(&nothing[..]);
-        for place in 0..PLACES {
+        for place in 0..F::PLACES {
             let from = &samples[place * self.planes[0]..][..self.tiles * long];
             let into = &mut products[place * self.planes[1]..][..self.tiles * wide];
             for panel in &self.panels {
                 let first = (panel.start * V::LANES) - self.first;
                 let size = channels.len() * panel.vectors * V::LANES;
-                let weights = &weights[PLACES * channels.len() * first + place * size..][..size];
+                let weights = &weights[F::PLACES * channels.len() * first + place * size..][..size];
                 with_tile!(V, panel.vectors, |R, NV| {
                     walk.run::<V, R, NV, false>(from, &row, weights, start, into, first, wide);
                 });
@@ -214,19 +214,19 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
         for (block, place) in blocks.iter_mut().zip(&self.places) {
             let [mut to] = block.parts();
             let at = Square { down: place.cols.len() * wide, across: wide };
-            for y in (place.rows.start..place.rows.end).step_by(M) {
-                for x in (place.cols.start..place.cols.end).step_by(M) {
-                    let tile_of = [y..(y + M).min(place.rows.end), x..(x + M).min(place.cols.end)];
+            for y in (place.rows.start..place.rows.end).step_by(F::M) {
+                for x in (place.cols.start..place.cols.end).step_by(F::M) {
+                    let tile_of = [y..(y + F::M).min(place.rows.end), x..(x + F::M).min(place.cols.end)];
                     let wanted = tile_of.clone().map(|range| range.len());
                     let into = &mut out[(x - place.cols.start) * wide..];
                     let from = &products[tile * broad..];
                     tile += 1;
                     let plane = self.planes[1];
-                    if !results::<L::Vector<S>, Two, N, M>(from, plane, starts, wide, into, at, wanted) {
+                    if !F::results::<L::Vector<S>>(from, plane, starts, wide, into, at, wanted) {
                         self.again::<L, S>(simd, place.picture, &tile_of, into, at.down);
                     }
                 }
-                for (y, row) in (y..place.rows.end).zip(out.chunks_exact_mut(at.down)).take(M) {
+                for (y, row) in (y..place.rows.end).zip(out.chunks_exact_mut(at.down)).take(F::M) {
                     if layer.pass.relu {
                         rectify(row);
                     }
@@ -249,7 +249,7 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
         let layer = self.layer;
         let plain = layer.plain.get_or_init(|| {
             let schedule = Schedule { isa: layer.isa, workers: Workers::alone(), tile: None };
-            Job::new::<L>(layer.pass, layer.arrays, layer.mask, layer.bias, M, &schedule)
+            Job::new::<L>(layer.pass, layer.arrays, layer.mask, layer.bias, F::M, &schedule)
                 .expect("no one to interrupt")
         });
         let wide = layer.pass.wide;
@@ -273,18 +273,18 @@ impl<'t, 'p, A: Floats> Task<'t, 'p, A> {
 
 impl Place {
     /// Samples that its tiles read, of one channel.
-    fn samples(&self) -> usize {
-        span(self.tiles[0]) * span(self.tiles[1])
+    fn samples<F: Minimal>(&self) -> usize {
+        span::<F>(self.tiles[0]) * span::<F>(self.tiles[1])
     }
 }
 
 /// A task's samples to be transformed ahead.
-pub(super) struct Samples<'t, 'p, L: Lane<Elem: Floats>> {
-    pub(super) task: &'t Task<'t, 'p, L::Elem>,
+pub(super) struct Samples<'t, 'p, L: Lane<Elem: Floats>, F> {
+    pub(super) task: &'t Task<'t, 'p, L::Elem, F>,
     pub(super) into: &'t mut [L::Elem],
 }
 
-impl<L: Lane<Elem: Floats>> Kernel for Samples<'_, '_, L> {
+impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Samples<'_, '_, L, F> {
     type Output = ();
 
     #[inline(always)]
@@ -300,15 +300,15 @@ impl<L: Lane<Elem: Floats>> Kernel for Samples<'_, '_, L> {
 }
 
 /// A task as a computation to be compiled for each instruction set.
-pub(super) struct Transform<'t, 'p, L: Lane<Elem: Floats>> {
-    pub(super) task: Task<'t, 'p, L::Elem>,
+pub(super) struct Transform<'t, 'p, L: Lane<Elem: Floats>, F> {
+    pub(super) task: Task<'t, 'p, L::Elem, F>,
     pub(super) blocks: Vec<Block<'t>>,
     /// Its samples, if they were transformed ahead.
     pub(super) samples: Option<&'t [L::Elem]>,
     pub(super) filters: Filter<'t, L::Elem>,
 }
 
-impl<L: Lane<Elem: Floats>> Kernel for Transform<'_, '_, L> {
+impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Transform<'_, '_, L, F> {
     type Output = ();
 
     #[inline(always)]
@@ -322,10 +322,10 @@ impl<L: Lane<Elem: Floats>> Kernel for Transform<'_, '_, L> {
             spare,
             match filters {
                 Filter::Transformed(_) => 0,
-                Filter::Taps => PLACES * task.depth() * task.padded[1],
+                Filter::Taps => F::PLACES * task.depth() * task.padded[1],
             },
-            PLACES * task.planes[1] + MAX_LANES,
-            M * widest * task.results,
+            F::PLACES * task.planes[1] + MAX_LANES,
+            F::M * widest * task.results,
         ];
         alloc::scratch(
             lengths,

@@ -1,39 +1,38 @@
 //! Filters, transformed.
 
 use super::super::pack::{Panel, Piece, pieces, share};
-use super::{Layer, M, N, PLACES};
+use super::{Filtering, Layer};
 use crate::Error;
 use crate::alloc::results::Kept;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
-use crate::simd::winograd::{Two, filters};
 use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Simd, Vector};
 use crate::view::Floats;
 use std::ops::Range;
 
 /// All filters: by group, panel, place, channel and lane.
-pub(super) fn all<L: Lane<Elem: Floats>>(
-    layer: &Layer<'_, L::Elem>,
+pub(super) fn all<L: Lane<Elem: Floats>, F: Filtering>(
+    layer: &Layer<'_, L::Elem, F>,
     schedule: &Schedule<'_>,
 ) -> Result<Kept<L::Elem>, Error> {
     let pass = layer.pass;
     let panels = layer.panels(0, pass.wide);
     let lanes: usize = panels.iter().map(|panel| panel.vectors * layer.lanes).sum();
-    let mut weights = Kept::new(PLACES * pass.groups * pass.deep * lanes);
-    let each = PLACES * pass.deep * layer.lanes;
+    let mut weights = Kept::new(F::PLACES * pass.groups * pass.deep * lanes);
+    let each = F::PLACES * pass.deep * layer.lanes;
     let pieces = pieces(&mut weights, [pass.groups, each], &panels, schedule.workers.threads());
-    let tasks = pieces.into_iter().map(|piece| Filters::<L> { layer, piece }).collect();
+    let tasks = pieces.into_iter().map(|piece| Filters::<L, F> { layer, piece }).collect();
     share(tasks, 4.0 * pass.packing(), schedule)?;
     Ok(weights)
 }
 
 /// Filters to be transformed.
-struct Filters<'t, 'p, L: Lane<Elem: Floats>> {
-    layer: &'t Layer<'p, L::Elem>,
+struct Filters<'t, 'p, L: Lane<Elem: Floats>, F> {
+    layer: &'t Layer<'p, L::Elem, F>,
     piece: Piece<'t, L::Elem>,
 }
 
-impl<L: Lane<Elem: Floats>> Kernel for Filters<'_, '_, L> {
+impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Filters<'_, '_, L, F> {
     type Output = ();
 
     #[inline(always)]
@@ -49,7 +48,7 @@ impl<L: Lane<Elem: Floats>> Kernel for Filters<'_, '_, L> {
 /// Channels whose filters are transformed at once: what panels share is then read while it is near.
 pub(super) const ROWS: usize = MAX_LANES;
 
-impl<A: Floats> Layer<'_, A> {
+impl<A: Floats, F: Filtering> Layer<'_, A, F> {
     /// The filters of channels `deep`: by panel, place, channel and lane.
     #[inline(always)]
     pub(super) fn filters<V: Vector<Elem = A>>(
@@ -69,7 +68,7 @@ impl<A: Floats> Layer<'_, A> {
             for &panel in panels {
                 let [first, width] = [panel.start, panel.vectors].map(|n| n * V::LANES);
                 let into = &mut into[done..];
-                done += PLACES * deep.len() * width;
+                done += F::PLACES * deep.len() * width;
                 let lend = |place| taps.lend(pass, tap(place), group, [first, width], channel);
                 let mut rows: [&[A]; 9] = [&[]; 9];
                 let mut step = width;
@@ -85,7 +84,7 @@ impl<A: Floats> Layer<'_, A> {
                     }
                 }
                 let [a, b, c, d, e, f, g, h, i] = rows;
-                filters::<V, Two, N, M>(
+                F::filters::<V>(
                     [[a, b, c], [d, e, f], [g, h, i]],
                     step,
                     [n, width],
