@@ -240,7 +240,9 @@ fn spread(
         let transformed: Vec<f64> = square(n)
             .flat_map(|(a, b)| (0..deep).map(move |c| (a, b, c)))
             .map(|(a, b, c)| {
-                let term = |(i, j)| (samples[a][i] * samples[b][j] * read[(i * n + j) * deep + c]).abs();
+                let term = |(i, j): (usize, usize)| -> f64 {
+                    (samples[a][i] * samples[b][j] * read[(i * n + j) * deep + c]).abs()
+                };
                 square(n).map(term).sum()
             })
             .collect();
