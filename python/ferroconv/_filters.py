@@ -67,8 +67,6 @@ ValueError
     For impossible sizes, unknown names, or an `out` that does not fit.
 TypeError
     For dtypes without arithmetic, and for real results of complex sums.
-NotImplementedError
-    For options that come later.
 
 Notes
 -----

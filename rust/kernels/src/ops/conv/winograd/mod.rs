@@ -36,6 +36,7 @@ use crate::view::{Block, Blocks, Floats, Src};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use task::{Filter, Task, Transform};
+use weights::ROWS;
 
 /// The implementation `winograd`, by `F(2, 3)`.
 #[derive(Debug)]
@@ -67,16 +68,24 @@ trait Filtering: Minimal {
     const PRECISION: Precision;
     /// Measured nanoseconds to transform a channel of a tile's samples, one of its results, and one of a filter.
     const TRANSFORMS: [f64; 3];
+    /// Tiles of a block that is larger than the second-level cache: weights are then brought seldom enough.
+    const TILES: usize;
+    /// Vectors of results whose filters are transformed by a task, if samples are ahead.
+    const VECTORS: usize;
 }
 
 impl Filtering for Two {
     const PRECISION: Precision = Precision::Highest;
     const TRANSFORMS: [f64; 3] = [1.6, 2.4, 2.0];
+    const TILES: usize = 48;
+    const VECTORS: usize = 4;
 }
 
 impl Filtering for Four {
     const PRECISION: Precision = Precision::High;
-    const TRANSFORMS: [f64; 3] = [5.0, 6.0, 5.0];
+    const TRANSFORMS: [f64; 3] = [8.0, 12.0, 16.0];
+    const TILES: usize = 64;
+    const VECTORS: usize = 8;
 }
 
 fn cost<F: Filtering>(pass: &Pass<'_>) -> Result<f64, Reject> {
@@ -128,33 +137,41 @@ struct Plan {
     channels: usize,
     /// Blocks that are done together.
     together: usize,
+    /// Channels that are summed over at once; their transformed samples stand together.
+    depth: usize,
 }
 
 impl Plan {
-    fn new<F: Minimal>(pass: &Pass<'_>, lanes: usize, threads: usize) -> Self {
+    fn new<F: Filtering>(pass: &Pass<'_>, lanes: usize, threads: usize) -> Self {
         let [rows, cols] = grid::<F>(pass);
         let all = rows * cols * pass.conv.pictures;
         let size = pass.conv.arithmetic().size();
         // Measured: below that many tiles, writing all transformed filters to memory takes longer than
         // transforming some of them twice.
-        let (ahead, channels, wanted) = if pass.groups == 1 && pass.deep > 0 && 6 * all < pass.wide {
-            (Side::Samples, 4 * lanes, 96)
+        let (ahead, channels, wanted, depth) = if pass.groups == 1 && pass.deep > 0 && 6 * all < pass.wide {
+            // As many filters as stay in the second-level cache.
+            let channels = F::VECTORS * lanes;
+            let depth = WARM * 2 / 3 / (F::PLACES * channels * size) / ROWS * ROWS;
+            (Side::Samples, channels, 96, depth.max(ROWS).min(pass.deep))
         } else {
             // One place of all tiles stays in the cache beside the weights; all places do if they are few.
-            let channels = (pass.deep + pass.wide).max(1) * size * F::PLACES;
-            let most = (WARM / (pass.deep.max(1) * size)).min((4 << 20) / channels);
-            let wanted = most.min((2 * WARM / channels).max(48)).max(8);
-            let fair = if threads == 1 { all } else { all.div_ceil(4 * threads).max(24) };
-            (Side::Filters, pass.wide, wanted.min(fair))
+            let place = (pass.deep + pass.wide).max(1) * size;
+            let most = (WARM / (pass.deep.max(1) * size)).min((256 << 10) / place);
+            let wanted = most.min((2 * WARM / (place * F::PLACES)).max(F::TILES)).max(8);
+            // Weights that no cache holds are brought for each block.
+            let far = pass.deep * pass.wide * size * F::PLACES > 16 << 20;
+            let parts = if far { threads } else { 4 * threads };
+            let fair = if threads == 1 { all } else { all.div_ceil(parts).max(24) };
+            (Side::Filters, pass.wide, wanted.min(fair), pass.deep.max(1))
         };
         if rows * cols <= wanted {
             let together = if pass.groups == 1 { wanted / (rows * cols).max(1) } else { 1 };
-            return Self { ahead, tiles: [rows, cols], channels, together: together.max(1) };
+            return Self { ahead, tiles: [rows, cols], channels, together: together.max(1), depth };
         }
         // As alike as can be.
         let width = cols.div_ceil(cols.div_ceil(wanted));
         let height = (wanted / width).max(1);
-        Self { ahead, tiles: [rows.div_ceil(rows.div_ceil(height)), width], channels, together: 1 }
+        Self { ahead, tiles: [rows.div_ceil(rows.div_ceil(height)), width], channels, together: 1, depth }
     }
 }
 
@@ -225,7 +242,7 @@ impl<A: Floats, F: Filtering> Layer<'_, A, F> {
         let next = || {
             let blocks: Vec<_> = (0..plan.together).map_while(|_| blocks.take()).collect();
             (!blocks.is_empty()).then(|| {
-                let (task, filters) = (Task::new(self, &blocks), Filter::Transformed(&weights));
+                let (task, filters) = (Task::new(self, plan, &blocks), Filter::Transformed(&weights));
                 Transform::<L, F> { task, blocks, samples: None, filters }
             })
         };
@@ -250,7 +267,8 @@ impl<A: Floats, F: Filtering> Layer<'_, A, F> {
             }
             tasks.last_mut().expect("one was pushed").push(block);
         }
-        let tasks: Vec<_> = tasks.into_iter().map(|blocks| (Task::new(self, &blocks), blocks)).collect();
+        let tasks: Vec<_> =
+            tasks.into_iter().map(|blocks| (Task::new(self, plan, &blocks), blocks)).collect();
         let parts = each.div_ceil(plan.together);
         let sizes: Vec<_> = tasks[..parts].iter().map(|(task, _)| task.transformed()).collect();
         let mut samples = Kept::new(sizes.iter().sum());

@@ -2,8 +2,8 @@
 
 use super::super::gather::{Job, Walk};
 use super::super::pack::{Panel, Part, WARM, rectify};
-use super::weights::ROWS;
-use super::{Filtering, Layer};
+use super::weights::{ROWS, rows};
+use super::{Filtering, Layer, Plan};
 use crate::alloc;
 use crate::isa::Kernel;
 use crate::parallel::Workers;
@@ -28,7 +28,9 @@ pub(super) struct Task<'t, 'p, A: Floats, F> {
     panels: Vec<Panel>,
     /// Tiles of all blocks.
     tiles: usize,
-    /// Channels that are read, and results, in whole vectors.
+    /// The plan's.
+    depth: usize,
+    /// Channels that are summed over at once, and results, in whole vectors.
     padded: [usize; 2],
     /// Numbers from a place's plane to the next, of transformed samples and of products.
     planes: [usize; 2],
@@ -58,7 +60,7 @@ pub(super) enum Filter<'t, A> {
 }
 
 impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
-    pub(super) fn new(layer: &'t Layer<'p, A, F>, blocks: &[Block<'_>]) -> Self {
+    pub(super) fn new(layer: &'t Layer<'p, A, F>, plan: &Plan, blocks: &[Block<'_>]) -> Self {
         let pass = layer.pass;
         let places: Vec<_> = (blocks.iter())
             .map(|block| Place {
@@ -72,9 +74,10 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
         let group = channels.start / pass.wide;
         let first = channels.start - group * pass.wide;
         let tiles = places.iter().map(|place| place.tiles[0] * place.tiles[1]).sum();
-        let padded = [pass.deep, channels.len()].map(|n| n.next_multiple_of(layer.lanes));
+        let padded = [plan.depth, channels.len()].map(|n| n.next_multiple_of(layer.lanes));
         let most = places.iter().map(Place::samples::<F>).max().unwrap_or(1);
-        let chunk = WARM / 2 / size_of::<A>() / most / MAX_LANES * MAX_LANES;
+        let chunk = (WARM / 2 / size_of::<A>() / most / ROWS * ROWS).max(ROWS).min(plan.depth);
+        let parts = plan.depth < pass.deep && !plan.depth.is_multiple_of(chunk);
         Self {
             layer,
             places,
@@ -85,13 +88,19 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
             tiles,
             padded,
             planes: padded.map(|length| tiles * length + APART),
-            chunk: chunk.max(MAX_LANES).min(pass.deep),
+            chunk: if parts { ROWS } else { chunk },
+            depth: plan.depth,
         }
     }
 
     /// Numbers of all transformed samples.
     pub(super) fn transformed(&self) -> usize {
-        F::PLACES * self.planes[0] + MAX_LANES
+        self.layer.pass.deep.max(1).div_ceil(self.depth) * F::PLACES * self.planes[0] + MAX_LANES
+    }
+
+    /// Where the transformed samples of a channel begin.
+    fn begin(&self, channel: usize) -> usize {
+        channel / self.depth * F::PLACES * self.planes[0] + channel % self.depth
     }
 
     /// Numbers of samples, and of a row of a mask.
@@ -114,7 +123,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
                 let first = range.start as isize + pass.phases[axis][0].least();
                 first..first + span::<F>(tiles) as isize
             };
-            for channel in (0..pass.deep).step_by(self.chunk.max(1)) {
+            for channel in (0..pass.deep).step_by(self.chunk) {
                 let n = self.chunk.min(pass.deep - channel);
                 let first = self.group * pass.deep + channel;
                 let part = Part {
@@ -129,19 +138,13 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
                 for y in 0..rows {
                     for x in 0..cols {
                         let from = &brought[(y * part.pitch + x * n) * F::M..];
-                        let into = &mut into[(tile + y * cols + x) * self.padded[0] + channel..];
+                        let into = &mut into[self.begin(channel) + (tile + y * cols + x) * self.padded[0]..];
                         F::source::<V>(from, at, n, into, self.planes[0]);
                     }
                 }
             }
             tile += rows * cols;
         }
-    }
-
-    /// Channels whose filters are transformed at once: in whole vectors of results they stay in the
-    /// second-level cache.
-    fn depth(&self) -> usize {
-        (WARM * 2 / 3 / (F::PLACES * self.padded[1] * size_of::<A>()) / ROWS * ROWS).max(ROWS)
     }
 
     /// Multiplies the places of all tiles with those of all filters, summing over the channels.
@@ -157,12 +160,12 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
         match filters {
             Filter::Transformed(all) => {
                 let lanes = self.layer.pass.wide.next_multiple_of(self.layer.lanes);
-                let all = &all[F::PLACES * deep * (self.group * lanes + self.first)..];
+                let all = &all[F::PLACES * rows(deep) * (self.group * lanes + self.first)..];
                 self.add::<V>(samples, 0..deep, all, products);
             }
             Filter::Taps => {
-                for channel in (0..deep).step_by(self.depth()) {
-                    let channels = channel..(channel + self.depth()).min(deep);
+                for channel in (0..deep).step_by(self.depth) {
+                    let channels = channel..(channel + self.depth).min(deep);
                     self.layer.filters::<V>(self.group, &self.panels, channels.clone(), weights);
                     self.add::<V>(samples, channels, weights, products);
                 }
@@ -181,7 +184,8 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
     ) {
         let [long, wide] = self.padded;
         let walk = Walk { results: [1, self.tiles], from: [0, 0, long], to: [0, 0, wide] };
-        let row = Runs::new([(channels.start, channels.len())]);
+        let row = Runs::new([(0, channels.len())]);
+        let samples = &samples[self.begin(channels.start)..];
         let nothing = [A::default(); MAX_VECTORS * MAX_LANES];
         let start = (channels.start == 0).then_some(&nothing[..]);
         for place in 0..F::PLACES {
@@ -189,8 +193,9 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
             let into = &mut products[place * self.planes[1]..][..self.tiles * wide];
             for panel in &self.panels {
                 let first = (panel.start * V::LANES) - self.first;
-                let size = channels.len() * panel.vectors * V::LANES;
-                let weights = &weights[F::PLACES * channels.len() * first + place * size..][..size];
+                let rows = rows(channels.len());
+                let size = rows * panel.vectors * V::LANES;
+                let weights = &weights[F::PLACES * rows * first + place * size..][..size];
                 with_tile!(V, panel.vectors, |R, NV| {
                     walk.run::<V, R, NV, false>(from, &row, weights, start, into, first, wide);
                 });
@@ -322,7 +327,7 @@ impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Transform<'_, '_, L, F> {
             spare,
             match filters {
                 Filter::Transformed(_) => 0,
-                Filter::Taps => F::PLACES * task.depth() * task.padded[1],
+                Filter::Taps => F::PLACES * rows(task.depth) * task.padded[1],
             },
             F::PLACES * task.planes[1] + MAX_LANES,
             F::M * widest * task.results,
