@@ -33,8 +33,11 @@ pub(crate) fn borders(api: Api, given: &Bound<'_, PyAny>) -> PyResult<[Border; 2
 /// The largest window: 16384 x 16384.
 const MOST_TAPS: usize = 1 << 28;
 
+/// The window, and the second one of a magnitude.
+pub(crate) type Windows = (Taps, Option<Taps>);
+
 /// A window, or a tuple of two for a magnitude. Gives back the arrays that they were read from too.
-pub(crate) fn windows<'py>(weights: &Bound<'py, PyAny>) -> PyResult<((Taps, Option<Taps>), Vec<Input<'py>>)> {
+pub(crate) fn windows<'py>(weights: &Bound<'py, PyAny>) -> PyResult<(Windows, Vec<Input<'py>>)> {
     let Ok(two) = weights.cast::<PyTuple>() else {
         let (taps, read) = window(weights)?;
         return Ok(((taps, None), read));

@@ -169,13 +169,13 @@ impl Configured {
         }
         match signs {
             Signs { samples: false, weights: false } => {
-                uu((samples, pitch), (offsets, weights), (sums, width))
+                uu((samples, pitch), (offsets, weights), (sums, width));
             }
             Signs { samples: false, weights: true } => {
-                us((samples, pitch), (offsets, weights), (sums, width))
+                us((samples, pitch), (offsets, weights), (sums, width));
             }
             Signs { samples: true, weights: false } => {
-                su((samples, pitch), (offsets, weights), (sums, width))
+                su((samples, pitch), (offsets, weights), (sums, width));
             }
             Signs { samples: true, weights: true } => ss((samples, pitch), (offsets, weights), (sums, width)),
         }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn sums_are_those_of_the_definition() {
         let Some(tiles) = Tiles::detect() else {
-            println!("not tested: this CPU has no AMX");
+            eprintln!("not tested: this CPU has no AMX");
             return;
         };
         let pitch = 192;
