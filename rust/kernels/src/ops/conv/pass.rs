@@ -96,7 +96,7 @@ impl<'p> Pass<'p> {
     /// Numbers from a pixel's samples in scratch to the next's: those of one channel must not all be in one
     /// set of the first-level cache.
     pub(super) fn step(&self) -> usize {
-        let crowded = (self.deep * self.conv.arithmetic().size()).is_multiple_of(4096);
+        let crowded = self.deep > 0 && (self.deep * self.conv.arithmetic().size()).is_multiple_of(4096);
         if crowded && !self.diagonal { self.deep + MAX_LANES } else { self.deep }
     }
 

@@ -49,7 +49,9 @@ impl Implementation<Correlate> for PairPasses {
         if problem.axes.iter().any(|axis| axis.taps == 1 || axis.stride != 1 || axis.dilation != 1) {
             return Err(Reject("needs rows and columns in the window, and strides and dilations of 1"));
         }
-        problem.scaled()?;
+        if problem.scaled()?.error > 0.0 && problem.fixed_point().is_ok_and(|taps| taps.error == 0.0) {
+            return Err(Reject("rounds between the passes, and the taps are 16-bit numbers as they are"));
+        }
         let [h, w] = problem.output();
         let pairs: usize = problem.axes.iter().map(|axis| axis.taps.div_ceil(2)).sum();
         Ok(h as f64 * w as f64 * (pairs as f64 / PRODUCTS + MOVED))
