@@ -1,4 +1,4 @@
-//! Memory: scratch, one arena a thread, grown to what a plan needs and kept for the next call; and that
+//! Memory: scratch, an arena a thread and depth of nesting, grown to what a plan needs and kept for the next call; and that
 //! of large [`results`].
 #![expect(unsafe_code, reason = "views aligned bytes as numbers")]
 
@@ -34,7 +34,8 @@ const LINE: usize = size_of::<Line>();
 const KEEP: usize = 8 << 20;
 
 thread_local! {
-    static ARENA: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+    /// An arena for each depth of nesting that was met.
+    static ARENAS: Cell<Vec<Vec<Line>>> = const { Cell::new(Vec::new()) };
 }
 
 /// Cache lines that `N` slices take.
@@ -59,14 +60,18 @@ fn cut<'a, A: Plain, const N: usize>(rest: &mut &'a mut [Line], lengths: [usize;
 /// Lends so many lines of the thread's arena.
 #[inline(always)]
 fn arena<R>(total: usize, f: impl FnOnce(&mut [Line]) -> R) -> R {
-    // Taken, not borrowed: a nested call gets an arena of its own.
-    let mut arena = ARENA.take();
+    // Taken, not borrowed: a nested call takes the next one.
+    let mut arenas = ARENAS.take();
+    let mut arena = arenas.pop().unwrap_or_default();
+    ARENAS.set(arenas);
     if arena.len() < total {
         arena.resize(total, Line([0; LINE]));
     }
     let result = f(&mut arena[..total]);
     if arena.len() * LINE <= KEEP {
-        ARENA.set(arena);
+        let mut arenas = ARENAS.take();
+        arenas.push(arena);
+        ARENAS.set(arenas);
     }
     result
 }

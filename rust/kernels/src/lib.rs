@@ -29,6 +29,7 @@ pub mod alloc;
 pub mod border;
 pub mod dtype;
 pub mod isa;
+pub mod kept;
 pub mod ops;
 pub mod parallel;
 pub mod precision;

@@ -6,6 +6,7 @@ use crate::isa::Isa;
 use crate::ops;
 use crate::parallel::Workers;
 use crate::view::{Dst, Src};
+use std::sync::OnceLock;
 
 /// Why an implementation can't take a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +98,20 @@ pub struct Explanation {
 }
 
 /// An implementation and its cost.
-type Choice<P> = (&'static dyn Implementation<P>, f64);
+type Cost<P> = (&'static dyn Implementation<P>, f64);
+
+/// The implementation that an instruction set's calls run.
+#[derive(Clone, Copy)]
+pub struct Choice<P: 'static> {
+    isa: Isa,
+    implementation: &'static dyn Implementation<P>,
+}
+
+impl<P> std::fmt::Debug for Choice<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}", self.implementation.name(), self.isa.name())
+    }
+}
 
 /// An operation: its name and its implementations.
 pub trait Operation: Sized + 'static {
@@ -120,6 +134,28 @@ pub trait Operation: Sized + 'static {
         false
     }
 
+    /// Where the choice is remembered, if the problem may be asked again.
+    fn remembered(&self) -> Option<&OnceLock<Choice<Self>>> {
+        None
+    }
+
+    /// What [`select`](Operation::select) chooses, from memory if it was asked before.
+    ///
+    /// # Errors
+    /// As there.
+    fn chosen(&self, isa: Isa) -> Result<&'static dyn Implementation<Self>, Error> {
+        let Some(memory) = self.remembered() else { return self.select(isa) };
+        match memory.get() {
+            Some(choice) if choice.isa == isa => Ok(choice.implementation),
+            _ => {
+                let implementation = self.select(isa)?;
+                // Another thread may have been first, with the same.
+                let _ = memory.set(Choice { isa, implementation });
+                Ok(implementation)
+            }
+        }
+    }
+
     /// Every implementation with its cost or its refusal.
     fn candidates(&self, isa: Isa) -> Vec<(&'static dyn Implementation<Self>, Result<f64, Reject>)> {
         (Self::IMPLEMENTATIONS.iter()).map(|&i| (i, i.supports(isa).and_then(|()| i.cost(self)))).collect()
@@ -132,7 +168,7 @@ pub trait Operation: Sized + 'static {
     /// # Errors
     /// [`Error::Unsupported`] if none does, with every reason.
     fn select(&self, isa: Isa) -> Result<&'static dyn Implementation<Self>, Error> {
-        let cheapest = |best: Option<Choice<Self>>, candidate: &'static dyn Implementation<Self>| {
+        let cheapest = |best: Option<Cost<Self>>, candidate: &'static dyn Implementation<Self>| {
             let cost = candidate.supports(isa).and_then(|()| candidate.cost(self));
             match (best, cost) {
                 (Some(best), Ok(cost)) if best.1 <= cost => Some(best),
@@ -224,12 +260,16 @@ impl Operation for ops::correlate::Correlate {
     fn is_exact(&self) -> bool {
         self.error_bound() == 0.0
     }
+
+    fn remembered(&self) -> Option<&OnceLock<Choice<Self>>> {
+        Some(self.memory())
+    }
 }
 
 impl Operation for ops::pool::Pool {
     const NAME: &'static str = "pool";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Channels, &ops::pool::Separable, &ops::pool::Indexed];
+        &[&ops::pool::Beside, &ops::pool::Channels, &ops::pool::Separable, &ops::pool::Indexed];
 
     fn describe(&self) -> String {
         self.to_string()
@@ -249,8 +289,13 @@ impl Operation for ops::pool::Pool {
 
 impl Operation for ops::pool::MaxGrad {
     const NAME: &'static str = "max-gradient";
-    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Apart, &ops::pool::Numbered, &ops::pool::Scattered, &ops::pool::Gathered];
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[
+        &ops::pool::Beside,
+        &ops::pool::Apart,
+        &ops::pool::Numbered,
+        &ops::pool::Scattered,
+        &ops::pool::Gathered,
+    ];
 
     fn describe(&self) -> String {
         self.to_string()
@@ -272,7 +317,8 @@ impl Operation for ops::pool::MaxGrad {
 
 impl Operation for ops::pool::MeanGrad {
     const NAME: &'static str = "mean-gradient";
-    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::pool::Spread];
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
+        &[&ops::pool::Beside, &ops::pool::Spread];
 
     fn describe(&self) -> String {
         self.to_string()

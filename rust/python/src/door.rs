@@ -61,7 +61,7 @@ fn choose<P: Operation>(problem: &P, isa: Isa) -> PyResult<&'static dyn Implemen
         let takes = |i: &dyn Implementation<P>| i.supports(isa).is_ok() && i.cost(problem).is_ok();
         P::IMPLEMENTATIONS.iter().copied().find(|&i| i.name() == name && takes(i))
     });
-    preferred.map_or_else(|| problem.select(isa).map_err(exception), Ok)
+    preferred.map_or_else(|| problem.chosen(isa).map_err(exception), Ok)
 }
 
 /// An integer argument. One beyond 64 bits is a `ValueError`, as any other that is too large.

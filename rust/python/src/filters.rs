@@ -97,7 +97,7 @@ pub(crate) fn correlate<'py>(
     }
     let dst = spec.dst;
     let descr = native(dtype).or_else(|| (dst == image.dtype).then(|| image.descr()));
-    let problem = Correlate::new(spec).map_err(exception)?;
+    let problem = Correlate::kept(spec).map_err(exception)?;
     let mut shape = image.shape().to_vec();
     for (axis, n) in axes.into_iter().zip(problem.output()) {
         shape[axis] = n;
@@ -107,7 +107,7 @@ pub(crate) fn correlate<'py>(
         Some(out) => Output::given(out, &shape, Some(dst), &reads)?,
         None => Output::new(py, &shape, dst, descr)?,
     };
-    door::run(py, &problem, &[image.view(axes)?], &mut [result.view(axes)?], workers)?;
+    door::run(py, &*problem, &[image.view(axes)?], &mut [result.view(axes)?], workers)?;
     Ok(result.into_any())
 }
 

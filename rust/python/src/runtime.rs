@@ -81,10 +81,11 @@ pub(crate) fn measure(py: Python<'_>) -> PyResult<(f64, f64)> {
     Ok(py.detach(|| (probe::fma_peak(isa), probe::copy_speed())))
 }
 
-/// Gives the memory kept for results, and windows' spectra, back; returns how many bytes that were.
+/// Gives back the memory kept for results, and what is kept of calls: plans, windows' spectra. Returns how many bytes
+/// that were.
 #[pyfunction]
 pub(crate) fn clear_cache() -> usize {
-    alloc::results::clear() + ferroconv_kernels::ops::fft::clear()
+    alloc::results::clear() + ferroconv_kernels::kept::clear()
 }
 
 /// From here on this thread's calls are explained and not run.

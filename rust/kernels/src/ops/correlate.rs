@@ -10,10 +10,11 @@
 use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow, Rounding};
-use crate::registry::Reject;
+use crate::kept::Kept;
+use crate::registry::{Choice, Reject};
 use crate::shape::{Axis, Extent};
 use num_complex::Complex;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::pairs::{FixedPoint, Scaled};
 pub use super::taps::{Taps, Term};
@@ -25,6 +26,13 @@ pub struct Constant {
     pub value: Complex<f64>,
     /// The same exactly, if it is an integer.
     pub integer: Option<i128>,
+}
+
+impl Constant {
+    fn same(&self, other: &Self) -> bool {
+        let bits = |value: Complex<f64>| [value.re, value.im].map(f64::to_bits);
+        bits(self.value) == bits(other.value) && self.integer == other.integer
+    }
 }
 
 impl From<f64> for Constant {
@@ -153,6 +161,47 @@ pub struct Correlate {
     fixed_point: OnceLock<Result<FixedPoint, Reject>>,
     /// Its outer product as such integers, likewise.
     scaled: OnceLock<Result<Scaled, Reject>>,
+    /// The implementation that was chosen, likewise.
+    chosen: OnceLock<Choice<Self>>,
+}
+
+/// Problems that were met lately, and taps that one of them has at most.
+static KEPT: Kept<Spec, Correlate> = Kept::new(32);
+const LARGE: usize = 1 << 14;
+
+/// Gives up the problems that are kept; says how many bytes their windows took.
+pub(crate) fn clear() -> usize {
+    KEPT.clear(|spec, problem| spec.taps.bytes() + problem.taps.bytes())
+}
+
+impl Spec {
+    /// Whether the problem is the same, to the bit.
+    fn same(&self, other: &Self) -> bool {
+        let plain = |spec: &Self| {
+            let Self {
+                src,
+                dst,
+                image,
+                zeros,
+                extent,
+                origin,
+                stride,
+                dilation,
+                border,
+                summation,
+                finish,
+                ..
+            } = *spec;
+            (src, dst, image, (zeros, extent, origin, stride), (dilation, border, summation, finish))
+        };
+        plain(self) == plain(other)
+            && self.cval.same(&other.cval)
+            && self.taps.same(&other.taps)
+            && match (&self.magnitude, &other.magnitude) {
+                (Some(a), Some(b)) => a.same(b),
+                (a, b) => a.is_none() && b.is_none(),
+            }
+    }
 }
 
 /// Sums up to here are exact in `i16`.
@@ -166,6 +215,27 @@ const F32_EXACT: f64 = 16_777_216.0;
 pub(crate) const LEVELS: f64 = 1.0 / 64.0;
 
 impl Correlate {
+    /// As [`Correlate::new`], with what was found out about the problem when it was met before.
+    ///
+    /// # Errors
+    /// Those of [`Correlate::new`].
+    pub fn kept(spec: Spec) -> Result<Arc<Self>, Error> {
+        if let Some(problem) = KEPT.find(|known| known.same(&spec)) {
+            return Ok(problem);
+        }
+        if spec.taps.len() > LARGE {
+            return Self::new(spec).map(Arc::new);
+        }
+        let problem = Arc::new(Self::new(spec.clone())?);
+        KEPT.keep(spec, &problem);
+        Ok(problem)
+    }
+
+    /// Where the choice of an implementation is remembered.
+    pub(crate) fn memory(&self) -> &OnceLock<Choice<Self>> {
+        &self.chosen
+    }
+
     /// Checks a problem and settles its arithmetic.
     ///
     /// # Errors
@@ -229,6 +299,7 @@ impl Correlate {
             terms: OnceLock::new(),
             fixed_point: OnceLock::new(),
             scaled: OnceLock::new(),
+            chosen: OnceLock::new(),
         };
         if problem.passes && problem.taps.terms().is_none_or(|terms| terms.len() != 1) {
             return Err(Error::Value("two passes have a window for each axis.".into()));
@@ -310,8 +381,8 @@ impl Correlate {
     /// The problem of the second window of a magnitude.
     pub(crate) fn second(&self) -> Option<Self> {
         let taps = self.magnitude.clone()?;
-        let (terms, fixed_point, scaled) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Some(Self { taps, magnitude: None, terms, fixed_point, scaled, ..self.clone() })
+        let (terms, fixed_point, scaled, chosen) = Default::default();
+        Some(Self { taps, magnitude: None, terms, fixed_point, scaled, chosen, ..self.clone() })
     }
 
     /// Whether a loop in `f64` that ends in C's cast gives the exact integer sum modulo the

@@ -8,7 +8,7 @@
 //! combined before it is written, so that the image is walked over once and neither derivative is ever stored.
 
 use super::correlate::{Correlate, Source};
-use super::strip::{Geometry, Inner, Window};
+use super::strip::{Geometry, Inner, Window, sums};
 use crate::dtype::Accumulator;
 use crate::simd::{Simd, Vector, most_lanes};
 use crate::view::Rows;
@@ -54,8 +54,8 @@ impl<I: Inner> Inner for Magnitude<I> {
         let (beside, scratch) = scratch.split_at_mut(R * window.width);
         let mut rows = beside.chunks_exact_mut(window.width);
         let others = std::array::from_fn(|_| rows.next().expect("a row for each"));
-        I::block::<S, V, R>(simd, first, window, scratch, out.each_mut().map(|row| &mut **row));
-        I::block::<S, V, R>(simd, second, window, scratch, others);
+        sums::<I, S, V, R>(simd, first, window, scratch, out.each_mut().map(|row| &mut **row));
+        sums::<I, S, V, R>(simd, second, window, scratch, others);
         for (row, other) in out.into_iter().zip(beside.chunks_exact(window.width)) {
             row.iter_mut().zip(other).for_each(|(a, &b)| *a = a.norm(b));
         }

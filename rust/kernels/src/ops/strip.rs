@@ -83,6 +83,22 @@ pub(super) trait Inner: 'static {
     );
 }
 
+/// A block of `I`, compiled once for an instruction set, an arithmetic and a number of rows, whatever asks for it.
+#[inline(never)]
+pub(super) fn sums<I: Inner, S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+    simd: S,
+    prepared: &I::Prepared<V::Elem>,
+    window: &Window<'_, V::Elem>,
+    scratch: &mut [V::Elem],
+    out: [&mut [V::Elem]; R],
+) {
+    // Here the code of an instruction set begins: all below is inlined.
+    simd.vectorize(
+        #[inline(always)]
+        || I::block::<S, V, R>(simd, prepared, window, scratch, out),
+    );
+}
+
 /// Where rows and taps stand: fixed for a problem and a tile width.
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
@@ -151,15 +167,28 @@ const fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// A component of the result: what it is the sum of, and what was made of the weights.
-type Component<P> = (Vec<Source>, P);
+/// A component of the result.
+struct Component<A, P> {
+    /// What it is the sum of.
+    sources: Vec<Source>,
+    /// What continues each of them under a constant border.
+    outside: Vec<A>,
+    /// What was made of the weights.
+    prepared: P,
+}
+
+/// An empty list in the memory of another.
+fn emptied<'r, A>(mut list: Vec<&[A]>) -> Vec<&'r [A]> {
+    list.clear();
+    list.into_iter().map(|_| -> &'r [A] { &[] }).collect()
+}
 
 /// A problem with its typed weights, ready to be run tile by tile.
 pub(super) struct Job<'p, A: Accumulator, I: Inner> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
     geometry: Geometry,
-    components: Vec<Component<I::Prepared<A>>>,
+    components: Vec<Component<A, I::Prepared<A>>>,
 }
 
 /// Runs a problem tile by tile in its arithmetic, with the loop of `I` between rows in and rows out.
@@ -190,8 +219,8 @@ pub(super) fn run_in<L: Lane<Elem: Rows>, I: Inner>(
 }
 
 /// Columns below which lending rows costs more than copying them: an interior of its own makes three
-/// strips of one (13 against 9 microseconds for three taps along a 32 x 32 image).
-const NARROW: usize = 128;
+/// strips of one (49 against 30 microseconds for 3 x 3 taps over 200 x 200 samples).
+const NARROW: usize = 512;
 
 /// Nanoseconds of work in a tile, at most: how long an interrupt waits.
 const PATIENCE: f64 = 20e6;
@@ -240,7 +269,8 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let components = (problem.components().into_iter())
             .map(|sources| {
                 let prepared = I::prepare::<A>(problem, &sources, &geometry);
-                (sources, prepared)
+                let outside = sources.iter().map(|source| problem.outside(source.component)).collect();
+                Component { sources, outside, prepared }
             })
             .collect();
         Self { problem, src, geometry, components }
@@ -253,7 +283,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
 
     /// Computes one tile.
     fn tile<S: Simd, V: Vector<Elem = A>>(&self, simd: S, tile: &mut Tile<'_>) {
-        for (component, (sources, _)) in self.components.iter().enumerate() {
+        for (component, Component { sources, .. }) in self.components.iter().enumerate() {
             if sources.is_empty() {
                 self.clear(component, tile);
                 continue;
@@ -318,7 +348,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let ring_len = if lent { 0 } else { slots * row_len };
         // A lent strip needs a row of the constant at most.
         let outside_len = if lent { row_len } else { 0 };
-        let (sources, prepared) = &self.components[component];
+        let Component { outside: values, prepared, .. } = &self.components[component];
         let start = (cols.start * self.problem.axes[1].stride) as isize - self.problem.axes[1].before;
         let end = self.problem.axes[1].src as isize - start;
         let inside = (-start).max(0) as usize..end.max(0) as usize;
@@ -332,10 +362,11 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 I::scratch(prepared, geometry, width),
             ],
             |[ring, outside, out, scratch]| {
-                for (s, row) in outside.chunks_exact_mut(row_len).enumerate() {
-                    row.fill(self.problem.outside(sources[s].component));
+                for (row, &value) in outside.chunks_exact_mut(row_len).zip(values) {
+                    row.fill(value);
                 }
                 let outside = &*outside;
+                let mut list = Vec::with_capacity(slots * planes.len());
                 for phase in 0..geometry.step.min(tile.rows.len()) {
                     let first = tile.rows.start + phase;
                     let count = (tile.rows.len() - phase).div_ceil(geometry.step);
@@ -352,8 +383,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                             for unit in filled.max(from)..from + per_source {
                                 for (s, plane) in planes.iter().enumerate() {
                                     let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
-                                    let value = self.problem.outside(sources[s].component);
-                                    self.bring(simd, plane, source_row(unit), cols.clone(), value, slot);
+                                    self.bring(simd, plane, source_row(unit), cols.clone(), values[s], slot);
                                     I::brought(simd, prepared, slot);
                                 }
                             }
@@ -370,10 +400,10 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                                 .and_then(|y| planes[s].lend(y, start..start + reach))
                                 .unwrap_or(&outside[s * row_len..][..row_len])
                         };
-                        let rows_in: Vec<&[A]> = (0..planes.len())
-                            .flat_map(|s| (from..from + per_source).map(move |unit| (s, unit)))
-                            .map(|(s, unit)| lend(s, unit))
-                            .collect();
+                        let mut rows_in = emptied(list);
+                        for s in 0..planes.len() {
+                            rows_in.extend((from..from + per_source).map(|unit| lend(s, unit)));
+                        }
                         let window = Window { rows: &rows_in, width, inside: inside.clone() };
                         let y = first + done * geometry.step;
                         macro_rules! heights {
@@ -387,6 +417,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                             };
                         }
                         heights!(6 5 4 3 2 1);
+                        list = emptied(rows_in);
                         done += rows;
                     }
                 }
@@ -407,17 +438,13 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         out: &mut [A],
         scratch: &mut [A],
     ) {
-        let (step, (_, prepared)) = (self.geometry.step, &self.components[component]);
+        let (step, Component { prepared, .. }) = (self.geometry.step, &self.components[component]);
         let lent = tile.lend_rows::<A, R>(y, step, cols.clone());
         let stored = lent.is_some();
         let mut chunks = out.chunks_exact_mut(window.width);
         let rows: [&mut [A]; R] =
             lent.unwrap_or_else(|| std::array::from_fn(|_| chunks.next().expect("a scratch row for each")));
-        // Here the code of an instruction set begins: all below is inlined.
-        simd.vectorize(
-            #[inline(always)]
-            || I::block::<S, V, R>(simd, prepared, window, scratch, rows),
-        );
+        sums::<I, S, V, R>(simd, prepared, window, scratch, rows);
         if stored {
             return;
         }

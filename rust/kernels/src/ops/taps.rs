@@ -100,6 +100,27 @@ impl Taps {
         self.shape
     }
 
+    /// Whether they are the same values to the bit, and made of the same outer products.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        let bits = |a: &[f64], b: &[f64]| a.iter().map(|w| w.to_bits()).eq(b.iter().map(|w| w.to_bits()));
+        let made = |a: &[Term], b: &[Term]| {
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| bits(&a.column, &b.column) && bits(&a.row, &b.row))
+        };
+        self.shape == other.shape
+            && self.integers == other.integers
+            && made(self.terms().unwrap_or_default(), other.terms().unwrap_or_default())
+            && bits(&self.re, &other.re)
+            && bits(self.im().unwrap_or_default(), other.im().unwrap_or_default())
+            && self.is_complex() == other.is_complex()
+    }
+
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        let numbers = self.re.len() + self.im.as_ref().map_or(0, Vec::len);
+        numbers * size_of::<f64>() + self.integers.as_ref().map_or(0, |w| size_of_val(w.as_slice()))
+    }
+
     /// Whether the taps are complex.
     pub fn is_complex(&self) -> bool {
         self.im.is_some()

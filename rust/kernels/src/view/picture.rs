@@ -1,6 +1,7 @@
 //! Arrays whose last three axes are rows, columns and channels: pictures that are read, and blocks of
 //! them that are written. Runs of neighbours are lent as slices of the array's own dtype.
 
+mod bits;
 mod floats;
 
 pub use floats::Floats;

@@ -2,12 +2,12 @@
 //! err by.
 
 use super::super::correlate::Taps;
-use crate::alloc::results;
 use crate::isa::{Isa, Kernel};
+use crate::kept::Kept;
 use crate::simd::fft::{Plane, Twiddles, forward_columns, forward_rows};
 use crate::simd::{Lane, Simd, Vector, lane};
 use crate::view::Rows;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The spectrum of a window as convolution multiplies by it, over the number of points, in the order that
 /// the transforms leave a spectrum in.
@@ -78,46 +78,29 @@ fn place(i: usize, cols: usize, lanes: usize) -> usize {
     (row / lanes * cols + col) * lanes + row % lanes
 }
 
-/// A spectrum, and what it was made of.
-type Made = (Taps, Isa, Arc<Spectrum>);
+/// What a spectrum is made of.
+type Made = (Taps, [usize; 2], Isa);
 
-/// The last spectra, the latest last.
-static KEPT: Mutex<Vec<Made>> = Mutex::new(Vec::new());
+static KEPT: Kept<Made, Spectrum> = Kept::new(8);
 
-/// Spectra that are kept, at most, and points that one has, at most: 4 MiB.
-const MOST: usize = 8;
+/// Points of a spectrum that is kept, at most: 4 MiB.
 const LARGE: usize = 1 << 18;
 
 /// Gives up the spectra that are kept; says how many bytes they took.
 pub(super) fn clear() -> usize {
-    let Ok(mut kept) = KEPT.lock() else { return 0 };
-    kept.drain(..).map(|(_, _, spectrum)| spectrum.bytes()).sum()
+    KEPT.clear(|_, spectrum| spectrum.bytes())
 }
 
 impl Spectrum {
     /// As [`Spectrum::new`], kept for the next call.
     pub(super) fn kept(taps: &Taps, points: [usize; 2], isa: Isa) -> Arc<Self> {
-        let same = |made: &Made| made.2.points == points && made.1 == isa && made.0 == *taps;
-        // A lock that a fork left held, or another thread holds, is not waited for.
-        if let Ok(mut kept) = KEPT.try_lock()
-            && let Some(i) = kept.iter().position(same)
-        {
-            let made = kept.remove(i);
-            let spectrum = Arc::clone(&made.2);
-            kept.push(made);
-            return spectrum;
-        }
-        let spectrum = Arc::new(Self::new(taps, points, isa));
-        if results::keeps()
-            && points[0] * points[1] <= LARGE
-            && let Ok(mut kept) = KEPT.try_lock()
-        {
-            if kept.len() == MOST {
-                kept.remove(0);
+        KEPT.find(|made| made.1 == points && made.2 == isa && made.0.same(taps)).unwrap_or_else(|| {
+            let spectrum = Arc::new(Self::new(taps, points, isa));
+            if points[0] * points[1] <= LARGE {
+                KEPT.keep((taps.clone(), points, isa), &spectrum);
             }
-            kept.push((taps.clone(), isa, Arc::clone(&spectrum)));
-        }
-        spectrum
+            spectrum
+        })
     }
 
     fn bytes(&self) -> usize {

@@ -44,7 +44,8 @@ impl Implementation<MaxGrad> for Apart {
         if pool.channels == 1 && (cols.taps, cols.stride) != (2, 2) {
             return Err(Reject("needs windows of 2x2 side by side, or several channels"));
         }
-        Ok(pool.gradient_nanoseconds(1.0, 3.0, 10.0))
+        let row = if pool.channels == 1 { 45.0 } else { 10.0 };
+        Ok(pool.gradient_nanoseconds(1.0, 3.0, row))
     }
 
     fn run(

@@ -10,6 +10,7 @@
 //! where a window begins and ends ([`Windows`]).
 
 mod apart;
+mod beside;
 mod channels;
 mod fold;
 mod gathered;
@@ -23,6 +24,7 @@ mod spread;
 mod winners;
 
 pub use apart::Apart;
+pub use beside::Beside;
 pub use channels::Channels;
 pub use gathered::Gathered;
 pub use gradient::{MaxGrad, MeanGrad};

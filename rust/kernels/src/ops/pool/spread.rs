@@ -27,7 +27,8 @@ impl Implementation<MeanGrad> for Spread {
     fn cost(&self, problem: &MeanGrad) -> Result<f64, Reject> {
         let [rows, cols] = &problem.pool.windows;
         let of_result = 4.0 + (rows.taps() + rows.stride().min(rows.taps()) * cols.taps()) as f64;
-        Ok(problem.pool.gradient_nanoseconds(of_result, 2.0, 40.0))
+        let row = if problem.pool.channels == 1 { 150.0 } else { 40.0 };
+        Ok(problem.pool.gradient_nanoseconds(of_result, 2.0, row))
     }
 
     fn run(

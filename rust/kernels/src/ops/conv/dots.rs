@@ -1,0 +1,259 @@
+//! The gradient with respect to few filters of few channels, as dot products: the lanes are neighbouring pixels, whose
+//! products are added up at the end.
+//!
+//! ```text
+//! dw[i, j, c, o] = sum over lanes l of  ( sum over pixels p with p mod LANES = l of  x_c[p + (i, j)] * grad_o[p] )
+//! ```
+//!
+//! Six results fill six lanes of eight where results are the lanes ([`filters`](super::filters)), and bringing a pixel's
+//! channels costs as much as its products. Here a channel is a plane. As there, the pixels are parted by the problem alone
+//! into chunks with sums of their own, added in order.
+
+use super::pack::{Part, WARM, halve, share};
+use super::pass::with_lane;
+use super::phase::Phase;
+use super::{Conv, GradFilters};
+use crate::dtype::Accumulator;
+use crate::isa::Kernel;
+use crate::registry::{Implementation, Reject, Schedule};
+use crate::simd::{DOTS, Grid, Lane, MAX_LANES, Simd, Vector, dots, most_lanes};
+use crate::view::{Blocks, Dst, Floats, Src};
+use crate::{Error, alloc};
+use std::ops::Range;
+
+/// The implementation `dots`.
+#[derive(Debug)]
+pub struct Dots;
+
+/// Channels of the image and of the result, at most.
+const MOST: [usize; 2] = [4, 12];
+
+/// Pixels of a row, at least: shorter ones leave lanes empty.
+const LEAST: usize = 12;
+
+/// Multiply-adds a nanosecond, and nanoseconds for bringing a number in.
+const RATE: f64 = 28.0;
+const BROUGHT: f64 = 0.5;
+
+/// Chunks, at most, and lines that one has at least.
+const CHUNKS: usize = 16;
+const LINES: usize = 16;
+
+impl Implementation<GradFilters> for Dots {
+    fn name(&self) -> &'static str {
+        "dots"
+    }
+
+    fn cost(&self, problem: &GradFilters) -> Result<f64, Reject> {
+        let conv = &problem.conv;
+        let [rows, cols] = &conv.windows;
+        if conv.groups != 1 || conv.inputs > MOST[0] || conv.outputs > MOST[1] {
+            return Err(Reject("needs one group of 4 channels at most, and 12 filters at most"));
+        }
+        if cols.stride != 1 || cols.dst < LEAST {
+            return Err(Reject("needs rows of 12 results at least, whose windows are neighbours"));
+        }
+        let size = conv.arithmetic().size();
+        if rows.span().saturating_mul(cols.src + cols.span()).saturating_mul(size) > WARM {
+            return Err(Reject("a window's rows have to stay near"));
+        }
+        let (padded, lines) = (cols.dst.next_multiple_of(8), (conv.pictures * rows.dst) as f64);
+        let sums = (rows.taps * cols.taps * conv.inputs).next_multiple_of(DOTS[0]) * conv.outputs.next_multiple_of(DOTS[1]);
+        let brought = (conv.inputs + conv.outputs) * cols.dst;
+        Ok(lines * (padded * sums * size) as f64 / 4.0 / RATE + lines * brought as f64 * BROUGHT)
+    }
+
+    fn run(
+        &self,
+        problem: &GradFilters,
+        srcs: &[Src<'_>],
+        dsts: &mut [Dst<'_>],
+        schedule: &Schedule<'_>,
+    ) -> Result<(), Error> {
+        problem.check_arrays(srcs, dsts);
+        with_lane!(problem.conv, |L| solve::<L>(problem, self.cost(problem).unwrap_or(0.0), srcs, dsts, schedule))
+    }
+}
+
+/// How a gradient is parted: data.
+struct Plan<'p> {
+    conv: &'p Conv,
+    phases: [Phase; 2],
+    /// Result rows that are brought in together.
+    band: usize,
+    /// Numbers of a row of samples and of one of gradients, in scratch.
+    pitches: [usize; 2],
+    /// Where each sum's sample stands in a window: a channel, a row and a column.
+    places: Vec<[usize; 3]>,
+    chunks: usize,
+}
+
+fn solve<L: Lane<Elem: Floats>>(
+    problem: &GradFilters,
+    nanoseconds: f64,
+    srcs: &[Src<'_>],
+    dsts: &mut [Dst<'_>],
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
+    let plan = Plan::new(&problem.conv, most_lanes::<L::Elem>());
+    // A row of the results of a tap and channel, and at last the bias's.
+    let (outputs, rows) = (problem.conv.outputs, plan.places.len() + 1);
+    let mut sums = vec![L::Elem::default(); plan.chunks * rows * outputs];
+    if !sums.is_empty() {
+        let parts = sums.chunks_exact_mut(rows * outputs).enumerate();
+        let tasks = parts.map(|(chunk, sums)| Task::<L> { plan: &plan, srcs, chunk, sums });
+        share(tasks.collect(), nanoseconds, schedule)?;
+    }
+    let (first, others) = sums.split_at_mut(rows * outputs);
+    for part in others.chunks_exact((rows * outputs).max(1)) {
+        first.iter_mut().zip(part).for_each(|(sum, &part)| *sum = sum.plus(part));
+    }
+    let (weights, bias) = first.split_at(plan.places.len() * outputs);
+    let [_, kw, inner, _] = problem.conv.filters_shape();
+    for (dst, numbers, size) in dsts.iter_mut().zip([weights, bias]).zip([[1, inner, outputs], [1, 1, outputs]]).map(|((d, n), s)| (d, n, s)) {
+        let blocks = Blocks::new(std::slice::from_mut(dst), size);
+        while let Some(mut block) = blocks.take() {
+            let (y, row) = (block.rows.start, size[1] * outputs);
+            let at = (block.picture * kw + y) * row;
+            block.parts::<1>()[0].narrow(y, &numbers[at..at + row]);
+        }
+    }
+    Ok(())
+}
+
+impl<'p> Plan<'p> {
+    fn new(conv: &'p Conv, lanes: usize) -> Self {
+        let phases = [0, 1].map(|i| Phase::forward(&conv.windows[i]).remove(0));
+        let [_, height, length, _] = conv.y_shape();
+        let size = conv.arithmetic().size();
+        let span = |i: usize, n: usize| Phase::span(&phases[i..=i], &(0..n)).len();
+        // Whole vectors are read from the last pixels on.
+        let pitches = [span(1, length) + lanes, length.next_multiple_of(lanes)];
+        let bytes = |rows: usize| (span(0, rows) * pitches[0] * conv.inputs + rows * pitches[1] * conv.outputs) * size;
+        let band = halve(height, |rows| bytes(rows) <= WARM).max(1);
+        let place = |i: usize, offset: isize| (offset - phases[i].least()) as usize;
+        let mut places = Vec::new();
+        for &(dy, _) in &phases[0].taps {
+            for &(dx, _) in &phases[1].taps {
+                places.extend((0..conv.inputs).map(|c| [c, place(0, dy), place(1, dx)]));
+            }
+        }
+        let chunks = (conv.pictures * height / LINES).clamp(1, CHUNKS);
+        Self { conv, phases, band, pitches, places, chunks }
+    }
+}
+
+/// The sums of one chunk of lines.
+struct Task<'t, L: Lane> {
+    plan: &'t Plan<'t>,
+    srcs: &'t [Src<'t>],
+    chunk: usize,
+    sums: &'t mut [L::Elem],
+}
+
+impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        simd.vectorize(
+            #[inline(always)]
+            || self.lines::<L::Vector<S>>(),
+        );
+    }
+}
+
+impl<L: Lane<Elem: Floats>> Task<'_, L> {
+    #[inline(always)]
+    fn lines<V: Vector<Elem = L::Elem>>(self) {
+        let plan = self.plan;
+        let [pictures, height, ..] = plan.conv.y_shape();
+        let at = |chunk: usize| chunk * (pictures * height) / plan.chunks;
+        let (mut line, end) = (at(self.chunk), at(self.chunk + 1));
+        let tiles = (plan.places.len() + 1) * plan.conv.outputs;
+        alloc::scratch([tiles * V::LANES], |[lanes]: [&mut [V::Elem]; 1]| {
+            lanes.fill(V::Elem::default());
+            while line < end {
+                let (picture, y) = (line / height, line % height);
+                let rows = plan.band.min(height - y).min(end - line);
+                plan.add::<V>(self.srcs, picture, y..y + rows, lanes);
+                line += rows;
+            }
+            for (sum, lanes) in self.sums.iter_mut().zip(lanes.chunks_exact(V::LANES)) {
+                *sum = lanes.iter().fold(V::Elem::default(), |sum, &lane| sum.plus(lane));
+            }
+        });
+    }
+}
+
+impl Plan<'_> {
+    /// Adds the products of some rows of a picture's results to the sums' lanes.
+    #[inline(always)]
+    fn add<V: Vector<Elem: Floats>>(
+        &self,
+        srcs: &[Src<'_>],
+        picture: usize,
+        rows: Range<usize>,
+        sums: &mut [V::Elem],
+    ) {
+        let Self { conv, phases, pitches, places, .. } = self;
+        let length = conv.windows[1].dst;
+        let plane = |rows: Range<isize>, cols: Range<isize>, channel: usize, pitch: usize| Part {
+            rows,
+            cols,
+            channels: channel..channel + 1,
+            step: 1,
+            pitch,
+        };
+        let samples = |channel| {
+            let cols = Phase::span(&phases[1..], &(0..length));
+            plane(Phase::span(&phases[..1], &rows), cols, channel, pitches[0])
+        };
+        let grads =
+            |channel| plane(rows.start as isize..rows.end as isize, 0..length as isize, channel, pitches[1]);
+        let [planes, rights] = [samples(0).len(), grads(0).len()];
+        let lengths = [conv.inputs * planes + MAX_LANES, conv.outputs * rights, pitches[1]];
+        alloc::scratch(lengths, |[x, g, spare]: [&mut [V::Elem]; 3]| {
+            for (channel, into) in x.chunks_exact_mut(planes).take(conv.inputs).enumerate() {
+                samples(channel).bring::<V>(&srcs[0].picture(picture), None, into, &mut []);
+            }
+            let mask = srcs.get(2).map(|mask| mask.picture(picture));
+            for (channel, into) in g.chunks_exact_mut(rights).enumerate() {
+                grads(channel).bring::<V>(&srcs[1].picture(picture), mask.as_ref(), into, spare);
+            }
+            let steps = [phases[0].stride * pitches[0], pitches[1]];
+            let grid = Grid { lines: rows.len(), pixels: length, steps };
+            const R: usize = DOTS[0];
+            const F: usize = DOTS[1];
+            let (sums, bias) = sums.split_at_mut(places.len() * conv.outputs * V::LANES);
+            for (i, some) in places.chunks(R).enumerate() {
+                // A tile that is not full does the last product again, for nothing.
+                let at: [usize; R] = std::array::from_fn(|r| {
+                    let [channel, down, across] = some[r.min(some.len() - 1)];
+                    channel * planes + down * pitches[0] + across
+                });
+                for first in (0..conv.outputs).step_by(F) {
+                    let right = std::array::from_fn(|f| &g[(first + f).min(conv.outputs - 1) * rights..][..rights]);
+                    let mut tile = [[V::splat(V::Elem::default()); F]; R];
+                    dots::<V, R, F>(x, &at, right, grid, &mut tile);
+                    for r in 0..some.len() {
+                        for f in 0..F.min(conv.outputs - first) {
+                            let sum = ((i * R + r) * conv.outputs + first + f) * V::LANES;
+                            add_to(tile[r][f], &mut sums[sum..][..V::LANES]);
+                        }
+                    }
+                }
+            }
+            for (right, sum) in g.chunks_exact(rights).zip(bias.chunks_exact_mut(V::LANES)) {
+                for right in right.chunks_exact(V::LANES) {
+                    right.iter().zip(&mut *sum).for_each(|(&right, sum)| *sum = sum.plus(right));
+                }
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn add_to<V: Vector>(vector: V, sums: &mut [V::Elem]) {
+    vector.lanes().iter().zip(sums).for_each(|(&part, sum)| *sum = sum.plus(part));
+}

@@ -1,0 +1,79 @@
+//! The register tile of a filter's gradient whose lanes are neighbouring pixels: many dot products of two rows.
+#![expect(unsafe_code, reason = "raw loads in the innermost loop; bounds are checked once a tile")]
+
+use super::{MAX_LANES, Vector};
+
+/// Samples of a window, and channels of a result, that one tile takes: with a row of each, a sample and ten sums, thirteen
+/// of 16 registers.
+pub const DOTS: [usize; 2] = [5, 2];
+
+/// Lines of pixels that stand equally far apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid {
+    /// Lines.
+    pub lines: usize,
+    /// Pixels of a line.
+    pub pixels: usize,
+    /// From one line to the next, among the samples and among the gradients.
+    pub steps: [usize; 2],
+}
+
+/// Adds dot products to vectors of sums, whose lanes are to be added up at the end:
+///
+/// ```text
+/// sums[r][f][p mod LANES] += source[places[r] + l * steps[0] + p] * rights[f][l * steps[1] + p]    for lines l, pixels p
+/// ```
+///
+/// Samples behind a line's last pixel are not multiplied, whatever they are.
+///
+/// # Panics
+/// If a line leaves its slice; those of `rights` are read in whole vectors.
+#[inline(always)]
+pub fn dots<V: Vector, const R: usize, const F: usize>(
+    source: &[V::Elem],
+    places: &[usize; R],
+    rights: [&[V::Elem]; F],
+    grid: Grid,
+    sums: &mut [[V; F]; R],
+) {
+    let Grid { lines, pixels, steps } = grid;
+    if lines == 0 || pixels == 0 {
+        return;
+    }
+    let width = pixels.next_multiple_of(V::LANES);
+    let ends = steps.map(|step| (lines - 1) * step + width);
+    assert!(places.iter().all(|place| place + ends[0] <= source.len()), "samples of every pixel");
+    assert!(rights.iter().all(|right| ends[1] <= right.len()), "a gradient for every pixel");
+    let mut real = [V::Elem::default(); MAX_LANES];
+    real[..pixels % V::LANES].fill(V::Elem::from_f64(1.0));
+    let (real, one) = (V::of_lanes(&real), V::splat(V::Elem::from_f64(1.0)));
+    let mut tile = *sums;
+    let mut add = #[inline(always)]
+    |at: [usize; 2], whole: bool| {
+        // SAFETY: whole vectors of every line are inside the slices, as asserted.
+        unsafe {
+            let mut right = [V::splat(V::Elem::default()); F];
+            for f in 0..F {
+                right[f] = V::load(rights[f].as_ptr().add(at[1]));
+            }
+            for r in 0..R {
+                let sample = V::load(source.as_ptr().add(places[r] + at[0]));
+                let sample = if whole { sample } else { real.where_equal(one, sample) };
+                for f in 0..F {
+                    tile[r][f] = tile[r][f].mul_add(sample, right[f]);
+                }
+            }
+        }
+    };
+    for line in 0..lines {
+        let first = steps.map(|step| line * step);
+        let whole = pixels / V::LANES * V::LANES;
+        for p in (0..whole).step_by(V::LANES) {
+            add(first.map(|at| at + p), true);
+        }
+        if whole < pixels {
+            add(first.map(|at| at + whole), false);
+        }
+    }
+    *sums = tile;
+}
