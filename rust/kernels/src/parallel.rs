@@ -1,4 +1,4 @@
-//! Threads: how many, whose, and how work is shared among them. The only file that names the pool.
+//! Threads: how many, whose, and how work is shared among them. The only file that names the [`pool`].
 //!
 //! The calling thread takes part. Helpers come from a pool that belongs to this process id: after a
 //! `fork` the child finds that its pool is another process's and makes one of its own. Work is a
@@ -6,7 +6,10 @@
 //! drew what.
 #![expect(unsafe_code, reason = "keeps the pool behind an atomic pointer, which a fork can't leave locked")]
 
+mod pool;
+
 use crate::Error;
+use pool::Pool;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -159,12 +162,7 @@ impl<'a> Workers<'a> {
         if self.threads == 1 {
             caller();
         } else {
-            pool(self.threads - 1).in_place_scope(|scope| {
-                for _ in 1..self.threads {
-                    scope.spawn(|_| helper());
-                }
-                caller();
-            });
+            pool(self.threads - 1).run(self.threads - 1, &helper, caller);
         }
         if stop.into_inner() { Err(Error::Interrupted) } else { Ok(()) }
     }
@@ -173,34 +171,30 @@ impl<'a> Workers<'a> {
 /// How long the calling thread works between two looks at whether it was interrupted.
 const POLL: Duration = Duration::from_millis(50);
 
-struct Pool {
+/// The pool of a process.
+struct Own {
     process: u32,
-    helpers: usize,
-    threads: rayon::ThreadPool,
+    pool: &'static Pool,
 }
 
 /// This process's pool, with `helpers` threads at least.
 ///
-/// A pool that is too small, or a parent process's, is replaced and leaked: other callers may still
+/// A pool that is too small, or a parent process's, is replaced and left as it is: other callers may still
 /// be inside it. That happens once a fork and once each time a larger number is asked for.
-fn pool(helpers: usize) -> &'static rayon::ThreadPool {
-    static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+fn pool(helpers: usize) -> &'static Pool {
+    static POOL: AtomicPtr<Own> = AtomicPtr::new(std::ptr::null_mut());
     let process = std::process::id();
     loop {
         let current = POOL.load(Ordering::Acquire);
-        // SAFETY: null, or a pool that was leaked below and so lives for ever.
-        if let Some(pool) = unsafe { current.as_ref() }
-            && pool.process == process
-            && pool.helpers >= helpers
+        // SAFETY: null, or what was leaked below and so lives for ever.
+        if let Some(own) = unsafe { current.as_ref() }
+            && own.process == process
+            && own.pool.helpers() >= helpers
         {
-            return &pool.threads;
+            return own.pool;
         }
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(helpers)
-            .thread_name(|i| format!("ferroconv-{i}"))
-            .build()
-            .expect("the operating system starts a thread");
-        let made = Box::into_raw(Box::new(Pool { process, helpers, threads }));
+        // Several threads may start one at once; the pools of those who are late have nothing to do.
+        let made = Box::into_raw(Box::new(Own { process, pool: Pool::start(helpers, cores()) }));
         if POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: made just above and shown to no one.
             drop(unsafe { Box::from_raw(made) });
@@ -228,6 +222,48 @@ mod tests {
                 .unwrap();
             assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1));
         }
+    }
+
+    #[test]
+    fn several_callers_share_the_helpers() {
+        let sums: Vec<usize> = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..200)
+                            .map(|_| {
+                                let (next, sum) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                                let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < 20);
+                                let add = |i| drop(sum.fetch_add(i, Ordering::Relaxed));
+                                Workers::new(Some(3)).unwrap().drain(take, add).unwrap();
+                                sum.into_inner()
+                            })
+                            .sum()
+                    })
+                })
+                .collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        assert_eq!(sums, [200 * 190; 4]);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_leaves_the_pool_whole() {
+        for own in [true, false] {
+            let caller = std::thread::current().id();
+            let next = AtomicUsize::new(0);
+            let outcome = std::panic::catch_unwind(|| {
+                Workers::new(Some(2)).unwrap().drain(
+                    || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < 1000),
+                    |_| {
+                        std::thread::sleep(Duration::from_micros(200));
+                        assert!((std::thread::current().id() == caller) != own, "as it was asked for");
+                    },
+                )
+            });
+            assert!(outcome.is_err());
+        }
+        every_task_is_done_once_whatever_the_number_of_threads();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "raw loads in the innermost loop; bounds are checked once a tile")]
 
 use super::{MAX_LANES, Vector};
+use crate::dtype::Accumulator;
 
 /// Samples of a window, and channels of a result, that one tile takes: with a row of each, a sample and ten sums, thirteen
 /// of 16 registers.
@@ -48,32 +49,48 @@ pub fn dots<V: Vector, const R: usize, const F: usize>(
     real[..pixels % V::LANES].fill(V::Elem::from_f64(1.0));
     let (real, one) = (V::of_lanes(&real), V::splat(V::Elem::from_f64(1.0)));
     let mut tile = *sums;
-    let mut add = #[inline(always)]
-    |at: [usize; 2], whole: bool| {
-        // SAFETY: whole vectors of every line are inside the slices, as asserted.
-        unsafe {
-            let mut right = [V::splat(V::Elem::default()); F];
-            for f in 0..F {
-                right[f] = V::load(rights[f].as_ptr().add(at[1]));
-            }
-            for r in 0..R {
-                let sample = V::load(source.as_ptr().add(places[r] + at[0]));
-                let sample = if whole { sample } else { real.where_equal(one, sample) };
-                for f in 0..F {
-                    tile[r][f] = tile[r][f].mul_add(sample, right[f]);
-                }
-            }
-        }
-    };
     for line in 0..lines {
         let first = steps.map(|step| line * step);
         let whole = pixels / V::LANES * V::LANES;
-        for p in (0..whole).step_by(V::LANES) {
-            add(first.map(|at| at + p), true);
-        }
-        if whole < pixels {
-            add(first.map(|at| at + whole), false);
+        let samples = places.map(|place| source.as_ptr().wrapping_add(place + first[0]));
+        let rights = rights.map(|right| right.as_ptr().wrapping_add(first[1]));
+        // SAFETY: whole vectors of every line are inside the slices, as asserted.
+        unsafe {
+            for p in (0..whole).step_by(V::LANES) {
+                products::<V, R, F>(samples, rights, p, &mut tile, |sample| sample);
+            }
+            if whole < pixels {
+                products::<V, R, F>(samples, rights, whole, &mut tile, |sample| {
+                    real.where_equal(one, sample)
+                });
+            }
         }
     }
     *sums = tile;
+}
+
+/// Adds the products of a vector of pixels.
+///
+/// # Safety
+/// From every pointer on, `at` and a vector can be read.
+#[inline(always)]
+unsafe fn products<V: Vector, const R: usize, const F: usize>(
+    samples: [*const V::Elem; R],
+    rights: [*const V::Elem; F],
+    at: usize,
+    tile: &mut [[V; F]; R],
+    kept: impl Fn(V) -> V,
+) {
+    let mut right = [V::splat(V::Elem::default()); F];
+    for f in 0..F {
+        // SAFETY: the caller's promise.
+        right[f] = unsafe { V::load(rights[f].add(at)) };
+    }
+    for r in 0..R {
+        // SAFETY: the caller's promise.
+        let sample = kept(unsafe { V::load(samples[r].add(at)) });
+        for f in 0..F {
+            tile[r][f] = tile[r][f].mul_add(sample, right[f]);
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! that they may be executed.
 
 mod amx;
+mod dots;
 mod fetch;
 pub mod fft;
 mod gemm;
@@ -19,6 +20,7 @@ pub mod winograd;
 mod x86;
 
 pub use amx::{Configured, Signs, TOEPLITZ, Tiles, Weights};
+pub use dots::{DOTS, Grid, dots};
 pub use fetch::fetch;
 pub(crate) use gemm::with_tile;
 pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};

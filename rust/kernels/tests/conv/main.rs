@@ -142,6 +142,18 @@ fn layers() -> Vec<(String, Conv)> {
             );
         }
     }
+    // Few filters of few channels, whose rows of pixels end around vectors.
+    for (width, inputs, outputs) in [(12, 1, 6), (17, 3, 11), (24, 4, 12), (31, 2, 1), (47, 1, 5)] {
+        let (rows, cols) = (axis(8, 3, 2, 1, Padding::Same), axis(width, 4, 1, 2, Padding::Explicit(4, 3)));
+        add(
+            format!("{outputs} filters of {inputs} channels, {width} columns"),
+            rows,
+            cols,
+            1,
+            inputs,
+            outputs,
+        );
+    }
     let window = axis(6, 3, 1, 1, Padding::Same);
     add("depthwise".into(), window, window, 9, 9, 9);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
@@ -471,6 +483,42 @@ fn what_is_not_finite_stays_in_its_windows() {
                 }
                 let bits: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
                 assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{id}: the same bits");
+            }
+        }
+    }
+}
+
+/// The same of the filters' gradient: a pixel that a tap does not meet has no part in its sum.
+#[test]
+fn what_is_not_finite_stays_in_its_taps() {
+    let (rows, cols) = (
+        Axis::convolution(5, 2, 1, 1, Padding::Valid).unwrap(),
+        Axis::convolution(19, 3, 1, 1, Padding::Valid).unwrap(),
+    );
+    let conv = Conv::new(DType::F32, 2, [rows, cols], 1, 2, 5).unwrap();
+    let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
+    let [mut x, grad] = [0, 2].map(|i| Array::new(&shapes[i], 5 + i as u64));
+    // The last column is met by the last taps alone, the first by the first.
+    for (place, value) in [(18, f32::NAN), (19, f32::INFINITY)] {
+        x.narrow[place * 2] = value;
+        x.wide[place * 2] = f64::from(value);
+    }
+    let mut dw = zeros(&shapes[1]);
+    products(&conv, |sample, weight, result| add(&mut dw, weight, x.wide[sample] * grad.wide[result]));
+    assert!(dw.0.iter().any(|sum| !sum.is_finite()) && dw.0.iter().any(|sum| sum.is_finite()));
+    let problem = GradFilters { conv, masked: false, bias: false };
+    for &isa in Isa::detected() {
+        for &implementation in GradFilters::IMPLEMENTATIONS.iter().filter(|i| i.cost(&problem).is_ok()) {
+            let schedule = Schedule { isa, workers: Workers::new(Some(2)).unwrap(), tile: None };
+            let mut found = vec![7.0_f32; dw.0.len()];
+            let mut dst = [Dst::from_slice(&mut found, &shapes[1])];
+            let srcs = [x.src(DType::F32), grad.src(DType::F32)];
+            implementation.run(&problem, &srcs, &mut dst, &schedule).unwrap();
+            let [dst] = dst;
+            drop(dst);
+            for (&found, &sum) in found.iter().zip(&dw.0) {
+                let same = f64::from(found) == sum || (found.is_nan() && sum.is_nan());
+                assert!(same || (sum.is_finite() && found.is_finite()), "{found} is not {sum}");
             }
         }
     }

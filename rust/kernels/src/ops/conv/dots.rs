@@ -9,15 +9,15 @@
 //! channels costs as much as its products. Here a channel is a plane. As there, the pixels are parted by the problem alone
 //! into chunks with sums of their own, added in order.
 
-use super::pack::{Part, WARM, halve, share};
+use super::pack::{Part, WARM, halve, lanes, share};
 use super::pass::with_lane;
 use super::phase::Phase;
 use super::{Conv, GradFilters};
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{DOTS, Grid, Lane, MAX_LANES, Simd, Vector, dots, most_lanes};
-use crate::view::{Blocks, Dst, Floats, Src};
+use crate::simd::{DOTS, Grid, Lane, MAX_LANES, Simd, Vector, dots, load_tile, store_tile, transpose};
+use crate::view::{Blocks, Dst, Floats, Picture, Src};
 use crate::{Error, alloc};
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ const MOST: [usize; 2] = [4, 12];
 const LEAST: usize = 12;
 
 /// Multiply-adds a nanosecond, and nanoseconds for bringing a number in.
-const RATE: f64 = 28.0;
+const RATE: f64 = 24.0;
 const BROUGHT: f64 = 0.5;
 
 /// Chunks, at most, and lines that one has at least.
@@ -58,7 +58,8 @@ impl Implementation<GradFilters> for Dots {
             return Err(Reject("a window's rows have to stay near"));
         }
         let (padded, lines) = (cols.dst.next_multiple_of(8), (conv.pictures * rows.dst) as f64);
-        let sums = (rows.taps * cols.taps * conv.inputs).next_multiple_of(DOTS[0]) * conv.outputs.next_multiple_of(DOTS[1]);
+        let sums = (rows.taps * cols.taps * conv.inputs).next_multiple_of(DOTS[0])
+            * conv.outputs.next_multiple_of(DOTS[1]);
         let brought = (conv.inputs + conv.outputs) * cols.dst;
         Ok(lines * (padded * sums * size) as f64 / 4.0 / RATE + lines * brought as f64 * BROUGHT)
     }
@@ -71,7 +72,13 @@ impl Implementation<GradFilters> for Dots {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         problem.check_arrays(srcs, dsts);
-        with_lane!(problem.conv, |L| solve::<L>(problem, self.cost(problem).unwrap_or(0.0), srcs, dsts, schedule))
+        with_lane!(problem.conv, |L| solve::<L>(
+            problem,
+            self.cost(problem).unwrap_or(0.0),
+            srcs,
+            dsts,
+            schedule
+        ))
     }
 }
 
@@ -95,7 +102,7 @@ fn solve<L: Lane<Elem: Floats>>(
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let plan = Plan::new(&problem.conv, most_lanes::<L::Elem>());
+    let plan = Plan::new(&problem.conv, lanes::<L>(schedule.isa));
     // A row of the results of a tap and channel, and at last the bias's.
     let (outputs, rows) = (problem.conv.outputs, plan.places.len() + 1);
     let mut sums = vec![L::Elem::default(); plan.chunks * rows * outputs];
@@ -110,7 +117,12 @@ fn solve<L: Lane<Elem: Floats>>(
     }
     let (weights, bias) = first.split_at(plan.places.len() * outputs);
     let [_, kw, inner, _] = problem.conv.filters_shape();
-    for (dst, numbers, size) in dsts.iter_mut().zip([weights, bias]).zip([[1, inner, outputs], [1, 1, outputs]]).map(|((d, n), s)| (d, n, s)) {
+    for (dst, numbers, size) in dsts
+        .iter_mut()
+        .zip([weights, bias])
+        .zip([[1, inner, outputs], [1, 1, outputs]])
+        .map(|((d, n), s)| (d, n, s))
+    {
         let blocks = Blocks::new(std::slice::from_mut(dst), size);
         while let Some(mut block) = blocks.take() {
             let (y, row) = (block.rows.start, size[1] * outputs);
@@ -129,7 +141,9 @@ impl<'p> Plan<'p> {
         let span = |i: usize, n: usize| Phase::span(&phases[i..=i], &(0..n)).len();
         // Whole vectors are read from the last pixels on.
         let pitches = [span(1, length) + lanes, length.next_multiple_of(lanes)];
-        let bytes = |rows: usize| (span(0, rows) * pitches[0] * conv.inputs + rows * pitches[1] * conv.outputs) * size;
+        let bytes = |rows: usize| {
+            (span(0, rows) * pitches[0] * conv.inputs + rows * pitches[1] * conv.outputs) * size
+        };
         let band = halve(height, |rows| bytes(rows) <= WARM).max(1);
         let place = |i: usize, offset: isize| (offset - phases[i].least()) as usize;
         let mut places = Vec::new();
@@ -156,31 +170,21 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        simd.vectorize(
-            #[inline(always)]
-            || self.lines::<L::Vector<S>>(),
-        );
-    }
-}
-
-impl<L: Lane<Elem: Floats>> Task<'_, L> {
-    #[inline(always)]
-    fn lines<V: Vector<Elem = L::Elem>>(self) {
         let plan = self.plan;
         let [pictures, height, ..] = plan.conv.y_shape();
         let at = |chunk: usize| chunk * (pictures * height) / plan.chunks;
         let (mut line, end) = (at(self.chunk), at(self.chunk + 1));
-        let tiles = (plan.places.len() + 1) * plan.conv.outputs;
-        alloc::scratch([tiles * V::LANES], |[lanes]: [&mut [V::Elem]; 1]| {
-            lanes.fill(V::Elem::default());
+        let width = L::Vector::<S>::LANES;
+        alloc::scratch([self.sums.len() * width], |[lanes]: [&mut [L::Elem]; 1]| {
+            lanes.fill(L::Elem::default());
             while line < end {
                 let (picture, y) = (line / height, line % height);
                 let rows = plan.band.min(height - y).min(end - line);
-                plan.add::<V>(self.srcs, picture, y..y + rows, lanes);
+                plan.add::<S, L::Vector<S>>(simd, self.srcs, picture, y..y + rows, lanes);
                 line += rows;
             }
-            for (sum, lanes) in self.sums.iter_mut().zip(lanes.chunks_exact(V::LANES)) {
-                *sum = lanes.iter().fold(V::Elem::default(), |sum, &lane| sum.plus(lane));
+            for (sum, lanes) in self.sums.iter_mut().zip(lanes.chunks_exact(width)) {
+                *sum = lanes.iter().fold(L::Elem::default(), |sum, &lane| sum.plus(lane));
             }
         });
     }
@@ -188,9 +192,9 @@ impl<L: Lane<Elem: Floats>> Task<'_, L> {
 
 impl Plan<'_> {
     /// Adds the products of some rows of a picture's results to the sums' lanes.
-    #[inline(always)]
-    fn add<V: Vector<Elem: Floats>>(
+    fn add<S: Simd, V: Vector<Elem: Floats>>(
         &self,
+        simd: S,
         srcs: &[Src<'_>],
         picture: usize,
         rows: Range<usize>,
@@ -198,62 +202,154 @@ impl Plan<'_> {
     ) {
         let Self { conv, phases, pitches, places, .. } = self;
         let length = conv.windows[1].dst;
-        let plane = |rows: Range<isize>, cols: Range<isize>, channel: usize, pitch: usize| Part {
-            rows,
-            cols,
-            channels: channel..channel + 1,
-            step: 1,
-            pitch,
+        let samples = Planes {
+            part: Part {
+                rows: Phase::span(&phases[..1], &rows),
+                cols: Phase::span(&phases[1..], &(0..length)),
+                channels: 0..conv.inputs,
+                step: 1,
+                pitch: pitches[0],
+            },
+            apart: srcs[0].has_planes() || conv.inputs == 1,
         };
-        let samples = |channel| {
-            let cols = Phase::span(&phases[1..], &(0..length));
-            plane(Phase::span(&phases[..1], &rows), cols, channel, pitches[0])
+        let gradients = Planes {
+            part: Part {
+                rows: rows.start as isize..rows.end as isize,
+                cols: 0..length as isize,
+                channels: 0..conv.outputs,
+                step: 1,
+                pitch: pitches[1],
+            },
+            apart: srcs[1].has_planes() || conv.outputs == 1,
         };
-        let grads =
-            |channel| plane(rows.start as isize..rows.end as isize, 0..length as isize, channel, pitches[1]);
-        let [planes, rights] = [samples(0).len(), grads(0).len()];
-        let lengths = [conv.inputs * planes + MAX_LANES, conv.outputs * rights, pitches[1]];
-        alloc::scratch(lengths, |[x, g, spare]: [&mut [V::Elem]; 3]| {
-            for (channel, into) in x.chunks_exact_mut(planes).take(conv.inputs).enumerate() {
-                samples(channel).bring::<V>(&srcs[0].picture(picture), None, into, &mut []);
-            }
-            let mask = srcs.get(2).map(|mask| mask.picture(picture));
-            for (channel, into) in g.chunks_exact_mut(rights).enumerate() {
-                grads(channel).bring::<V>(&srcs[1].picture(picture), mask.as_ref(), into, spare);
-            }
-            let steps = [phases[0].stride * pitches[0], pitches[1]];
-            let grid = Grid { lines: rows.len(), pixels: length, steps };
-            const R: usize = DOTS[0];
-            const F: usize = DOTS[1];
-            let (sums, bias) = sums.split_at_mut(places.len() * conv.outputs * V::LANES);
-            for (i, some) in places.chunks(R).enumerate() {
-                // A tile that is not full does the last product again, for nothing.
-                let at: [usize; R] = std::array::from_fn(|r| {
-                    let [channel, down, across] = some[r.min(some.len() - 1)];
-                    channel * planes + down * pitches[0] + across
-                });
-                for first in (0..conv.outputs).step_by(F) {
-                    let right = std::array::from_fn(|f| &g[(first + f).min(conv.outputs - 1) * rights..][..rights]);
-                    let mut tile = [[V::splat(V::Elem::default()); F]; R];
-                    dots::<V, R, F>(x, &at, right, grid, &mut tile);
-                    for r in 0..some.len() {
-                        for f in 0..F.min(conv.outputs - first) {
-                            let sum = ((i * R + r) * conv.outputs + first + f) * V::LANES;
-                            add_to(tile[r][f], &mut sums[sum..][..V::LANES]);
-                        }
+        let steps = [phases[0].stride * pitches[0], pitches[1]];
+        let grid = Grid { lines: rows.len(), pixels: length, steps };
+        let (plane, right) = (samples.part.len(), gradients.part.len());
+        let dense = samples.dense::<V>().max(gradients.dense::<V>());
+        let lengths = [samples.room::<V>(), gradients.room::<V>(), dense, dense];
+        alloc::scratch(lengths, |[x, g, dense, spare]: [&mut [V::Elem]; 4]| {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    samples.bring::<V>(&srcs[0].picture(picture), None, x, [dense, spare]);
+                    let mask = srcs.get(2).map(|mask| mask.picture(picture));
+                    gradients.bring::<V>(&srcs[1].picture(picture), mask.as_ref(), g, [dense, spare]);
+                    let place =
+                        |[channel, down, across]: [usize; 3]| channel * plane + down * pitches[0] + across;
+                    let gradients = &g[..conv.outputs * right];
+                    let (sums, bias) = sums.split_at_mut(places.len() * conv.outputs * V::LANES);
+                    let sums = sums.chunks_mut(R * conv.outputs * V::LANES);
+                    for (places, sums) in places.chunks(R).zip(sums) {
+                        // A tile that is not full does the last product again, for nothing.
+                        let last = places.len() - 1;
+                        let places = std::array::from_fn(
+                            #[inline(always)]
+                            |r| place(places[r.min(last)]),
+                        );
+                        tiles::<V>(x, &places, (gradients, right), grid, sums);
                     }
-                }
-            }
-            for (right, sum) in g.chunks_exact(rights).zip(bias.chunks_exact_mut(V::LANES)) {
-                for right in right.chunks_exact(V::LANES) {
-                    right.iter().zip(&mut *sum).for_each(|(&right, sum)| *sum = sum.plus(right));
-                }
-            }
+                    for (gradients, sum) in gradients.chunks_exact(right).zip(bias.chunks_exact_mut(V::LANES))
+                    {
+                        let mut all = load_tile::<V, 1>(sum, 0);
+                        for at in (0..right).step_by(V::LANES) {
+                            all[0] = all[0].add(load_tile::<V, 1>(gradients, at)[0]);
+                        }
+                        store_tile(&all, sum, 0);
+                    }
+                },
+            );
         });
     }
 }
 
+/// A part of a picture as planes, one for each of its channels, whose rows are whole vectors: zeros follow a row of
+/// gradients, and anything a row of samples.
+struct Planes {
+    /// A plane of it.
+    part: Part,
+    /// Whether the channels are planes, or one, in memory too.
+    apart: bool,
+}
+
+impl Planes {
+    /// Numbers of all planes, and of what is written beside them.
+    fn room<V: Vector>(&self) -> usize {
+        self.part.len() * self.part.channels.len().next_multiple_of(V::LANES) + MAX_LANES
+    }
+
+    /// Numbers of scratch for the pixels with their channels side by side.
+    fn dense<V: Vector>(&self) -> usize {
+        let deep = if self.apart { 1 } else { self.part.channels.len() };
+        self.part.rows.len() * self.part.cols.len() * deep + deep * V::LANES + MAX_LANES
+    }
+
+    #[inline(always)]
+    fn bring<V: Vector<Elem: Floats>>(
+        &self,
+        picture: &Picture<'_>,
+        mask: Option<&Picture<'_>>,
+        into: &mut [V::Elem],
+        [dense, spare]: [&mut [V::Elem]; 2],
+    ) {
+        let (part, plane) = (&self.part, self.part.len());
+        let (deep, cols) = (part.channels.len(), part.cols.len());
+        if self.apart {
+            for (channel, into) in part.channels.clone().zip(into.chunks_exact_mut(plane)) {
+                let part = Part { channels: channel..channel + 1, ..part.clone() };
+                part.bring::<V>(picture, mask, into, spare);
+            }
+            return;
+        }
+        let side = Part { step: deep, pitch: cols * deep, ..part.clone() };
+        side.bring::<V>(picture, mask, &mut dense[..side.len()], spare);
+        for row in 0..part.rows.len() {
+            let (from, to) = (&dense[row * side.pitch..], row * part.pitch);
+            for first in (0..deep).step_by(V::LANES) {
+                for x in (0..cols).step_by(V::LANES) {
+                    // Lanes behind the last channel, and pixels behind the last, are of no account.
+                    transpose::<V>(
+                        &from[x * deep + first..],
+                        deep,
+                        &mut into[first * plane + to + x..],
+                        plane,
+                    );
+                }
+            }
+            for plane in into.chunks_exact_mut(plane).take(deep) {
+                for number in &mut plane[to + cols..to + part.pitch] {
+                    *number = V::Elem::default();
+                }
+            }
+        }
+    }
+}
+
+/// Samples and results of a tile.
+const R: usize = DOTS[0];
+const F: usize = DOTS[1];
+
+/// Adds the products of some places with all results, which stand so far apart, to the sums' lanes, place by place.
 #[inline(always)]
-fn add_to<V: Vector>(vector: V, sums: &mut [V::Elem]) {
-    vector.lanes().iter().zip(sums).for_each(|(&part, sum)| *sum = sum.plus(part));
+fn tiles<V: Vector>(
+    samples: &[V::Elem],
+    places: &[usize; R],
+    (gradients, each): (&[V::Elem], usize),
+    grid: Grid,
+    sums: &mut [V::Elem],
+) {
+    let results = gradients.len() / each;
+    for first in (0..results).step_by(F) {
+        let right = std::array::from_fn(
+            #[inline(always)]
+            |f| &gradients[(first + f).min(results - 1) * each..][..each],
+        );
+        let mut tile = [[V::splat(V::Elem::default()); F]; R];
+        dots::<V, R, F>(samples, places, right, grid, &mut tile);
+        for (tile, sums) in tile.iter().zip(sums.chunks_exact_mut(results * V::LANES)) {
+            for (f, sums) in sums.chunks_exact_mut(V::LANES).skip(first).take(F).enumerate() {
+                let sum = load_tile::<V, 1>(sums, 0)[0].add(tile[f]);
+                store_tile(&[sum], sums, 0);
+            }
+        }
+    }
 }

@@ -30,6 +30,9 @@ const SUMS: usize = 8 << 20;
 /// Chunks, at most.
 const CHUNKS: usize = 16;
 
+/// Nanoseconds for bringing a pixel and its window in.
+const PIXEL: f64 = 10.0;
+
 /// Pixels of a chunk, at least: what its sums are cleared and added for.
 const PIXELS: usize = 256;
 
@@ -39,7 +42,9 @@ impl Implementation<GradFilters> for Outer {
     }
 
     fn cost(&self, problem: &GradFilters) -> Result<f64, Reject> {
-        Ok(nanoseconds(&problem.conv, problem.conv.outputs / problem.conv.groups, false))
+        let conv = &problem.conv;
+        let pixels: f64 = conv.y_shape()[..3].iter().map(|&n| n as f64).product();
+        Ok(nanoseconds(conv, conv.outputs / conv.groups, false) + pixels * PIXEL)
     }
 
     fn run(
@@ -62,16 +67,7 @@ pub(super) fn compute(
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
     let conv = &problem.conv;
-    assert!(
-        srcs.len() == 2 + usize::from(problem.masked) && dsts.len() == 1 + usize::from(problem.bias),
-        "the gradient's arrays"
-    );
-    assert!(
-        srcs[0].shape() == conv.x_shape()
-            && srcs[1..].iter().all(|src| src.shape() == conv.y_shape())
-            && dsts[0].shape() == conv.filters_shape(),
-        "the layer's shapes"
-    );
+    problem.check_arrays(srcs, dsts);
     let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
     let workers = Conv::threads(schedule.workers, nanoseconds(conv, wide, diagonal));
     let schedule = Schedule { workers, ..*schedule };

@@ -13,6 +13,7 @@
 //! group, results. A channel `c` belongs to group `c / (channels / groups)`.
 
 mod diagonal;
+mod dots;
 mod filters;
 mod gather;
 mod pack;
@@ -22,6 +23,7 @@ mod planes;
 mod winograd;
 
 pub use diagonal::Diagonal;
+pub use dots::Dots;
 pub use filters::Outer;
 pub use gather::Gather;
 pub use winograd::{Winograd, Winograd4};
@@ -31,6 +33,7 @@ use crate::dtype::{Arithmetic, DType, Kind};
 use crate::parallel::Workers;
 use crate::precision::Precision;
 use crate::shape::Axis;
+use crate::view::{Dst, Src};
 use std::fmt;
 
 /// The shapes of a convolution layer, checked: what its three problems share.
@@ -222,5 +225,19 @@ impl GradFilters {
     pub fn error_bound(&self) -> f64 {
         let [n, oh, ow, _] = self.conv.y_shape();
         self.conv.bound(n as f64 * oh as f64 * ow as f64)
+    }
+
+    fn check_arrays(&self, srcs: &[Src<'_>], dsts: &[Dst<'_>]) {
+        assert!(
+            srcs.len() == 2 + usize::from(self.masked) && dsts.len() == 1 + usize::from(self.bias),
+            "the gradient's arrays"
+        );
+        let conv = &self.conv;
+        assert!(
+            srcs[0].shape() == conv.x_shape()
+                && srcs[1..].iter().all(|src| src.shape() == conv.y_shape())
+                && dsts[0].shape() == conv.filters_shape(),
+            "the layer's shapes"
+        );
     }
 }

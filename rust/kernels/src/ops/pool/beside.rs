@@ -95,7 +95,10 @@ const ROOM: usize = 1 << 20;
 
 /// Pictures that are put side by side, at least and at most.
 const LEAST: usize = 16;
-const MOST: usize = 64;
+const MOST: usize = 256;
+
+/// Groups, at least, where there are pictures enough: for threads to share.
+const GROUPS: usize = 8;
 
 /// Bytes that are moved in a nanosecond.
 const MOVED: f64 = 12.0;
@@ -122,8 +125,10 @@ fn beside<P: Pooling>(problem: &P, pictures: usize) -> P {
 
 /// Pictures that are put side by side.
 fn group<P: Pooling>(problem: &P) -> usize {
+    let pictures = problem.pool().pictures;
+    let shared = (pictures / GROUPS).max(LEAST.min(pictures));
     let fit = ROOM / bytes(problem).max(1);
-    fit.min(MOST).min(problem.pool().pictures) / LEAST * LEAST
+    fit.min(MOST).min(shared) / LEAST * LEAST
 }
 
 impl<P: Pooling> Implementation<P> for Beside {

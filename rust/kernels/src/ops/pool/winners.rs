@@ -216,13 +216,22 @@ pub(super) fn greatest<'r, S: Simd, T: Sample>(
     best: &mut [T],
     places: &mut [u32],
 ) {
-    if count == 9 {
-        let taps: [(&[T], u32); 9] = std::array::from_fn(&tap);
-        return simd.vectorize(
-            #[inline(always)]
-            || winners::<T, 9, false>(taps.map(|tap| tap.0), taps.map(|tap| tap.1), best, places),
-        );
+    macro_rules! counts {
+        ($($count:literal)*) => {
+            match count {
+                $($count => {
+                    let taps: [(&[T], u32); $count] = std::array::from_fn(&tap);
+                    return simd.vectorize(
+                        #[inline(always)]
+                        || winners::<T, $count, false>(taps.map(|tap| tap.0), taps.map(|tap| tap.1), best, places),
+                    );
+                })*
+                _ => (),
+            }
+        };
     }
+    // 2 x 2 and 3 x 3, whole and at an edge.
+    counts!(4 6 9);
     let (samples, place) = tap(0);
     best.copy_from_slice(samples);
     places.fill(place);
