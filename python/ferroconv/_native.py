@@ -77,20 +77,35 @@ def direct(
 
 def plan(image: npt.NDArray[Any], window: Window, options: Options) -> list[Pass] | None:
     """A pass along each of the two axes, the last one last; None where passes are not the definition."""
-    axes = spatial(options.axes, options.channel_axis, image.ndim)
-    known = all(-image.ndim <= axis < image.ndim for axis in axes)
-    if not known or image.ndim < 2 or axes[0] % image.ndim == axes[1] % image.ndim:
+    what = (image.ndim, window, options.extent, options.border, options.origin, options.stride, options.dilation)
+    try:
+        return _kept(*what, options.axes, options.channel_axis)
+    except TypeError:  # no key: a list; or an error, which comes again
+        return _plan(*what, options.axes, options.channel_axis)
+
+
+def _plan(
+    ndim: int, window: Window, extent: str, border: Any, origin: Any, stride: Any, dilation: Any, axes: Any,
+    channel_axis: int | None,
+) -> list[Pass] | None:  # fmt: skip
+    axes = spatial(axes, channel_axis, ndim)
+    known = all(-ndim <= axis < ndim for axis in axes)
+    if not known or ndim < 2 or axes[0] % ndim == axes[1] % ndim:
         return None  # the kernel refuses them
-    if options.extent != "same" or (*pair(options.stride, "stride"), *pair(options.dilation, "dilation")) != (1,) * 4:
+    if extent != "same" or (*pair(stride, "stride"), *pair(dilation, "dilation")) != (1,) * 4:
         return None
-    borders = per_axis(options.border, 2, "border")
+    borders = per_axis(border, 2, "border")
     if not all(isinstance(border, str) for border in borders):
         return None  # likewise
-    steps = zip(axes, window, borders, pair(options.origin, "origin"), strict=True)
-    passes = [Pass(axis % image.ndim, taps, border, origin) for axis, taps, border, origin in steps]
+    steps = zip(axes, window, borders, pair(origin, "origin"), strict=True)
+    passes = [Pass(axis % ndim, taps, border, origin) for axis, taps, border, origin in steps]
     # One pass stays in any case: it rounds, and it checks the arguments.
     needed = [step for step in passes if step.taps.size > 1 or step.taps.total != 1 or step.origin != 0]
     return sorted(needed or passes[1:], key=operator.itemgetter(0))
+
+
+# Types are part of the key: 1.0 is no stride.
+_kept = functools.lru_cache(maxsize=128, typed=True)(_plan)
 
 
 def result_dtype(image: npt.NDArray[Any], dtype: Any) -> np.dtype[Any]:

@@ -234,7 +234,9 @@ mod tests {
                             .map(|_| {
                                 let (next, sum) = (AtomicUsize::new(0), AtomicUsize::new(0));
                                 let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < 20);
-                                let add = |i| drop(sum.fetch_add(i, Ordering::Relaxed));
+                                let add = |i| {
+                                    sum.fetch_add(i, Ordering::Relaxed);
+                                };
                                 Workers::new(Some(3)).unwrap().drain(take, add).unwrap();
                                 sum.into_inner()
                             })

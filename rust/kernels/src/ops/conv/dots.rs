@@ -47,8 +47,9 @@ impl Implementation<GradFilters> for Dots {
     fn cost(&self, problem: &GradFilters) -> Result<f64, Reject> {
         let conv = &problem.conv;
         let [rows, cols] = &conv.windows;
-        if conv.groups != 1 || conv.inputs > MOST[0] || conv.outputs > MOST[1] {
-            return Err(Reject("needs one group of 4 channels at most, and 12 filters at most"));
+        if conv.groups != 1 || !(1..=MOST[0]).contains(&conv.inputs) || !(1..=MOST[1]).contains(&conv.outputs)
+        {
+            return Err(Reject("needs one group of 1 to 4 channels, and 1 to 12 filters"));
         }
         if cols.stride != 1 || cols.dst < LEAST {
             return Err(Reject("needs rows of 12 results at least, whose windows are neighbours"));

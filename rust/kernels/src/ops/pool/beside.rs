@@ -309,7 +309,7 @@ impl<L: Lane> Kernel for Turn<'_, L> {
 
 #[inline(always)]
 fn turned<V: Vector>(from: &[V::Elem], rows: usize, into: &mut [V::Elem]) {
-    if rows == 0 {
+    if from.is_empty() {
         return;
     }
     let cols = from.len() / rows;

@@ -203,12 +203,15 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
                                 &found[..ys.len() * results * deep]
                             }
                         };
-                        let each = grads.chunks_exact(results * deep).zip(found.chunks_exact(results * deep));
-                        for (&(begin, _), (grads, found)) in known.iter().zip(each) {
+                        // All rows of a picture have their positions from the same beginning.
+                        let (mut known, mut numbers) = (&known[..], grads.iter().zip(found));
+                        while let Some(&(begin, _)) = known.first() {
+                            let rows = known.iter().take_while(|row| row.0 == begin).count();
+                            known = &known[rows..];
                             // From a position of the picture to one of the band: of another band, before this
                             // one (a huge number) or behind it.
                             let shift = (begin as isize - lines.start as isize) * across.src() as isize;
-                            scatter(sums, shift as usize, deep, found, grads);
+                            scatter(sums, shift as usize, deep, numbers.by_ref().take(rows * results * deep));
                         }
                     }
                     if copies {
@@ -222,23 +225,28 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
     });
 }
 
-/// Adds the gradients of a row of windows where their positions, and `shift`, say.
+/// Adds the gradients of some windows, with whole pixels of channels, where their positions, and `shift`, say.
 #[inline(always)]
-fn scatter<T: Copy + AddAssign>(sums: &mut [T], shift: usize, deep: usize, found: &[i64], grads: &[T]) {
+fn scatter<'n, T: Copy + AddAssign + 'n>(
+    sums: &mut [T],
+    shift: usize,
+    deep: usize,
+    windows: impl Iterator<Item = (&'n T, &'n i64)>,
+) {
     if deep == 1 {
-        for (&place, &grad) in found.iter().zip(grads) {
+        for (&grad, &place) in windows {
             if let Some(sum) = sums.get_mut((place as usize).wrapping_add(shift)) {
                 *sum += grad;
             }
         }
         return;
     }
-    for (found, grads) in found.chunks_exact(deep).zip(grads.chunks_exact(deep)) {
-        for (c, (&place, &grad)) in found.iter().zip(grads).enumerate() {
-            let at = (place as usize).wrapping_add(shift).wrapping_mul(deep).wrapping_add(c);
-            if let Some(sum) = sums.get_mut(at) {
-                *sum += grad;
-            }
+    let mut c = 0;
+    for (&grad, &place) in windows {
+        let at = (place as usize).wrapping_add(shift).wrapping_mul(deep).wrapping_add(c);
+        c = if c + 1 == deep { 0 } else { c + 1 };
+        if let Some(sum) = sums.get_mut(at) {
+            *sum += grad;
         }
     }
 }
