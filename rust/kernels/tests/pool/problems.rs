@@ -100,7 +100,6 @@ pub(crate) fn problems() -> Vec<Problem> {
         p("Inception's stride of one, padded", 1, [9, 11], 8, [Slide(3, 1, 1, [1, 1]); 2], false),
         p("many small pictures of one channel", 37, [7, 7], 1, [Slide(3, 1, 1, [1, 1]); 2], false),
         p("many small pictures under a stride", 21, [6, 8], 1, [Slide(3, 2, 1, [0, 1]), Same(3, 2)], false),
-        p("many pictures that hold no window", 20, [3, 4], 1, [Slide(4, 1, 1, [0, 0]); 2], false),
         p("many small pictures of few channels", 9, [5, 4], 6, [Slide(2, 2, 1, [1, 0]); 2], true),
         p("a few small pictures of many channels", 3, [6, 6], 40, [Slide(3, 2, 1, [1, 1]); 2], false),
         p("small pictures, dilated", 11, [8, 7], 1, [Slide(2, 3, 3, [1, 1]), Slide(3, 1, 2, [1, 0])], false),
