@@ -4,14 +4,14 @@ use crate::alloc::results;
 use std::sync::{Arc, Mutex};
 
 /// The values that were asked for last.
-pub(crate) struct Kept<K, V> {
+pub(crate) struct Recent<K, V> {
     /// The latest last.
     made: Mutex<Vec<(K, Arc<V>)>>,
     most: usize,
 }
 
 // A lock that a fork left held, or another thread holds, is not waited for.
-impl<K, V> Kept<K, V> {
+impl<K, V> Recent<K, V> {
     /// Keeps so many.
     pub(crate) const fn new(most: usize) -> Self {
         Self { made: Mutex::new(Vec::new()), most }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_latest_stay() {
-        let kept = Kept::new(2);
+        let kept = Recent::new(2);
         for key in [1, 2, 1, 3] {
             if kept.find(|&k| k == key).is_none() {
                 kept.keep(key, &Arc::new(10 * key));

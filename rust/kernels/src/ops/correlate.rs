@@ -10,7 +10,7 @@
 use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow, Rounding};
-use crate::kept::Kept;
+use crate::kept::Recent;
 use crate::registry::{Choice, Reject};
 use crate::shape::{Axis, Extent};
 use num_complex::Complex;
@@ -166,7 +166,7 @@ pub struct Correlate {
 }
 
 /// Problems that were met lately, and taps that one of them has at most.
-static KEPT: Kept<Spec, Correlate> = Kept::new(32);
+static KEPT: Recent<Spec, Correlate> = Recent::new(32);
 const LARGE: usize = 1 << 14;
 
 /// Gives up the problems that are kept; says how many bytes their windows took.

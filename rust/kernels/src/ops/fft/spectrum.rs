@@ -3,7 +3,7 @@
 
 use super::super::correlate::Taps;
 use crate::isa::{Isa, Kernel};
-use crate::kept::Kept;
+use crate::kept::Recent;
 use crate::simd::fft::{Plane, Twiddles, forward_columns, forward_rows};
 use crate::simd::{Lane, Simd, Vector, lane};
 use crate::view::Rows;
@@ -81,7 +81,7 @@ fn place(i: usize, cols: usize, lanes: usize) -> usize {
 /// What a spectrum is made of.
 type Made = (Taps, [usize; 2], Isa);
 
-static KEPT: Kept<Made, Spectrum> = Kept::new(8);
+static KEPT: Recent<Made, Spectrum> = Recent::new(8);
 
 /// Points of a spectrum that is kept, at most: 4 MiB.
 const LARGE: usize = 1 << 18;
