@@ -122,6 +122,32 @@ def test_bench_times_checks_and_writes(tmp_path):
     assert "stale" not in text
 
 
+def test_a_readme_has_a_table_of_layers_for_all_networks_or_none(tmp_path):
+    from types import SimpleNamespace
+
+    from ferroconv._cli import report
+    from ferroconv._cli.networks import BATCHES
+
+    def outcome(network, times):
+        case = SimpleNamespace(kind="pool")
+        fresh, peer = SimpleNamespace(median=1e-6), SimpleNamespace(ratio=times)
+        return SimpleNamespace(
+            case=case, group=f"pool/{network}/max/nhwc", peers={"PyTorch": peer}, fresh=fresh, times=1
+        )
+
+    machine = {"versions": {"torch": "9"}, "threads": 2}
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- pool:begin -->\nstale\n<!-- pool:end -->\nz\n")
+    report.update_readme(readme, machine, [outcome("lenet", 2.0)])
+    assert "stale" in readme.read_text()
+    report.update_readme(readme, machine, [outcome(network, 2.0 if network == "lenet" else 0.5) for network in BATCHES])
+    text = readme.read_text()
+    assert "| lenet | 2.0x |" in text
+    assert "| vgg_19 | **0.50x** |" in text
+    assert text.startswith("a\n<!-- pool:begin -->\n| network | max/nhwc |\n")
+    assert text.endswith("<!-- pool:end -->\nz\n")
+
+
 def test_bench_names_a_filter_that_leaves_nothing():
     done = ferroconv("bench", "no-such-case")
     assert done.returncode == 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ferroconv._cli import charts, peers, summary
 from ferroconv._cli.cases import LARGE
 from ferroconv._cli.console import duration, ratio, table
+from ferroconv._cli.networks import BATCHES
 from ferroconv._cli.plans import TOLERANCE, misplanned
 
 if TYPE_CHECKING:
     from ferroconv._cli.outcomes import Against, Outcome
 
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 COLUMNS = (
     "case", "implementation", "ferroconv", "out=", "error", "peer", "its time", "reused", "its error", "ratio",
 )  # fmt: skip
@@ -121,35 +122,70 @@ def write(output: Path, machine: dict[str, Any], outcomes: Sequence[Outcome]) ->
 
 
 def update_readme(readme: Path, machine: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """Replace what stands between the markers of `readme` by the large images' table."""
+    """Replace the tables of `readme` that the outcomes are enough for: each stands between markers of its name."""
     text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"The README must hold the lines {BEGIN} and {END}. Received: {readme} without them.")
-    readme.write_text(f"{before}{BEGIN}\n{readme_table(machine, outcomes)}{END}{after}", encoding="utf-8")
+    for name, made in _TABLES.items():
+        content = made(machine, outcomes)
+        if not content:
+            continue
+        begin, end = (f"<!-- {name}:{word} -->" for word in ("begin", "end"))
+        before, begins, rest = text.partition(begin)
+        _, ends, after = rest.partition(end)
+        if not begins or not ends:
+            raise ValueError(f"The README must hold the lines {begin} and {end}. Received: {readme} without them.")
+        text = f"{before}{begin}\n{content}{end}{after}"
+    readme.write_text(text, encoding="utf-8")
 
 
-def readme_table(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
-    """The README's table: large images, each peer's time as a multiple of ferroconv's."""
-    shown = [outcome for outcome in outcomes if outcome.case.kind == "native" and outcome.case.size == LARGE]
+def _images(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+    """The README's table of large images: each peer's time as a multiple of ferroconv's."""
+    kinds = {"native": "{0.taps}x{0.taps}", "filters": "{0.filter}, {0.parameter}"}
+    shown = [outcome for outcome in outcomes if outcome.case.kind in kinds and outcome.case.size == LARGE]
+    if all(outcome.case.kind in ("conv", "pool") for outcome in outcomes):
+        return ""
     others = (peer for outcome in shown for peer in outcome.peers)
     columns = list(dict.fromkeys([*peers.PEERS, *others]))
-    rows = [["dtype", "window", "ferroconv", *columns], ["---", "---"] + ["---:"] * (1 + len(columns))]
+    rows = []
     for outcome in shown:
-        case = outcome.case
-        cells = [case.dtype, f"{case.taps}x{case.taps}", duration(outcome.fresh.median)]
-        for peer in columns:
-            against = outcome.peers.get(peer)
-            cells.append(_cell(against) if against else "")
-        rows.append(cells)
-    body = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        cells = [outcome.case.dtype, kinds[outcome.case.kind].format(outcome.case), duration(outcome.fresh.median)]
+        against = (outcome.peers.get(peer) for peer in columns)
+        rows.append([*cells, *(_cell(one) if one else "" for one in against)])
     return (
-        f"{LARGE} x {LARGE} images. In brackets: how many times as quick ferroconv is.\n\n{body}\n"
-        f"{heading(machine)}\nMade by `ferroconv bench native --readme README.md`.\n"
+        f"{LARGE} x {LARGE} images. In brackets: how many times as quick ferroconv is.\n\n"
+        f"{_markdown_table(['dtype', 'window', 'ferroconv', *columns], rows)}\n\n"
+        f"{heading(machine)}\nMade by `ferroconv bench 2048 --readme README.md`.\n"
     )
 
 
+def _layers(kind: str, machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+    """The README's table of layers: for each network and direction the geometric mean over PyTorch's times."""
+    means = {line.group: line.mean for line in summary.lines(outcomes) if line.peer == "PyTorch"}
+    split = [group.split("/", 2) for group in means if group.startswith(f"{kind}/")]
+    networks, directions = (list(dict.fromkeys(part[i] for part in split)) for i in (1, 2))
+    if not set(BATCHES) <= set(networks):
+        return ""
+    rows = []
+    for network in networks:
+        cells = (means.get(f"{kind}/{network}/{direction}") for direction in directions)
+        rows.append([network, *("" if mean is None else _bold(ratio(mean), mean) for mean in cells)])
+    header = ["network", *directions]
+    lines = [header, ["---"] + ["---:"] * len(directions), *rows]
+    body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    versions = machine["versions"]
+    return (
+        f"{body}\nGeometric means over the layers against PyTorch {versions.get('torch', '')} in its better layout, "
+        f"{machine['threads']} thread(s).\nMade by `ferroconv bench {kind}/ --readme README.md`.\n"
+    )
+
+
+_TABLES: dict[str, Callable[[dict[str, Any], Sequence[Outcome]], str]] = {
+    "bench": _images, "conv": functools.partial(_layers, "conv"), "pool": functools.partial(_layers, "pool"),
+}  # fmt: skip
+
+
+def _bold(text: str, times: float) -> str:
+    return f"**{text}**" if times < 1 else text
+
+
 def _cell(against: Against) -> str:
-    text = f"{duration(against.fresh.median)} ({ratio(against.ratio)})"
-    return f"**{text}**" if against.ratio < 1 else text
+    return _bold(f"{duration(against.fresh.median)} ({ratio(against.ratio)})", against.ratio)
