@@ -395,7 +395,8 @@ def test_explain_says_what_runs_and_why():
     plan, = ferroconv.explain(nn.max_pool2d, X).plans  # fmt: skip
     assert plan.chosen.startswith("pool/separable/float32/")
     assert plan.bound == "exact"
-    assert sum(nanoseconds is None and bool(reason) for _, nanoseconds, reason in plan.candidates) == 2
+    refused = [nanoseconds is None and bool(reason) for _, nanoseconds, reason in plan.candidates]
+    assert sum(refused) == len(refused) - 1
     out = np.full((1, 2, 2, 1), 7, np.float32)
     plan, = ferroconv.explain(nn.avg_pool2d, X, out=out).plans  # fmt: skip
     assert "f32" in plan.chosen
