@@ -1,4 +1,4 @@
-//! Threads: how many, whose, and how work is shared among them. The only file that names the [`pool`].
+//! Threads: how many, whose, and how work is shared among them. The only file that names the pool.
 //!
 //! The calling thread takes part. Helpers come from a pool that belongs to this process id: after a
 //! `fork` the child finds that its pool is another process's and makes one of its own. Work is a

@@ -22,15 +22,18 @@ use crate::view::{Block, BlockRows, Blocks, Dst, Src};
 #[derive(Debug)]
 pub struct Beside;
 
+/// Arrays that are read and written: their dtypes, each with whether it has the image's rows and columns, or the results'.
+type Arrays = (Vec<Array>, Vec<Array>);
+type Array = (DType, bool);
+
 /// A problem of pooling.
 trait Pooling: Operation + Sync {
     /// The forward problem.
     fn pool(&self) -> &Pool;
     /// The same of another forward problem.
     fn of(&self, pool: Pool) -> Self;
-    /// Dtypes of the arrays that are read and written, each with whether it has the image's rows and columns, or the
-    /// results'.
-    fn arrays(&self) -> (Vec<(DType, bool)>, Vec<(DType, bool)>);
+    /// Its arrays.
+    fn arrays(&self) -> Arrays;
     /// # Errors
     /// Why its pictures can't be moved.
     fn moves(&self) -> Result<(), Reject> {
@@ -47,7 +50,7 @@ impl Pooling for Pool {
         pool
     }
 
-    fn arrays(&self) -> (Vec<(DType, bool)>, Vec<(DType, bool)>) {
+    fn arrays(&self) -> Arrays {
         let positions = self.indices().then_some((DType::I64, false));
         (vec![(self.dtype, true)], [(self.dtype, false)].into_iter().chain(positions).collect())
     }
@@ -62,7 +65,7 @@ impl Pooling for MaxGrad {
         Self { pool, ..*self }
     }
 
-    fn arrays(&self) -> (Vec<(DType, bool)>, Vec<(DType, bool)>) {
+    fn arrays(&self) -> Arrays {
         (vec![(self.pool.dtype, true), (self.pool.dtype, false)], vec![(self.pool.dtype, true)])
     }
 
@@ -84,7 +87,7 @@ impl Pooling for MeanGrad {
         Self { pool }
     }
 
-    fn arrays(&self) -> (Vec<(DType, bool)>, Vec<(DType, bool)>) {
+    fn arrays(&self) -> Arrays {
         (vec![(self.pool.dtype, false)], vec![(self.pool.dtype, true)])
     }
 }
@@ -112,9 +115,8 @@ fn shape(pool: &Pool, image: bool) -> [usize; 3] {
 /// Bytes of a picture in all arrays.
 fn bytes(problem: &impl Pooling) -> usize {
     let (srcs, dsts) = problem.arrays();
-    let each = |&(dtype, image): &(DType, bool)| {
-        dtype.size() * shape(problem.pool(), image).iter().product::<usize>()
-    };
+    let each =
+        |&(dtype, image): &Array| dtype.size() * shape(problem.pool(), image).iter().product::<usize>();
     srcs.iter().chain(&dsts).map(each).sum()
 }
 
