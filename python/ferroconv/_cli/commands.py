@@ -121,7 +121,7 @@ def explain(operation: str, threads: int | None, **options: Any) -> None:
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Replace the table between the bench markers of this file.",
+    help="Renew the tables of this file, each between markers of its name.",
 )
 @click.option("--check", is_flag=True, help="Also hold the results against the project's targets, line by line.")
 def bench(filters: tuple[str, ...], **options: Any) -> None:

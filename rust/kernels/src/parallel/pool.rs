@@ -2,8 +2,8 @@
 //!
 //! A caller opens a job, does it, and closes it. A helper that came in time has joined the job meanwhile; one that did not
 //! is not waited for, whoever keeps it from its core: what it would have done is done. A helper that has nothing to do
-//! looks for the next job for a while ([`SPIN`]), since waking one that sleeps takes 15 to 50 microseconds of both threads
-//! on a virtual machine, and then sleeps.
+//! looks for the next job for a while ([`SPIN`]), since waking one that sleeps takes as long as a small task, and then
+//! sleeps.
 #![expect(unsafe_code, reason = "a job is borrowed from its caller's stack while helpers are in it")]
 
 use std::any::Any;

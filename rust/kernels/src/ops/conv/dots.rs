@@ -118,15 +118,11 @@ fn solve<L: Lane<Elem: Floats>>(
     }
     let (weights, bias) = first.split_at(plan.places.len() * outputs);
     let [_, kw, inner, _] = problem.conv.filters_shape();
-    for (dst, numbers, size) in dsts
-        .iter_mut()
-        .zip([weights, bias])
-        .zip([[1, inner, outputs], [1, 1, outputs]])
-        .map(|((d, n), s)| (d, n, s))
-    {
-        let blocks = Blocks::new(std::slice::from_mut(dst), size);
+    // The filters' rows are taps of a row of them; the bias is one row of one number a result.
+    for (dst, (numbers, depth)) in dsts.iter_mut().zip([(weights, inner), (bias, 1)]) {
+        let blocks = Blocks::new(std::slice::from_mut(dst), [1, depth, outputs]);
         while let Some(mut block) = blocks.take() {
-            let (y, row) = (block.rows.start, size[1] * outputs);
+            let (y, row) = (block.rows.start, depth * outputs);
             let at = (block.picture * kw + y) * row;
             block.parts::<1>()[0].narrow(y, &numbers[at..at + row]);
         }

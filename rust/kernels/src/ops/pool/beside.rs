@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A row of a small picture is shorter than a vector, and a window at its edge is not like its neighbours; of pictures
-//! side by side all lanes do the same. Moving a number takes a tenth of a nanosecond, in squares of a vector's lanes.
+//! side by side all lanes do the same. Numbers are moved in squares of a vector's lanes.
 
 use super::{MaxGrad, MeanGrad, Pool};
 use crate::Error;
