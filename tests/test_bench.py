@@ -283,6 +283,7 @@ def test_words_choose_cases():
     assert {case.size for _, cases in suites.chosen(("/8x8/",), False) for case in cases} == {8}
     assert _kinds("conv") == _kinds("conv/resnet_50") == {"conv"}
     assert _kinds("steps/lenet") == {"steps"}
+    assert _kinds("predict") == {"predict"}
     assert _kinds("plan") == {"plan"}
     assert _kinds("small", "sobel") == {"small"}
     assert _kinds("float32", "2048") == {"native", "filters"}
@@ -327,3 +328,13 @@ def test_steps_are_timed_and_both_models_agree(keras):
     assert steps._apart(other, stock, x, y)[1] > 5 * steps.GRADIENTS_APART  # of other weights
     other.set_weights(stock.get_weights())
     assert max(steps._apart(other, stock, x, y)) < 1e-5
+
+
+def test_predictions_are_timed_and_both_models_agree(keras):
+    from ferroconv._cli import predictions
+
+    [outcome] = predictions.measure(predictions.PredictCase("lenet", 28, 1, 2), quick=True)
+    assert outcome.sound and outcome.fresh.median > 0
+    stock = predictions.PredictCase("ResNet50", 32, 3, 1).stock(keras)
+    means = [one.moving_mean for one in stock.layers if isinstance(one, keras.layers.BatchNormalization)]
+    assert means and all(np.abs(np.asarray(one)).min() > 0 for one in means)

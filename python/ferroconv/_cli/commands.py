@@ -140,6 +140,7 @@ def bench(filters: tuple[str, ...], **options: Any) -> None:
     ferroconv bench pool                  their pooling layers
     ferroconv bench lenet                 LeNet's layers, at batches of 1 to 256
     ferroconv bench steps                 training steps of Keras models, stock and accelerated
+    ferroconv bench predict               predictions of Keras models, stock and accelerated for inference
     ferroconv bench plan                  whether the implementation that is chosen is the quickest
 
     Exits with status 1 if a result is wrong, or with --check if a target is missed.

@@ -64,17 +64,7 @@ class StepCase:
 
     def stock(self, keras: Any) -> Any:
         """The model on Keras' own layers, compiled."""
-        from ferroconv.keras import models
-
-        shape = (self.size, self.size, self.channels)
-        keras.utils.set_random_seed(0)
-        made = getattr(models, self.model, None)
-        if made is not None:
-            model = made(shape, CLASSES, stock=True)
-        else:
-            made = getattr(keras.applications, self.model)
-            model = made(weights=None, input_shape=shape, classes=CLASSES)
-        return self.compiled(model)
+        return self.compiled(stock(keras, self.model, (self.size, self.size, self.channels)))
 
     def compiled(self, model: Any) -> Any:
         """The model, ready to be trained."""
@@ -90,6 +80,17 @@ STEP_CASES = [
     StepCase("ResNet50", 224, 3, 2, "sgd"),
 ]
 """Every case; batches are small where a step is a hundred milliseconds and more."""
+
+
+def stock(keras: Any, name: str, shape: tuple[int, int, int]) -> Any:
+    """A model of ours or of `keras.applications` on Keras' own layers, with random weights."""
+    from ferroconv.keras import models
+
+    keras.utils.set_random_seed(0)
+    made = getattr(models, name, None)
+    if made is not None:
+        return made(shape, CLASSES, stock=True)
+    return getattr(keras.applications, name)(weights=None, input_shape=shape, classes=CLASSES)
 
 
 def stepping(model: Any, x: Array, y: Array) -> Callable[[], Any]:

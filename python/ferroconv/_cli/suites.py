@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ferroconv._cli import layers, measuring, plans, small, steps
+from ferroconv._cli import layers, measuring, plans, predictions, small, steps
 from ferroconv._cli.cases import SMALL_SIZES, WINDOW_CASES
 from ferroconv._cli.filter_cases import FILTER_CASES
 from ferroconv._cli.layer_cases import LAYER_CASES
 from ferroconv._cli.outcomes import Outcome
 from ferroconv._cli.peers import BORDER
 from ferroconv._cli.plans import PLAN_CASES
+from ferroconv._cli.predictions import PREDICT_CASES
 from ferroconv._cli.small import SMALL_CASES
 from ferroconv._cli.steps import STEP_CASES
 
@@ -39,6 +40,10 @@ STEPS = (
     f"within {steps.OUTPUTS_APART:g} of the largest and their gradients within {steps.GRADIENTS_APART:g} of the norm, "
     "in which near ties of relus and maxima are. Convolution and pooling: the step less that of the "
     "model without those layers."
+)
+PREDICTIONS = (
+    "Predictions: predict_on_batch of Keras' model and of its copy by accelerate(inference=True), random weights and "
+    f"statistics. Before, their outputs agree within {steps.OUTPUTS_APART:g} of the largest."
 )
 PLANS = (
     "Plans: every implementation that takes a problem. Ratio: the other implementation's time over "
@@ -70,6 +75,7 @@ SUITES = (
     Suite(SMALL_CASES, small.measure, SMALL, ("scipy",), named=True),
     Suite(LAYER_CASES, layers.measure, LAYERS, ("torch", "tensorflow")),
     Suite(STEP_CASES, steps.measure, STEPS, ("tensorflow", "keras"), named=True),
+    Suite(PREDICT_CASES, predictions.measure, PREDICTIONS, ("tensorflow", "keras"), named=True),
     Suite(PLAN_CASES, plans.measure, PLANS, ("scipy",), named=True),
 )
 

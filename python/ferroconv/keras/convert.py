@@ -10,6 +10,7 @@ import keras
 
 from ferroconv.keras import layers
 from ferroconv.keras.distributed import guard
+from ferroconv.keras.inference import Fusion, fusions
 
 PAIRS: dict[Any, Any] = {
     getattr(keras.layers, name): getattr(layers, name)
@@ -43,7 +44,7 @@ class Entry:
     kind: str
     """Its class, as it was."""
     reason: str = ""
-    """Why it stays; empty if it was replaced."""
+    """Why it stays, or what it is part of; empty if it was replaced."""
 
 
 @dataclass
@@ -53,25 +54,30 @@ class Report:
     target: str
     replaced: list[Entry] = field(default_factory=list)
     kept: list[Entry] = field(default_factory=list)
+    fused: list[Entry] = field(default_factory=list)
+    """Layers that a convolution does on its way, in a model for inference."""
     others: int = 0
     """Layers of other kinds, copied as they are."""
 
     def __str__(self) -> str:
-        width = max((len(f"{one.name} ({one.kind})") for one in self.replaced + self.kept), default=0)
-        lines = [
-            f"{len(self.replaced)} layer(s) now {self.target}, {len(self.kept)} kept, "
-            f"{self.others} of other kinds copied"
+        counts = [f"{len(self.replaced)} layer(s) now {self.target}", f"{len(self.kept)} kept"]
+        counts += [f"{len(self.fused)} fused"] if self.fused else []
+        lines = [", ".join([*counts, f"{self.others} of other kinds copied"])]
+        told = [
+            (word, f"{one.name} ({one.kind})", one.reason)
+            for word, entries in (("replaced", self.replaced), ("fused", self.fused), ("kept", self.kept))
+            for one in entries
         ]
-        lines += [f"  replaced  {one.name} ({one.kind})" for one in self.replaced]
-        lines += [f"  kept      {f'{one.name} ({one.kind})':<{width}}  {one.reason}" for one in self.kept]
+        width = max((len(name) for _, name, _ in told), default=0)
+        lines += [f"  {word:<8}  {name:<{width}}  {reason}".rstrip() for word, name, reason in told]
         return "\n".join(lines)
 
 
 @overload
-def accelerate(model: Any, *, report: Literal[False] = False) -> Any: ...
+def accelerate(model: Any, *, inference: bool = False, report: Literal[False] = False) -> Any: ...
 @overload
-def accelerate(model: Any, *, report: Literal[True]) -> tuple[Any, Report]: ...
-def accelerate(model: Any, *, report: bool = False) -> Any:
+def accelerate(model: Any, *, inference: bool = False, report: Literal[True]) -> tuple[Any, Report]: ...
+def accelerate(model: Any, *, inference: bool = False, report: bool = False) -> Any:
     """Return a copy of a model whose convolution and pooling layers run on ferroconv.
 
     Weights, the optimizer's state and how the model was compiled are copied; the original is not
@@ -82,6 +88,13 @@ def accelerate(model: Any, *, report: bool = False) -> Any:
     ----------
     model : keras.Model
         A Sequential or functional model.
+    inference : bool, optional
+        Make a copy that predicts and is not trained any further: a batch normalisation, a relu or both
+        after a convolution become part of it, where nothing else reads what is between them. Batch
+        normalisation is then a factor of the filters and a part of the bias, so results differ from the
+        original's by rounding. The layers' names stay (in their places are `keras.layers.Identity`), but what
+        a fused convolution gives is what the last layer in it gave. The copy is frozen (``trainable`` is
+        False) and has none of the optimizer's state.
     report : bool, optional
         Also return what was replaced, and what was kept and why.
 
@@ -97,7 +110,7 @@ def accelerate(model: Any, *, report: bool = False) -> Any:
     TypeError
         For a model that is neither Sequential nor functional: its layers are in its own code.
     ValueError
-        If the copy can't be compiled as the original is.
+        If the copy can't be compiled as the original is, or with `inference` if the model has no weights yet.
 
     Examples
     --------
@@ -107,8 +120,19 @@ def accelerate(model: Any, *, report: bool = False) -> Any:
     >>> print(report)
     1 layer(s) now ferroconv's, 0 kept, 0 of other kinds copied
       replaced  C1 (Conv2D)
+
+    >>> layers = [keras.Input((28, 28, 1)), keras.layers.Conv2D(6, 5, name="C1")]
+    >>> layers += [keras.layers.BatchNormalization(name="N1"), keras.layers.ReLU(name="R1")]
+    >>> fast, report = ferroconv.keras.accelerate(keras.Sequential(layers), inference=True, report=True)
+    >>> print(report)
+    1 layer(s) now ferroconv's, 0 kept, 2 fused, 0 of other kinds copied
+      replaced  C1 (Conv2D)
+      fused     N1 (BatchNormalization)  into C1
+      fused     R1 (ReLU)                into C1
     """
-    copy, what = _convert(model, PAIRS, "ferroconv's", _unlike_keras)
+    _supported(model)
+    conversion = _Conversion(PAIRS, "ferroconv's", _unlike_keras, fusions(model) if inference else None)
+    copy, what = _convert(model, conversion)
     return (copy, what) if report else copy
 
 
@@ -142,7 +166,8 @@ def to_stock(model: Any, *, report: bool = False) -> Any:
     ValueError
         If the copy can't be compiled as the original is.
     """
-    copy, what = _convert(model, {ours: stock for stock, ours in PAIRS.items()}, "Keras'", _unlike_ours)
+    _supported(model)
+    copy, what = _convert(model, _Conversion({ours: stock for stock, ours in PAIRS.items()}, "Keras'", _unlike_ours))
     return (copy, what) if report else copy
 
 
@@ -181,15 +206,34 @@ def _refused(layer: Any, target: Any) -> str | None:
 class _Conversion:
     """The clone function of one conversion: it builds the copies, and remembers of what."""
 
-    def __init__(self, table: Mapping[Any, Any], target: str, unlike: Callable[[Any], str | None]) -> None:
+    def __init__(
+        self,
+        table: Mapping[Any, Any],
+        target: str,
+        unlike: Callable[[Any], str | None],
+        fused: Sequence[Fusion] | None = None,
+    ) -> None:
         self.table = table
         self.unlike = unlike
         self.report = Report(target)
         self.copies: list[tuple[Any, Any]] = []
+        self.folded: list[tuple[Fusion, Any]] = []
+        self.inference = fused is not None
+        self.fusions = {id(one.conv): one for one in fused or ()}
+        self.absorbed = {id(layer): one for one in fused or () for layer in one.absorbed}
         self.spellings = {_spelling(old): new for old, new in table.items()}
 
     def __call__(self, layer: Any) -> Any:
         cls = type(layer)
+        if fusion := self.absorbed.get(id(layer)):
+            self.report.fused.append(Entry(layer.name, cls.__name__, f"into {fusion.conv.name}"))
+            kept = {key: value for key, value in layer.get_config().items() if key in ("name", "dtype")}
+            return keras.layers.Identity.from_config(kept)
+        if fusion := self.fusions.get(id(layer)):
+            self.report.replaced.append(Entry(layer.name, cls.__name__))
+            copy = self.table.get(cls, cls).from_config(fusion.config)
+            self.folded.append((fusion, copy))
+            return copy
         target = self.table.get(cls)
         reason = _refused(layer, target) if target else self.unlike(layer)
         if target and not reason:
@@ -246,18 +290,19 @@ def _spelling(cls: type) -> tuple[str, str]:
     return (name if ">" in name else "keras.layers", cls.__name__)
 
 
-def _convert(
-    model: Any, table: Mapping[Any, Any], target: str, unlike: Callable[[Any], str | None]
-) -> tuple[Any, Report]:
+def _supported(model: Any) -> None:
     if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
         raise TypeError(
             "The model must be Sequential or functional; a subclassed model names its layers in its own code, "
             f"where ferroconv.keras' can be written instead. Received: {type(model).__name__}."
         )
-    conversion = _Conversion(table, target, unlike)
+
+
+def _convert(model: Any, conversion: _Conversion) -> tuple[Any, Report]:
     try:
         with keras.saving.custom_object_scope(_compiled_with(model)):
-            copy = keras.models.clone_model(model, clone_function=conversion, recursive=True)
+            call = None if isinstance(model, keras.Sequential) else _call
+            copy = keras.models.clone_model(model, clone_function=conversion, call_function=call, recursive=True)
     except ValueError as error:
         if "lambda" not in str(error).lower():
             raise
@@ -267,9 +312,19 @@ def _convert(
         ) from error
     for old, new in conversion.copies:
         _assign(old.variables, new.variables)
-    _copy_freezing(model, copy)
-    _copy_optimizer(model, copy, conversion.copies)
+    for fusion, new in conversion.folded:
+        fusion.assign(new)
+    if conversion.inference:
+        copy.trainable = False
+    else:
+        _copy_freezing(model, copy)
+        _copy_optimizer(model, copy, conversion.copies)
     return guard(copy), conversion.report
+
+
+def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a copy; what stands in the place of a fused layer takes no `training` and no `mask`."""
+    return layer(args[0]) if type(layer) is keras.layers.Identity else layer(*args, **kwargs)
 
 
 def _compiled_with(model: Any) -> dict[str, Any]:
