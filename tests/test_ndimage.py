@@ -133,9 +133,30 @@ def test_axes(name):
     both(name, image[0, 0], weights[0])
 
 
-def test_window_of_three_axes_is_not_implemented():
-    with pytest.raises(NotImplementedError, match="one and two axes"):
-        ferroconv.ndimage.correlate(np.ones((3, 3, 3)), np.ones((2, 2, 2)))
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.parametrize("shape, taps", [((6, 5, 7), (3, 2, 4)), ((3, 4, 5, 6), (2, 3, 1, 3)), ((3, 4, 5), (8, 3, 5))])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "int16", "bool", "complex64"])
+def test_windows_of_three_axes_and_more(name, shape, taps, dtype):
+    image, weights = paint(shape, dtype), paint(taps, "float64", 1)
+    weights.reshape(-1)[::3] = 0
+    origin = (-1, *(0,) * (len(taps) - 1))
+    for mode in MODES:
+        both(name, image, weights, mode=mode, cval=1.5, origin=origin)
+    both(name, image.astype("complex64"), weights + 1j * weights[::-1])
+    both(name, image, weights, output="complex64" if dtype == "complex64" else "float64")
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_three_of_four_axes(name):
+    image, weights = paint((4, 5, 6, 7), "float64"), paint((2, 3, 3), "float64", 1)
+    for axes in [(0, 1, 2), (3, 0, 1), (-1, -2, -4)]:
+        both(name, image, weights, axes=axes)
+        out = np.full((4, 5, 6, 14), np.nan)[..., ::2]
+        getattr(ferroconv.ndimage, name)(image, weights, out, axes=axes)
+        same(out, getattr(ferroconv.ndimage, name)(image, weights, axes=axes))
+    with pytest.raises(ValueError, match="origin must lie within the window"):
+        getattr(ferroconv.ndimage, name)(image, weights, axes=(0, 1, 2), origin=(2, 0, 0))
+    assert getattr(ferroconv.ndimage, name)(image[:0], weights, axes=(1, 2, 3)).shape == (0, 5, 6, 7)
 
 
 # The quirks, in the order of docs/scipy-differences.md.

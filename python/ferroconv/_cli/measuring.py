@@ -11,7 +11,8 @@ from ferroconv._cli.filter_cases import MIRROR, FilterCase
 from ferroconv._cli.outcomes import Against, Outcome, Times
 from ferroconv._cli.timing import NORMAL, QUICK, Effort, Timing, race
 
-SMALL = Effort(0.06, 2, 9)
+SMALL = Effort(0.06, 2, 9).led()
+"""Calls of less than a few milliseconds: the threads that OpenCV leaves spinning would take a core from all of one."""
 
 
 def windows(case: Case, quick: bool) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""scipy.ndimage's correlation and convolution over one or two axes."""
+"""scipy.ndimage's correlation and convolution."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ferroconv import _core
 from ferroconv._args import MirrorError, per_axis
 from ferroconv._docs import fill
 from ferroconv._lazy import deferred, is_lazy
-from ferroconv.ndimage._arguments import one_axis, read_axes
+from ferroconv.ndimage._arguments import one_axis, one_mode, read_axes
 from ferroconv.ndimage._output import read_output, supported, written
+from ferroconv.ndimage._volumes import correlated
 
 __all__ = ["convolve", "convolve1d", "correlate", "correlate1d"]
 
@@ -34,7 +35,7 @@ def correlate(
     axes: Sequence[int] | None = None,
     workers: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Multi-dimensional correlation, as scipy.ndimage.correlate, over one or two axes.
+    """Multi-dimensional correlation, as scipy.ndimage.correlate.
 
     ``out[y, x] = sum of weights[i, j] * input[y + i - kh // 2 - oy, x + j - kw // 2 - ox]``.
 
@@ -43,7 +44,7 @@ def correlate(
     input : array_like
         The image.
     weights : array_like
-        The window's values, an axis for each axis of `input` (or of `axes`): one or two.
+        The window's values, an axis for each axis of `input` (or of `axes`).
     %(mirror_output)s
     %(mirror_mode)s
     origin : int or sequence of int, optional
@@ -61,8 +62,6 @@ def correlate(
     ------
     ValueError, RuntimeError
         For arguments that SciPy refuses.
-    NotImplementedError
-        For windows of more than two axes, which come later.
 
     Notes
     -----
@@ -92,7 +91,7 @@ def convolve(
     axes: Sequence[int] | None = None,
     workers: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Multi-dimensional convolution, as scipy.ndimage.convolve, over one or two axes.
+    """Multi-dimensional convolution, as scipy.ndimage.convolve.
 
     ``out[y, x] = sum of weights[i, j] * input[y - i + kh // 2 + oy, x - j + kw // 2 + ox]``.
 
@@ -101,7 +100,7 @@ def convolve(
     input : array_like
         The image.
     weights : array_like
-        The window's values, an axis for each axis of `input` (or of `axes`): one or two.
+        The window's values, an axis for each axis of `input` (or of `axes`).
     %(mirror_output)s
     %(mirror_mode)s
     origin : int or sequence of int, optional
@@ -119,8 +118,6 @@ def convolve(
     ------
     ValueError, RuntimeError
         For arguments that SciPy refuses.
-    NotImplementedError
-        For windows of more than two axes, which come later.
 
     Notes
     -----
@@ -269,15 +266,13 @@ def _correlate(
     if weights.size == 0:
         raise MirrorError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
     origins = per_axis(origin, len(over), "origin", MirrorError)
-    if len(over) not in (1, 2):
-        raise NotImplementedError(
-            f"windows of one and two axes are supported; use axes= to name them. Received: {len(over)} axes."
-        )
-    if len(over) == 2 and over[0] > over[1]:
-        # The window's axes are in the image's order, whatever the order of `axes`; the origins are
-        # in that order only where every axis is filtered.
-        over = over[::-1]
-        origins = origins if ndim == 2 else origins[::-1]
+    if not over:
+        raise NotImplementedError("a window has one axis at least. Received: none.")
+    # The window's axes are in the image's order, whatever the order of `axes`; the origins are in that order only
+    # where every axis is filtered.
+    order = sorted(range(len(over)), key=over.__getitem__)
+    over = tuple(over[i] for i in order)
+    origins = origins if len(over) == ndim else tuple(origins[i] for i in order)
     if len(over) == 1:
         return _along(image, weights, over[0], output, mode, cval, origins[0], turn, "ndimage", workers)
     if turn:
@@ -331,6 +326,9 @@ def _run(
         raise MirrorError(f"mode must be one name; SciPy has no sequence of modes here. Received: {mode!r}.")
     # scipy.ndimage conjugates complex weights of a correlation and leaves those of a convolution.
     conjugate = complex_weights and not turn
+    if len(axes) > 2:
+        weights = np.flip(weights) if turn else weights
+        return written(image, goal, workers, correlated, image, weights, axes, conjugate, one_mode(mode), cval, origins)
     return written(
         image, goal, workers,
         _core.correlate, image, weights, axes, rule, turn, conjugate, "same", mode, cval, origins, (1, 1), (1, 1),

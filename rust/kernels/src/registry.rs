@@ -268,8 +268,13 @@ impl Operation for ops::correlate::Correlate {
 
 impl Operation for ops::pool::Pool {
     const NAME: &'static str = "pool";
-    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Beside, &ops::pool::Channels, &ops::pool::Separable, &ops::pool::Indexed];
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[
+        &ops::pool::Whole,
+        &ops::pool::Beside,
+        &ops::pool::Channels,
+        &ops::pool::Separable,
+        &ops::pool::Indexed,
+    ];
 
     fn describe(&self) -> String {
         self.to_string()
@@ -318,7 +323,7 @@ impl Operation for ops::pool::MaxGrad {
 impl Operation for ops::pool::MeanGrad {
     const NAME: &'static str = "mean-gradient";
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
-        &[&ops::pool::Beside, &ops::pool::Spread];
+        &[&ops::pool::Whole, &ops::pool::Beside, &ops::pool::Spread];
 
     fn describe(&self) -> String {
         self.to_string()

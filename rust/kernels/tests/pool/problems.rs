@@ -139,6 +139,7 @@ pub(crate) fn problems() -> Vec<Problem> {
             true,
         ),
         p("global, channels last", 2, [7, 7], 33, [Parts(1), Parts(1)], false),
+        p("global, many pictures", 37, [7, 7], 1, [Parts(1), Parts(1)], false),
         p("global, channels first", 2, [7, 70], 1, [Parts(1), Parts(1)], false),
         p("adaptive, unequal windows", 1, [10, 17], 1, [Parts(3), Parts(5)], false),
         p("adaptive, unequal windows of channels", 1, [10, 17], 9, [Parts(4), Parts(7)], false),

@@ -104,7 +104,7 @@ const MOST: usize = 256;
 const GROUPS: usize = 8;
 
 /// Bytes that are moved in a nanosecond.
-const MOVED: f64 = 12.0;
+const MOVED: f64 = 10.0;
 
 /// The shape of the image's pictures, or of the results'.
 fn shape(pool: &Pool, image: bool) -> [usize; 3] {

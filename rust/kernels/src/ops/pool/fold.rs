@@ -491,25 +491,50 @@ fn neighbour_lanes<F: Fold, const K: usize, const L: usize>(row: &[F::Elem], at:
     *out = joined;
 }
 
-/// Joins a run of samples of one channel: eight vectors' lanes, then their lanes, then the rest. The
-/// order depends on the length alone.
+/// Joins a run of samples of one channel: see [`join_lanes`].
 pub(super) fn join_run<S: Simd, F: Fold>(simd: S, run: &[F::Elem]) -> F::Elem {
     simd.vectorize(
         #[inline(always)]
-        || {
-            const L: usize = 32;
-            let (blocks, rest) = run.as_chunks::<L>();
-            let mut lanes = [F::identity(); L];
-            for block in blocks {
-                for l in 0..L {
-                    lanes[l] = F::join(lanes[l], block[l]);
-                }
-            }
-            let mut total = F::identity();
-            if !blocks.is_empty() {
-                total = lanes.iter().fold(total, |a, &b| F::join(a, b));
-            }
-            rest.iter().fold(total, |a, &b| F::join(a, b))
-        },
+        || join_lanes::<F>(run),
     )
+}
+
+/// Joins a run of samples in the lanes of four vectors, then those lanes, in the caller's own instructions. The order
+/// depends on the length alone.
+#[inline(always)]
+pub(super) fn join_lanes<F: Fold>(run: &[F::Elem]) -> F::Elem {
+    match size_of::<F::Elem>() {
+        1 => join_lanes_by::<F, 32>(run),
+        2 => join_lanes_by::<F, 16>(run),
+        4 => join_lanes_by::<F, 8>(run),
+        _ => join_lanes_by::<F, 4>(run),
+    }
+}
+
+#[inline(always)]
+fn join_lanes_by<F: Fold, const L: usize>(run: &[F::Elem]) -> F::Elem {
+    let (vectors, rest) = run.as_chunks::<L>();
+    let (fours, odd) = vectors.as_chunks::<4>();
+    let mut lanes = [[F::identity(); L]; 4];
+    for four in fours {
+        for (lanes, vector) in lanes.iter_mut().zip(four) {
+            for l in 0..L {
+                lanes[l] = F::join(lanes[l], vector[l]);
+            }
+        }
+    }
+    let [mut all, others @ ..] = lanes;
+    for vector in others.iter().chain(odd) {
+        for l in 0..L {
+            all[l] = F::join(all[l], vector[l]);
+        }
+    }
+    let mut half = L / 2;
+    while half > 0 {
+        for l in 0..half {
+            all[l] = F::join(all[l], all[l + half]);
+        }
+        half /= 2;
+    }
+    rest.iter().fold(all[0], |all, &sample| F::join(all, sample))
 }

@@ -26,6 +26,11 @@ impl Implementation<Pool> for Indexed {
         }
         Winners::check(pool)?;
         let [rows, cols] = &pool.windows;
+        if pool.channels * pool.dtype.size() >= DEEP {
+            // Each window costs some nanoseconds besides.
+            let window = 12.0 * 20.0 / (pool.channels * pool.dtype.size()) as f64;
+            return Ok(pool.nanoseconds((rows.taps() * cols.taps()) as f64 + window, 20.0, 60.0));
+        }
         let taps = (rows.taps() * (cols.taps() + cols.stride())) as f64;
         Ok(pool.nanoseconds(taps * 3.0, 40.0, 60.0))
     }
@@ -113,41 +118,50 @@ fn by_channels<S: Simd, T: Sample>(simd: S, pool: &Pool, samples: &[T], mut bloc
     let [above, across] = &pool.windows;
     let width = cols.len() * deep;
     alloc::scratch([width], |[row]: [&mut [T]; 1]| {
-        alloc::scratch([deep], |[places]: [&mut [u32]; 1]| {
-            alloc::scratch([width], |[found]: [&mut [i64]; 1]| {
+        alloc::scratch([deep, above.taps() * across.taps()], |[places, steps]: [&mut [u32]; 2]| {
+            alloc::scratch([width], |[copy]: [&mut [i64]; 1]| {
                 for y in rows {
                     let down = above.window(y);
                     let first = ((down.first - above.picture(y).0) * across.src()) as i64;
-                    let mut lent = to.lend::<T>(y);
+                    let (mut lent, mut lent_positions) = (to.lend::<T>(y), positions.lend::<i64>(y));
                     let best = lent.as_deref_mut().unwrap_or(&mut *row);
+                    let found = lent_positions.as_deref_mut().unwrap_or(&mut *copy);
                     let results = best.chunks_exact_mut(deep).zip(found.chunks_exact_mut(deep));
+                    let mut known = 0;
                     for (x, (best, found)) in cols.clone().zip(results) {
                         let beside = across.window(x);
+                        if beside.taps != known {
+                            known = beside.taps;
+                            for (i, steps) in steps.chunks_exact_mut(known).take(down.taps).enumerate() {
+                                for (j, step) in steps.iter_mut().enumerate() {
+                                    *step =
+                                        (i * above.dilation() * across.src() + j * across.dilation()) as u32;
+                                }
+                            }
+                        }
                         let samples = &samples[(down.first * across.src() + beside.first) * deep..];
-                        let tap = |t: usize| {
-                            let [i, j] = [t / beside.taps, t % beside.taps];
-                            let place = i * above.dilation() * across.src() + j * across.dilation();
-                            (&samples[place * deep..][..deep], place as u32)
-                        };
-                        greatest(simd, down.taps * beside.taps, tap, best, places);
-                        let (first, places) = (first + beside.first as i64, &*places);
+                        let tap = |t: usize| (&samples[steps[t] as usize * deep..][..deep], steps[t]);
+                        let begin = first + beside.first as i64;
                         simd.vectorize(
                             #[inline(always)]
                             || {
-                                for (found, &place) in found.iter_mut().zip(places) {
-                                    *found = first + i64::from(place);
+                                greatest(down.taps * beside.taps, tap, best, places);
+                                for (found, &place) in found.iter_mut().zip(&*places) {
+                                    *found = begin + i64::from(place);
                                 }
                             },
                         );
                     }
-                    let copies = lent.is_none();
+                    let copies = [lent.is_none(), lent_positions.is_none()];
                     simd.vectorize(
                         #[inline(always)]
                         || {
-                            if copies {
+                            if copies[0] {
                                 to.copy(y, row);
                             }
-                            positions.copy(y, found);
+                            if copies[1] {
+                                positions.copy(y, copy);
+                            }
                         },
                     );
                 }

@@ -21,6 +21,7 @@ mod positions;
 mod scattered;
 mod separable;
 mod spread;
+mod whole;
 mod winners;
 
 pub use apart::Apart;
@@ -33,6 +34,7 @@ pub use numbered::Numbered;
 pub use scattered::Scattered;
 pub use separable::Separable;
 pub use spread::Spread;
+pub use whole::Whole;
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};

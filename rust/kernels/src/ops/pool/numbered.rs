@@ -61,8 +61,12 @@ impl Implementation<MaxGrad> for Numbered {
         } else {
             (rows.taps * cols.taps) as f64
         };
-        let (dealt, row) = if pool.channels < MAX_LANES { (2.0, 200.0) } else { (1.0, 60.0) };
-        Ok(pool.gradient_nanoseconds(2.0 * taps, dealt, row))
+        if pool.channels < MAX_LANES {
+            return Ok(pool.gradient_nanoseconds(2.0 * taps, 2.0, 200.0));
+        }
+        // So does a pixel of few channels.
+        let pixel = if problem.indices { 0.0 } else { 20.0 };
+        Ok(pool.gradient_nanoseconds(2.0 * taps, 1.0, 60.0 + pixel * cols.src as f64))
     }
 
     fn run(

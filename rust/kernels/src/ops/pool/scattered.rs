@@ -45,8 +45,11 @@ impl Implementation<MaxGrad> for Scattered {
         }
         Winners::check(pool)?;
         let [rows, cols] = &pool.windows;
-        let search = 100.0 + (rows.taps() * (cols.taps() + cols.stride()) * 3) as f64;
-        Ok(pool.gradient_nanoseconds(22.0 + search, 1.0, 2.0))
+        let taps = rows.taps() * cols.taps();
+        // Few wide windows are searched one by one.
+        let alone = if cols.taps() >= 4 * cols.dst() { 60 * taps } else { 0 };
+        let search = 35 + rows.taps() * (cols.taps() + cols.stride()) + alone;
+        Ok(pool.gradient_nanoseconds(22.0 + search as f64, 1.0, 10.0))
     }
 
     fn run(

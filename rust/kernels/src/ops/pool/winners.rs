@@ -207,73 +207,25 @@ impl<'p> Winners<'p> {
     }
 }
 
-/// The greatest samples of one window of several channels, and their places; its taps are runs of channels.
+/// The greatest samples of one window of several channels, and their places, in the caller's own instructions; its taps
+/// are runs of channels.
 #[inline(always)]
-pub(super) fn greatest<'r, S: Simd, T: Sample>(
-    simd: S,
+pub(super) fn greatest<'r, T: Sample>(
     count: usize,
     tap: impl Fn(usize) -> (&'r [T], u32),
     best: &mut [T],
     places: &mut [u32],
 ) {
-    macro_rules! counts {
-        ($($count:literal)*) => {
-            match count {
-                $($count => {
-                    let taps: [(&[T], u32); $count] = std::array::from_fn(&tap);
-                    return simd.vectorize(
-                        #[inline(always)]
-                        || winners::<T, $count, false>(taps.map(|tap| tap.0), taps.map(|tap| tap.1), best, places),
-                    );
-                })*
-                _ => (),
-            }
-        };
-    }
-    // 2 x 2 and 3 x 3, whole and at an edge.
-    counts!(4 6 9);
-    let (samples, place) = tap(0);
-    best.copy_from_slice(samples);
-    places.fill(place);
-    update_all(simd, count - 1, |t| tap(t + 1), best, places);
-}
-
-/// Takes the samples of up to four taps that win, with their places. A tap may occur twice.
-fn update<S: Simd, T: Sample>(simd: S, taps: &[&[T]], place: [u32; 4], best: &mut [T], places: &mut [u32]) {
-    simd.vectorize(
-        #[inline(always)]
-        || match *taps {
-            // Of a single tap the compiler makes masked stores, which some CPUs are slow at.
-            [a] => winners::<T, 2, true>([a, a], [place[0], place[0]], best, places),
-            [a, b] => winners::<T, 2, true>([a, b], [place[0], place[1]], best, places),
-            [a, b, c] => winners::<T, 3, true>([a, b, c], [place[0], place[1], place[2]], best, places),
-            [a, b, c, d] => winners::<T, 4, true>([a, b, c, d], place, best, places),
-            _ => unreachable!("one to four taps"),
-        },
-    );
-}
-
-#[inline(always)]
-fn winners<T: Sample, const R: usize, const KEEP: bool>(
-    taps: [&[T]; R],
-    place: [u32; R],
-    best: &mut [T],
-    places: &mut [u32],
-) {
-    let n = best.len();
-    let (taps, places) = (taps.map(|tap| &tap[..n]), &mut places[..n]);
-    for l in 0..n {
-        let (mut greatest, mut found) = if KEEP { (best[l], places[l]) } else { (taps[0][l], place[0]) };
-        for r in usize::from(!KEEP)..R {
-            let won = wins(taps[r][l], greatest);
-            greatest = if won { taps[r][l] } else { greatest };
-            found = if won { place[r] } else { found };
-        }
-        (best[l], places[l]) = (greatest, found);
+    let mut done = together(count);
+    join::<T, false>(done, &tap, best, places);
+    while done < count {
+        let now = together(count - done);
+        join::<T, true>(now, |t| tap(done + t), best, places);
+        done += now;
     }
 }
 
-/// Does the same with any number of taps, the `t`-th being `tap(t)`.
+/// Does the same with more taps: what stands there stays where it is not less.
 #[inline(always)]
 fn update_all<'r, S: Simd, T: Sample>(
     simd: S,
@@ -284,12 +236,97 @@ fn update_all<'r, S: Simd, T: Sample>(
 ) {
     let mut done = 0;
     while done < count {
-        let now = (count - done).min(4);
-        let (mut taps, mut place): ([&[T]; 4], [u32; 4]) = ([&[]; 4], [0; 4]);
-        for r in 0..now {
-            (taps[r], place[r]) = tap(done + r);
-        }
-        update(simd, &taps[..now], place, best, places);
+        let now = together(count - done);
+        simd.vectorize(
+            #[inline(always)]
+            || join::<T, true>(now, |t| tap(done + t), best, places),
+        );
         done += now;
     }
+}
+
+/// How many of so many taps are joined at once: up to four, and rather three times three than four, four and one.
+const fn together(count: usize) -> usize {
+    match count {
+        0..=4 => count,
+        _ if count.is_multiple_of(3) => 3,
+        _ => 4,
+    }
+}
+
+#[inline(always)]
+fn join<'r, T: Sample, const KEEP: bool>(
+    count: usize,
+    tap: impl Fn(usize) -> (&'r [T], u32),
+    best: &mut [T],
+    places: &mut [u32],
+) {
+    match count {
+        // Of a single tap the compiler makes masked stores, which some CPUs are slow at. A tap may occur twice.
+        1 => winners::<T, 2, KEEP>([tap(0), tap(0)], best, places),
+        2 => winners::<T, 2, KEEP>([tap(0), tap(1)], best, places),
+        3 => winners::<T, 3, KEEP>([tap(0), tap(1), tap(2)], best, places),
+        4 => winners::<T, 4, KEEP>([tap(0), tap(1), tap(2), tap(3)], best, places),
+        _ => unreachable!("one to four taps"),
+    }
+}
+
+/// Vectors are arrays of 32 bytes, whose lanes the compiler turns into registers; of plain loops it did the last
+/// numbers, as many as a vector holds, one by one and in branches. The last vector overlaps the one before: there the
+/// same samples win again.
+#[inline(always)]
+fn winners<T: Sample, const R: usize, const KEEP: bool>(
+    taps: [(&[T], u32); R],
+    best: &mut [T],
+    places: &mut [u32],
+) {
+    match size_of::<T>() {
+        1 => winners_by::<T, R, KEEP, 32>(&taps, best, places),
+        2 => winners_by::<T, R, KEEP, 16>(&taps, best, places),
+        4 => winners_by::<T, R, KEEP, 8>(&taps, best, places),
+        _ => winners_by::<T, R, KEEP, 4>(&taps, best, places),
+    }
+}
+
+#[inline(always)]
+fn winners_by<T: Sample, const R: usize, const KEEP: bool, const L: usize>(
+    taps: &[(&[T], u32); R],
+    best: &mut [T],
+    places: &mut [u32],
+) {
+    let n = best.len();
+    let mut at = 0;
+    while at + L <= n {
+        lanes::<T, R, KEEP, L>(taps, at, best, places);
+        at += L;
+    }
+    if at < n && n >= L {
+        return lanes::<T, R, KEEP, L>(taps, n - L, best, places);
+    }
+    while at < n {
+        lanes::<T, R, KEEP, 1>(taps, at, best, places);
+        at += 1;
+    }
+}
+
+#[inline(always)]
+fn lanes<T: Sample, const R: usize, const KEEP: bool, const L: usize>(
+    taps: &[(&[T], u32); R],
+    at: usize,
+    best: &mut [T],
+    places: &mut [u32],
+) {
+    let best: &mut [T; L] = (&mut best[at..at + L]).try_into().expect("L lanes");
+    let places: &mut [u32; L] = (&mut places[at..at + L]).try_into().expect("L lanes");
+    let tap = |r: usize| -> &[T; L] { taps[r].0[at..at + L].try_into().expect("L lanes") };
+    let (mut greatest, mut found) = if KEEP { (*best, *places) } else { (*tap(0), [taps[0].1; L]) };
+    for r in usize::from(!KEEP)..R {
+        let (tap, place) = (tap(r), taps[r].1);
+        for l in 0..L {
+            let won = wins(tap[l], greatest[l]);
+            greatest[l] = if won { tap[l] } else { greatest[l] };
+            found[l] = if won { place } else { found[l] };
+        }
+    }
+    (*best, *places) = (greatest, found);
 }
