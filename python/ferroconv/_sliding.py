@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -69,23 +70,37 @@ def _axes(axes: Sequence[int], channel_axis: int | None, ndim: int) -> list[int]
     return list(spatial(axes, channel_axis, ndim))
 
 
+def _windows(
+    kind: str, ndim: int, size: Any, border: Any, origin: Any, stride: Any, dilation: Any, axes: Any,
+    channel_axis: int | None, overflow: str, nan: str,
+) -> list[tuple[int, Any, Any, Any]]:  # fmt: skip
+    """A window along each axis, of checked options."""
+    later(stride=(stride, 1), dilation=(dilation, 1))
+    if kind != "mean":
+        later(nan=(nan, "propagate"))
+    check(overflow, nan)
+    over = _axes(axes, channel_axis, ndim)
+    count = len(over)
+    given = (per_axis(one, count, name) for one, name in ((size, "size"), (origin, "origin"), (border, "border")))
+    return list(zip(over, *given, strict=True))
+
+
+# Types are part of the key: 3.0 is no size.
+_kept = functools.lru_cache(maxsize=128, typed=True)(_windows)
+
+
 def _slide(
     kind: str, image: Any, size: Any, extent: str, border: Any, cval: Any, origin: Any, stride: Any, dilation: Any,
     axes: Any, channel_axis: int | None, dtype: Any, overflow: str, nan: str, mask: Any, out: Any, workers: int | None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    later(stride=(stride, 1), dilation=(dilation, 1))
     if kind != "mean":
-        later(nan=(nan, "propagate"), mask=(mask, None))
-    check(overflow, nan)
+        later(mask=(mask, None))
     image = np.asarray(image)
-    over = _axes(axes, channel_axis, image.ndim)
-    count = len(over)
-    sizes, origins, borders = (
-        per_axis(size, count, "size"),
-        per_axis(origin, count, "origin"),
-        per_axis(border, count, "border"),
-    )
-    windows = list(zip(over, sizes, origins, borders, strict=True))
+    options = (kind, image.ndim, size, border, origin, stride, dilation, axes, channel_axis, overflow, nan)
+    try:
+        windows = _kept(*options)
+    except TypeError:  # no key: a list; or an error, which comes again
+        windows = _windows(*options)
 
     def run(image: npt.NDArray[Any], cval: Any, dtype: Any, out: Any) -> npt.NDArray[Any]:
         kept = None if dtype is None else np.dtype(dtype)

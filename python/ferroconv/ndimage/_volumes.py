@@ -67,7 +67,7 @@ def _continued(
     pads = [(0, 0)] * (image.ndim - len(taps)) + [(b, n - 1 - b) for b, n in zip(before, taps, strict=True)]
     way = _PADS[mode]
     if way != "constant":
-        return np.pad(image, pads, way)  # type: ignore[call-overload,no-any-return]
+        return np.pad(image, pads, way)  # type: ignore[call-overload]
     if image.dtype.kind in "biu" and image.dtype.type(cval) != cval:
         image = image.astype(np.float64)  # of what the dtype can't hold, as SciPy's sums are
     return np.pad(image, pads, constant_values=cval)

@@ -31,10 +31,6 @@ use std::ops::Range;
 /// hand (512 KiB).
 const WARM: usize = 128 << 10;
 
-/// Nanoseconds of work below which another thread's help costs more than it gives: waking a helper
-/// takes 5 to 10 microseconds.
-const GRAIN: f64 = 20_000.0;
-
 /// The source rows of a block of result rows.
 pub(super) struct Window<'r, A> {
     /// Rows of the first source, then of the next; result row `r` of the block reads the rows
@@ -210,7 +206,7 @@ pub(super) fn run_in<L: Lane<Elem: Rows>, I: Inner>(
 ) -> Result<(), Error> {
     let (src, dst) = single(srcs, dsts);
     let planes = src.planes();
-    let workers = schedule.workers.at_most((problem.nanoseconds() * planes as f64 / GRAIN) as usize);
+    let workers = schedule.workers.worth(problem.nanoseconds() * planes as f64);
     let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));
     let tiles = Tiles::new(dst, size);
     let workers = workers.at_most(tiles.count());

@@ -10,7 +10,7 @@
 use super::pack::{Panel, Part, WARM, halve, lanes, panels, share};
 use super::pass::with_lane;
 use super::phase::Phase;
-use super::{Conv, GradFilters, nanoseconds};
+use super::{GradFilters, nanoseconds};
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
@@ -69,7 +69,7 @@ pub(super) fn compute(
     let conv = &problem.conv;
     problem.check_arrays(srcs, dsts);
     let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
-    let workers = Conv::threads(schedule.workers, nanoseconds(conv, wide, diagonal));
+    let workers = schedule.workers.worth(nanoseconds(conv, wide, diagonal));
     let schedule = Schedule { workers, ..*schedule };
     let mut srcs = srcs.to_vec();
     srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
@@ -258,7 +258,7 @@ impl<'p> Plan<'p> {
         let (filters, bias) = dsts.split_at_mut(1);
         // A number takes about as long as one of a packed filter.
         let nanoseconds = self.chunks as f64 * (conv.filters_shape().iter().product::<usize>() as f64) / 2.0;
-        let workers = Conv::threads(schedule.workers, nanoseconds);
+        let workers = schedule.workers.worth(nanoseconds);
         let tap = Blocks::new(filters, [1, 8, outputs]);
         workers.drain(
             || tap.take(),

@@ -12,7 +12,7 @@
 use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, rectify, share};
 use super::pass::{Arrays, Pass, passes, with_lane};
 use super::phase::Phase;
-use super::{Conv, planes};
+use super::planes;
 use crate::alloc::Plain;
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
@@ -62,7 +62,7 @@ pub(super) struct Job<'p, A: Plain> {
 /// Computes a pass.
 pub(super) fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Result<(), Error> {
     let Arrays { src, filters, mask, bias, dst } = arrays;
-    let workers = Conv::threads(schedule.workers, pass.nanoseconds());
+    let workers = schedule.workers.worth(pass.nanoseconds());
     if planes::takes(pass, &src, dst) {
         let schedule = Schedule { workers, ..*schedule };
         let arrays = Arrays { src, filters, mask, bias, dst };

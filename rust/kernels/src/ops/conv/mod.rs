@@ -30,7 +30,6 @@ pub use winograd::{Winograd, Winograd4};
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
-use crate::parallel::Workers;
 use crate::precision::Precision;
 use crate::shape::Axis;
 use crate::view::{Dst, Src};
@@ -116,13 +115,6 @@ impl Conv {
         let y: f64 = self.y_shape().iter().map(|&n| n as f64).product();
         let window: f64 = self.filters_shape()[..3].iter().map(|&n| n as f64).product();
         y * window
-    }
-
-    /// Threads that are worth waking for so many nanoseconds.
-    fn threads<'w>(workers: Workers<'w>, nanoseconds: f64) -> Workers<'w> {
-        // Waking a helper takes 5 to 10 microseconds.
-        const GRAIN: f64 = 12_500.0;
-        workers.at_most((nanoseconds / GRAIN) as usize)
     }
 
     /// Roundings of a sum of `terms` products.

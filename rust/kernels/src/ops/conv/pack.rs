@@ -1,7 +1,6 @@
 //! Bringing the arrays of a layer to where its register tiles read them: filters in panels of
 //! vectors, parts of pictures with zeros around them.
 
-use super::Conv;
 use super::pass::Pass;
 use crate::Error;
 use crate::alloc::Plain;
@@ -96,7 +95,7 @@ pub(super) fn share<K: Kernel<Output = ()> + Send>(
     nanoseconds: f64,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let workers = Conv::threads(schedule.workers, nanoseconds).at_most(tasks.len());
+    let workers = schedule.workers.worth(nanoseconds).at_most(tasks.len());
     let tasks = Mutex::new(tasks.into_iter());
     let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
     workers.drain(next, |task| schedule.isa.dispatch(task))

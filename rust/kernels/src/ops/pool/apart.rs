@@ -75,7 +75,7 @@ fn solve(
     schedule: &Schedule<'_>,
     nanoseconds: f64,
 ) -> Result<(), Error> {
-    let workers = pool.gradient_threads(schedule.workers, nanoseconds);
+    let workers = schedule.workers.worth(nanoseconds);
     let mut size = pool.gradient_blocking(workers.threads(), pool.dtype.size());
     if let Some([rows, cols]) = schedule.tile {
         size = [rows, cols, size[2]];

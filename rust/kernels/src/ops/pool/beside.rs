@@ -174,8 +174,7 @@ impl<P: Pooling> Implementation<P> for Beside {
         let tall: Option<Vec<_>> = dsts.iter_mut().map(Dst::stacked).collect();
         let mut tall = tall.expect("a run is one tall picture");
         let blocks = Blocks::new(&mut tall, [height * group, usize::MAX, 1]);
-        let workers =
-            pool.threads(schedule.workers, self.cost(problem).unwrap_or(0.0)).at_most(blocks.count());
+        let workers = schedule.workers.worth(self.cost(problem).unwrap_or(0.0)).at_most(blocks.count());
         workers.drain(|| blocks.take(), |block| solve(problem, srcs, block, height, schedule.isa))
     }
 }

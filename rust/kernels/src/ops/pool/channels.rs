@@ -57,7 +57,7 @@ impl Implementation<Pool> for Channels {
     ) -> Result<(), Error> {
         let (src, dst) = single(srcs, dsts);
         pool.solve(src, dst, |pool, src, dst| {
-            let workers = pool.threads(schedule.workers, self.cost(pool).unwrap_or(0.0));
+            let workers = schedule.workers.worth(self.cost(pool).unwrap_or(0.0));
             let size = pool.blocking(workers.threads(), [(1 << 14) / pool.channels.clamp(1, DEEP), DEEP]);
             let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
             let blocks = Blocks::new(std::slice::from_mut(dst), size);

@@ -54,7 +54,7 @@ impl Implementation<MaxGrad> for Gathered {
             let tall = MaxGrad { pool, indices: false };
             return self.run(&tall, &[x, grad], &mut [dst], schedule);
         }
-        let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
+        let workers = schedule.workers.worth(self.cost(problem).unwrap_or(0.0));
         if problem.indices {
             check_positions(pool, &srcs[1], schedule, workers)?;
         }

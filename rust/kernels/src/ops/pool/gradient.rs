@@ -12,7 +12,6 @@ use super::fold::Sample;
 use super::{Inside, Pool, Reduction, Windows};
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
-use crate::parallel::Workers;
 use crate::shape::Axis;
 use crate::view::{Dst, Rows, Src};
 use std::fmt;
@@ -158,10 +157,6 @@ impl Pool {
     }
 
     /// Threads that are worth waking.
-    pub(super) fn gradient_threads<'w>(&self, workers: Workers<'w>, nanoseconds: f64) -> Workers<'w> {
-        self.threads(workers, nanoseconds)
-    }
-
     /// Rows, columns and channels of a block of the image's gradient, for accumulators of `size`
     /// bytes: a row of a block stays in the first-level cache, and windows that reach over a block's
     /// edge are few.

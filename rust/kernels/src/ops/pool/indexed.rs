@@ -63,7 +63,7 @@ fn solve(
     schedule: &Schedule<'_>,
     nanoseconds: f64,
 ) -> Result<(), Error> {
-    let workers = pool.threads(schedule.workers, nanoseconds);
+    let workers = schedule.workers.worth(nanoseconds);
     let size = pool.blocking(workers.threads(), row_blocking(pool));
     let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
     let blocks = Blocks::new(dsts, size);

@@ -38,7 +38,6 @@ pub use whole::Whole;
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};
-use crate::parallel::Workers;
 use crate::shape::Axis;
 use crate::view::{Dst, Src};
 use std::fmt;
@@ -358,13 +357,6 @@ impl Pool {
         let [rows, cols] = self.output().map(|n| n as f64);
         let results = self.pictures as f64 * rows * cols * self.channels as f64;
         results * joins * self.size() as f64 / bytes + self.pictures as f64 * rows * row
-    }
-
-    /// Threads that are worth waking.
-    fn threads<'w>(&self, workers: Workers<'w>, nanoseconds: f64) -> Workers<'w> {
-        // Waking a helper takes 5 to 10 microseconds.
-        const GRAIN: f64 = 20_000.0;
-        workers.at_most((nanoseconds / GRAIN) as usize)
     }
 
     /// The same problem with the pictures stacked to one tall picture.

@@ -79,7 +79,7 @@ impl Implementation<MaxGrad> for Numbered {
         problem.check_arrays(srcs, dsts);
         let pool = &problem.pool;
         let axes = &axes(pool).expect("refused");
-        let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
+        let workers = schedule.workers.worth(self.cost(problem).unwrap_or(0.0));
         if problem.indices {
             check_positions(pool, &srcs[1], schedule, workers)?;
         }

@@ -62,7 +62,7 @@ impl Implementation<MaxGrad> for Scattered {
         problem.check_arrays(srcs, dsts);
         let (pool, nanoseconds) = (&problem.pool, self.cost(problem).unwrap_or(0.0));
         if problem.indices {
-            let workers = pool.gradient_threads(schedule.workers, nanoseconds);
+            let workers = schedule.workers.worth(nanoseconds);
             check_positions(pool, &srcs[1], schedule, workers)?;
         }
         let (height, indices) = (pool.windows[0].src(), problem.indices);
@@ -87,7 +87,7 @@ fn solve(
     nanoseconds: f64,
 ) -> Result<(), Error> {
     let pool = &problem.pool;
-    let workers = pool.gradient_threads(schedule.workers, nanoseconds);
+    let workers = schedule.workers.worth(nanoseconds);
     let [rows, cols] = [pool.windows[0].src(), pool.windows[1].src()];
     let row = (cols * pool.channels * pool.dtype.size()).max(1);
     // Enough bands for every thread, none so low that its windows are mostly its neighbours'.

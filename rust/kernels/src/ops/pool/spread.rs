@@ -46,7 +46,7 @@ impl Implementation<MeanGrad> for Spread {
         {
             return self.run(&MeanGrad { pool }, &[src], &mut [dst], schedule);
         }
-        let workers = pool.gradient_threads(schedule.workers, self.cost(problem).unwrap_or(0.0));
+        let workers = schedule.workers.worth(self.cost(problem).unwrap_or(0.0));
         let size = pool.gradient_blocking(workers.threads(), pool.arithmetic.size());
         let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
         let blocks = Blocks::new(dsts, size);

@@ -69,7 +69,7 @@ impl Implementation<Pool> for Whole {
         let (src, dst) = single(srcs, dsts);
         let cost = self.cost(pool).unwrap_or(0.0);
         pool.solve(src, dst, |pool, src, dst| {
-            let workers = pool.threads(schedule.workers, cost);
+            let workers = schedule.workers.worth(cost);
             let blocks = Blocks::new(std::slice::from_mut(dst), pool.blocking(workers.threads(), [1, 1]));
             let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
             dispatch_fold!(pool, |F| {
@@ -163,7 +163,7 @@ impl Implementation<MeanGrad> for Whole {
         let cost = self.cost(problem).unwrap_or(0.0);
         let (src, dst) = single(srcs, dsts);
         problem.pool.solve(src, dst, |pool, src, dst| {
-            let workers = pool.threads(schedule.workers, cost);
+            let workers = schedule.workers.worth(cost);
             let [pictures, ..] = pool.blocking(workers.threads(), [1, 1]);
             let size = [pictures * pool.windows[0].taps(), usize::MAX, 1];
             let blocks = Blocks::new(std::slice::from_mut(dst), size);

@@ -271,9 +271,6 @@ impl<T: Wrapping + Convert<f64>, const MAX: bool> Join for Shifted<'_, T, MAX> {
 /// Bytes of a row of results: with the rows that it reads it stays in the first-level cache.
 const ROW: usize = 8 << 10;
 
-/// Nanoseconds of work below which another thread's help costs more than it gives.
-const GRAIN: f64 = 20_000.0;
-
 /// Nanoseconds of work in a block, at most: how long an interrupt waits.
 const PATIENCE: f64 = 20e6;
 
@@ -287,7 +284,7 @@ fn go<J: Join>(
     let n = problem.shape.len();
     let [rows, cols] = [problem.shape[n - 2], problem.shape[n - 1]];
     let total = problem.nanoseconds();
-    let workers = schedule.workers.at_most((total / GRAIN) as usize);
+    let workers = schedule.workers.worth(total);
     let pictures = problem.shape[..n - 2].iter().product::<usize>().max(1);
     let width = cols.clamp(1, ROW / size_of::<J::To>());
     let wanted = if workers.threads() == 1 { 1 } else { (4 * workers.threads()).div_ceil(pictures) };

@@ -47,9 +47,6 @@ const WARM: usize = 224 << 10;
 /// Bytes of a row at most: a few of them stay in the first-level cache.
 const ROW: usize = 6 << 10;
 
-/// Nanoseconds of work below which another thread's help costs more than it gives.
-const GRAIN: f64 = 20_000.0;
-
 /// Results of a block at most: between two the caller may be interrupted.
 const PATIENCE: usize = 16 << 20;
 
@@ -125,7 +122,7 @@ fn go<F: Fold>(
     dst: &mut Dst<'_>,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let workers = schedule.workers.at_most((problem.nanoseconds() / GRAIN) as usize);
+    let workers = schedule.workers.worth(problem.nanoseconds());
     let mut size = blocking::<F>(problem, workers.threads());
     if let Some([rows, cols]) = schedule.tile {
         (size[0], size[1]) = (rows, cols);

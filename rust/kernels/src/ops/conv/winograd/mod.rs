@@ -20,10 +20,10 @@
 mod task;
 mod weights;
 
+use super::RATE;
 use super::gather::Job;
 use super::pack::{Panel, Taps, WARM, lanes, padded, panels, share};
 use super::pass::{Arrays, Pass, passes, with_lane};
-use super::{Conv, RATE};
 use crate::Error;
 use crate::alloc::results::Kept;
 use crate::isa::Isa;
@@ -300,6 +300,6 @@ impl<A: Floats, F: Filtering> Layer<'_, A, F> {
     }
 
     fn workers<'w>(&self, schedule: &Schedule<'w>) -> Workers<'w> {
-        Conv::threads(schedule.workers, self.nanoseconds())
+        schedule.workers.worth(self.nanoseconds())
     }
 }
