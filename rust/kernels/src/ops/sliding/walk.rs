@@ -132,8 +132,8 @@ fn go<F: Fold>(
     workers.drain(|| blocks.take(), |block| isa.dispatch(Task { fold, problem, src, block }))
 }
 
-/// Rows, columns and channels of a block: rows that stay warm, at least four blocks a thread, several
-/// times as high as the window that is folded before the first result.
+/// Rows, columns and channels of a block: rows that stay warm, four blocks a thread if they are several times as high as
+/// the window that is folded before the first result.
 fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
     let [rows, cols] = problem.output();
     let [kh, kw] = problem.axes.map(|a| a.taps);
@@ -147,8 +147,12 @@ fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
     // Equal columns rather than a narrow last one.
     let width = cols.div_ceil(columns).next_multiple_of(64).min(cols.max(1));
     let across = columns * problem.channels.div_ceil(deep).max(1) * problem.pictures.max(1);
-    let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(across) };
-    let height = rows.div_ceil(wanted).max(4 * kh).min(PATIENCE / (width * deep).max(1)).max(1);
+    let each = threads.div_ceil(across);
+    // As many of the best height as every thread has the same number of; one for each thread where none is so high.
+    let most = if threads == 1 { 1 } else { (4 * threads).div_ceil(across) };
+    let blocks = (rows / (4 * kh)).min(most) / each * each;
+    let blocks = if blocks == 0 { each.min(rows / kh) } else { blocks };
+    let height = rows.div_ceil(blocks.max(1)).min(PATIENCE / (width * deep).max(1)).max(1);
     [height, width, deep]
 }
 
