@@ -157,6 +157,19 @@ def test_three_of_four_axes(name):
     with pytest.raises(ValueError, match="origin must lie within the window"):
         getattr(ferroconv.ndimage, name)(image, weights, axes=(0, 1, 2), origin=(2, 0, 0))
     assert getattr(ferroconv.ndimage, name)(image[:0], weights, axes=(1, 2, 3)).shape == (0, 5, 6, 7)
+    with pytest.raises(ValueError, match="origin must lie within the window"):
+        getattr(ferroconv.ndimage, name)(image[:0], weights, axes=(1, 2, 3), origin=9)
+    out = np.full(image.shape, 7.0)
+    ferroconv.explain(getattr(ferroconv.ndimage, name), image, weights, out, axes=(0, 1, 2))
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("cval", [-1, -1.0, 300, 2.0, np.inf, 1e300, np.nan, np.float64("nan")])
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int16"])
+def test_volumes_go_on_with_what_their_dtype_does_not_hold(dtype, cval):
+    image, options = paint((3, 4, 5), dtype), {"mode": "constant", "cval": cval, "output": "float64"}
+    ours, right = (one.correlate(image, np.ones((3, 3, 3)), **options) for one in (ferroconv.ndimage, scipy.ndimage))
+    np.testing.assert_allclose(ours, right, rtol=1e-13)
 
 
 # The quirks, in the order of docs/scipy-differences.md.

@@ -453,3 +453,18 @@ def test_no_warnings_from_finite_images():
         warnings.simplefilter("error")
         for name in KINDS:
             getattr(ferroconv.ndimage, name)(paint((9, 9), "float32"), 3)
+
+
+@pytest.mark.parametrize("name", ["box", "minimum", "maximum"])
+def test_options_of_other_types_are_told_from_integers_after_them(name):
+    image, call = paint((9, 8), "uint8"), getattr(ferroconv, name)
+    right = call(image, (3, 5))
+    for wrong in ((3.0, 5.0), 3.0):
+        with pytest.raises(TypeError):
+            call(image, wrong)
+    same(call(image, (3, 5)), right)
+    for wrong in ((0.0, 0.0), 0.0):
+        with pytest.raises(TypeError):
+            call(image, (3, 5), origin=wrong)
+    same(call(image, (3, 5), origin=(0, 0)), right)
+    same(call(image, [3, 5], border=["reflect", "reflect"]), right)

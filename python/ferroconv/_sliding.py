@@ -85,7 +85,12 @@ def _windows(
     return list(zip(over, *given, strict=True))
 
 
-# Types are part of the key: 3.0 is no size.
+def _whole(value: Any) -> bool:
+    """Whether a value is made of plain integers: (3.0, 3.0), which is no size, would be the same key as (3, 3)."""
+    return type(value) is int or (type(value) is tuple and all(type(one) is int for one in value))
+
+
+# Types are part of the key, but not those within a tuple.
 _kept = functools.lru_cache(maxsize=128, typed=True)(_windows)
 
 
@@ -97,9 +102,12 @@ def _slide(
         later(mask=(mask, None))
     image = np.asarray(image)
     options = (kind, image.ndim, size, border, origin, stride, dilation, axes, channel_axis, overflow, nan)
-    try:
-        windows = _kept(*options)
-    except TypeError:  # no key: a list; or an error, which comes again
+    if _whole(size) and _whole(origin):
+        try:
+            windows = _kept(*options)
+        except TypeError:  # no key: a list; or an error, which comes again
+            windows = _windows(*options)
+    else:
         windows = _windows(*options)
 
     def run(image: npt.NDArray[Any], cval: Any, dtype: Any, out: Any) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ import keras
 
 from ferroconv.keras import layers
 from ferroconv.keras.distributed import guard
-from ferroconv.keras.inference import Fusion, fusions
+from ferroconv.keras.inference import Fusion, Plan, plan
 
 PAIRS: dict[Any, Any] = {
     getattr(keras.layers, name): getattr(layers, name)
@@ -94,7 +94,7 @@ def accelerate(model: Any, *, inference: bool = False, report: bool = False) -> 
         normalisation is then a factor of the filters and a part of the bias, so results differ from the
         original's by rounding. The layers' names stay (in their places are `keras.layers.Identity`), but what
         a fused convolution gives is what the last layer in it gave. The copy is frozen (``trainable`` is
-        False) and has none of the optimizer's state.
+        False): it has none of the optimizer's state, and its losses have no penalties on weights.
     report : bool, optional
         Also return what was replaced, and what was kept and why.
 
@@ -131,7 +131,7 @@ def accelerate(model: Any, *, inference: bool = False, report: bool = False) -> 
       fused     R1 (ReLU)                into C1
     """
     _supported(model)
-    conversion = _Conversion(PAIRS, "ferroconv's", _unlike_keras, fusions(model) if inference else None)
+    conversion = _Conversion(PAIRS, "ferroconv's", _unlike_keras, plan(model) if inference else None)
     copy, what = _convert(model, conversion)
     return (copy, what) if report else copy
 
@@ -211,26 +211,52 @@ class _Conversion:
         table: Mapping[Any, Any],
         target: str,
         unlike: Callable[[Any], str | None],
-        fused: Sequence[Fusion] | None = None,
+        inference: Plan | None = None,
     ) -> None:
         self.table = table
         self.unlike = unlike
         self.report = Report(target)
         self.copies: list[tuple[Any, Any]] = []
         self.folded: list[tuple[Fusion, Any]] = []
-        self.inference = fused is not None
-        self.fusions = {id(one.conv): one for one in fused or ()}
-        self.absorbed = {id(layer): one for one in fused or () for layer in one.absorbed}
+        self.inference = inference
+        self.made: dict[int, Any] = {}
+        fused = inference.fusions if inference else ()
+        self.fusions = {id(one.conv): one for one in fused}
+        self.absorbed = {id(layer): one for one in fused for layer in one.absorbed}
+        self.stand_ins: set[int] = set()
         self.spellings = {_spelling(old): new for old, new in table.items()}
 
+    def clone(self, model: Any) -> Any:
+        """The copy of a model, and of models in it."""
+        # Keras' own recursion has no call function for what is in a Sequential model.
+        call = None if isinstance(model, keras.Sequential) else self._call
+        return keras.models.clone_model(model, clone_function=self, call_function=call)
+
+    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a copy; what stands in the place of a fused layer takes no `training` and no `mask`."""
+        if id(layer) in self.stand_ins:
+            return layer(args[0] if args else kwargs["inputs"])
+        return layer(*args, **kwargs)
+
     def __call__(self, layer: Any) -> Any:
+        if id(layer) not in self.made:
+            model = isinstance(layer, keras.Sequential) or (hasattr(layer, "layers") and hasattr(layer, "operations"))
+            self.made[id(layer)] = self.clone(layer) if model else self._copy(layer)
+        return self.made[id(layer)]
+
+    def _copy(self, layer: Any) -> Any:
         cls = type(layer)
         if fusion := self.absorbed.get(id(layer)):
             self.report.fused.append(Entry(layer.name, cls.__name__, f"into {fusion.conv.name}"))
             kept = {key: value for key, value in layer.get_config().items() if key in ("name", "dtype")}
-            return keras.layers.Identity.from_config(kept)
+            copy = keras.layers.Identity.from_config(kept)
+            self.stand_ins.add(id(copy))
+            return copy
         if fusion := self.fusions.get(id(layer)):
-            self.report.replaced.append(Entry(layer.name, cls.__name__))
+            if cls in self.table:
+                self.report.replaced.append(Entry(layer.name, cls.__name__))
+            else:
+                self.report.kept.append(Entry(layer.name, cls.__name__, str(self.unlike(layer))))
             copy = self.table.get(cls, cls).from_config(fusion.config)
             self.folded.append((fusion, copy))
             return copy
@@ -301,8 +327,7 @@ def _supported(model: Any) -> None:
 def _convert(model: Any, conversion: _Conversion) -> tuple[Any, Report]:
     try:
         with keras.saving.custom_object_scope(_compiled_with(model)):
-            call = None if isinstance(model, keras.Sequential) else _call
-            copy = keras.models.clone_model(model, clone_function=conversion, call_function=call, recursive=True)
+            copy = conversion.clone(model)
     except ValueError as error:
         if "lambda" not in str(error).lower():
             raise
@@ -316,15 +341,15 @@ def _convert(model: Any, conversion: _Conversion) -> tuple[Any, Report]:
         fusion.assign(new)
     if conversion.inference:
         copy.trainable = False
+        # One that is not trainable would take what it learned in the place of the batch's statistics.
+        by_the_batch = {id(layer) for layer in conversion.inference.by_the_batch}
+        for old, new in conversion.copies:
+            if id(old) in by_the_batch:
+                new.trainable = old.trainable
     else:
         _copy_freezing(model, copy)
         _copy_optimizer(model, copy, conversion.copies)
     return guard(copy), conversion.report
-
-
-def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a copy; what stands in the place of a fused layer takes no `training` and no `mask`."""
-    return layer(args[0]) if type(layer) is keras.layers.Identity else layer(*args, **kwargs)
 
 
 def _compiled_with(model: Any) -> dict[str, Any]:

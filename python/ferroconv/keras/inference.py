@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,37 +65,77 @@ class Fusion:
             copy.bias.assign(bias)
 
 
-def fusions(model: Any) -> list[Fusion]:
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a model for inference."""
+
+    fusions: Sequence[Fusion] = ()
+    by_the_batch: Sequence[Any] = ()
+    """Batch normalisations that are always called as in training."""
+
+
+def plan(model: Any) -> Plan:
     """Find the convolutions of a model, and of models in it, that can take in what follows them."""
-    graphs = [list(_nodes(one)) for one in _models(model)]
+    models = list(_models(model))
+    graphs = [list(_nodes(one)) for one in models]
     calls = Counter(id(node.operation) for nodes in graphs for node in nodes)
-    found = []
-    for nodes, one in zip(graphs, _models(model), strict=True):
-        readers = defaultdict(list)
+    trained = _trained(models, graphs)
+    found, by_the_batch = [], []
+    for one, nodes in zip(models, graphs, strict=True):
+        always = id(one) in trained
         for node in nodes:
-            for tensor in node.input_tensors:
-                readers[id(tensor)].append(node)
-        kept = {id(tensor) for tensor in keras.tree.flatten(one.outputs)}
-
-        def following(node: Any, readers: Any = readers, kept: Any = kept) -> Any:
-            """The one call that reads what this one makes; None if there are others or it is a layer's of several."""
-            [result] = node.outputs
-            behind = readers[id(result)]
-            alone = len(behind) == 1 and id(result) not in kept and calls[id(behind[0].operation)] == 1
-            return behind[0] if alone else None
-
+            normalises = type(node.operation) is keras.layers.BatchNormalization
+            if normalises and (always or node.arguments.kwargs.get("training")):
+                by_the_batch.append(node.operation)
+        following = _following(one, nodes, calls)
         for node in nodes:
             conv = node.operation
             if type(conv) not in KERNELS or calls[id(conv)] > 1 or not _linear(conv):
                 continue
-            behind, norm, relu = following(node), None, None
-            if behind and _normalises(behind, conv):
-                norm, behind = behind.operation, following(behind)
+            behind, norm, relu = following.get(id(node)), None, None
+            if behind and not always and _normalises(behind, conv):
+                norm, behind = behind.operation, following.get(id(behind))
             if behind and _is_relu(behind.operation):
                 relu = behind.operation
             if norm or relu:
                 found.append(Fusion(conv, norm, relu))
+    return Plan(found, by_the_batch)
+
+
+def _following(model: Any, nodes: Sequence[Any], calls: Counter[int]) -> dict[int, Any]:
+    """For each call the one that alone reads its result, if that is its layer's only one."""
+    readers = defaultdict(list)
+    for node in nodes:
+        for tensor in node.input_tensors:
+            readers[id(tensor)].append(node)
+    kept = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
+    found = {}
+    for node in nodes:
+        behind = [reader for tensor in node.outputs for reader in readers[id(tensor)]]
+        if len(behind) == 1 and calls[id(behind[0].operation)] == 1 and not kept & set(map(id, node.outputs)):
+            found[id(node)] = behind[0]
     return found
+
+
+def _graph(model: Any) -> Any:
+    """A model as a graph of calls; None if it is no model."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if hasattr(model, "layers") and hasattr(model, "operations") else None
+
+
+def _trained(models: Sequence[Any], graphs: Sequence[Sequence[Any]]) -> set[int]:
+    """The models that are called, somewhere, as in training, and those in them."""
+    found: set[int] = set()
+    while True:
+        known = len(found)
+        for one, nodes in zip(models, graphs, strict=True):
+            for node in nodes:
+                inner = _graph(node.operation)
+                if inner is not None and (id(one) in found or node.arguments.kwargs.get("training")):
+                    found.add(id(inner))
+        if len(found) == known:
+            return found
 
 
 def _models(model: Any) -> Iterator[Any]:
@@ -107,7 +147,7 @@ def _models(model: Any) -> Iterator[Any]:
             continue
         seen.add(id(one))
         if isinstance(one, keras.Sequential):
-            if not one.built:
+            if not one.built or one._functional is None:
                 raise ValueError(
                     f"A model for inference takes its weights from a model that has some: build {one.name!r} first, "
                     "by keras.Input as its first layer, build() or a call."
@@ -126,7 +166,7 @@ def _nodes(model: Any) -> Iterator[Any]:
 def _linear(conv: Any) -> bool:
     """Whether a convolution's results are as it summed them, and its filters plain variables."""
     plain = not getattr(conv, "lora_enabled", False) and getattr(conv, "quantization_mode", None) is None
-    return plain and conv.activation in (None, keras.activations.linear)
+    return plain and conv.activation in (None, keras.activations.linear) and conv.activity_regularizer is None
 
 
 def _normalises(node: Any, conv: Any) -> bool:
@@ -134,12 +174,14 @@ def _normalises(node: Any, conv: Any) -> bool:
     norm = node.operation
     if type(norm) is not keras.layers.BatchNormalization or node.arguments.kwargs.get("training"):
         return False
-    if len(node.arguments.args) > 1 or len(node.input_tensors) > 1:
+    if len(node.arguments.args) > 1 or len(node.input_tensors) > 1 or norm.activity_regularizer is not None:
         return False
     return norm.axis in ((-1, 3) if conv.data_format == "channels_last" else (1, -3))
 
 
 def _is_relu(layer: Any) -> bool:
+    if getattr(layer, "activity_regularizer", None) is not None:
+        return False
     if type(layer) is keras.layers.ReLU:
         return layer.max_value is None and not layer.negative_slope and not layer.threshold
     return type(layer) is keras.layers.Activation and layer.activation is keras.activations.relu

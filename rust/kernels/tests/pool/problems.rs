@@ -139,6 +139,8 @@ pub(crate) fn problems() -> Vec<Problem> {
             true,
         ),
         p("global, channels last", 2, [7, 7], 33, [Parts(1), Parts(1)], false),
+        p("global, more than is joined at once", 2, [90, 50], 1, [Parts(1), Parts(1)], false),
+        p("global, rows longer than is joined at once", 2, [2, 4103], 1, [Parts(1), Parts(1)], false),
         p("global, many pictures", 37, [7, 7], 1, [Parts(1), Parts(1)], false),
         p("global, channels first", 2, [7, 70], 1, [Parts(1), Parts(1)], false),
         p("adaptive, unequal windows", 1, [10, 17], 1, [Parts(3), Parts(5)], false),

@@ -156,7 +156,6 @@ impl Pool {
             + self.pictures as f64 * rows * row
     }
 
-    /// Threads that are worth waking.
     /// Rows, columns and channels of a block of the image's gradient, for accumulators of `size`
     /// bytes: a row of a block stays in the first-level cache, and windows that reach over a block's
     /// edge are few.

@@ -7,7 +7,7 @@
 
 use super::fold::{Divide, Divisors, Fold, Greatest, Mean, dispatch_fold, divides, in_place, join_lanes};
 use super::{F32_SUMS, MeanGrad, Pool, Reduction, Windows};
-use crate::dtype::{Arithmetic, Finish, Overflow, Rounding};
+use crate::dtype::{Arithmetic, DType, Finish, Overflow, Rounding};
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::Simd;
@@ -39,7 +39,13 @@ fn samples(pool: &Pool) -> Result<usize, Reject> {
 
 /// Nanoseconds of all pictures: a nanosecond does so many bytes, and each picture costs some besides.
 fn nanoseconds(pool: &Pool, samples: usize, bytes: f64) -> f64 {
-    pool.pictures as f64 * (6.0 + (samples * pool.dtype.size()) as f64 / bytes)
+    pool.pictures as f64 * (6.0 + (samples * pool.size()) as f64 / bytes)
+}
+
+/// Pictures of a block.
+fn pictures(pool: &Pool, threads: usize) -> usize {
+    const MOST: usize = 4096;
+    pool.blocking(threads, [1, 1])[0].min(MOST)
 }
 
 impl Implementation<Pool> for Whole {
@@ -52,8 +58,14 @@ impl Implementation<Pool> for Whole {
         if pool.indices() {
             return Err(Reject("gives no indices"));
         }
-        let rounds = divides(pool) && pool.arithmetic == Arithmetic::F32 && pool.error_bound() > 0.0;
-        if rounds && samples > LANES * F32_SUMS {
+        let alike = matches!(
+            (pool.dtype, pool.arithmetic),
+            (DType::F32, Arithmetic::F32) | (DType::F64, Arithmetic::F64)
+        );
+        if divides(pool) && !alike {
+            return Err(Reject("sums where samples stand: needs float32 or float64 as they are"));
+        }
+        if divides(pool) && pool.arithmetic == Arithmetic::F32 && samples > LANES * F32_SUMS {
             return Err(Reject("adds sample after sample in f32, whose roundings would add up here"));
         }
         Ok(nanoseconds(pool, samples, if divides(pool) { 24.0 } else { 8.0 }))
@@ -70,7 +82,7 @@ impl Implementation<Pool> for Whole {
         let cost = self.cost(pool).unwrap_or(0.0);
         pool.solve(src, dst, |pool, src, dst| {
             let workers = schedule.workers.worth(cost);
-            let blocks = Blocks::new(std::slice::from_mut(dst), pool.blocking(workers.threads(), [1, 1]));
+            let blocks = Blocks::new(std::slice::from_mut(dst), [pictures(pool, workers.threads()), 1, 1]);
             let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
             dispatch_fold!(pool, |F| {
                 let run = |block| isa.dispatch(Join::<F> { pool, src, block, fold: PhantomData });
@@ -96,36 +108,52 @@ impl<F: Fold> Kernel for Join<'_, F> {
     }
 }
 
-/// Numbers of whole rows: where they stand, or a copy.
-#[inline(always)]
-fn numbers<'r, F: Fold>(picture: &Picture<'r>, rows: Range<usize>, copy: &'r mut [F::Elem]) -> &'r [F::Elem] {
-    if let Some(run) = F::lend_rows(picture, rows.clone()) {
-        return run;
-    }
-    let width = picture.shape()[1];
-    for (y, copy) in rows.clone().zip(copy.chunks_exact_mut(width)) {
-        F::bring(picture, y, &(0..width), &(0..1), copy);
-    }
-    &copy[..rows.len() * width]
+/// Samples that are joined at once: a copy of them stays in the first-level cache.
+const CHUNK: usize = 4096;
+
+/// The parts of a picture that are joined one after the other: some rows, or some columns of one.
+fn parts(height: usize, width: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let (rows, cols) = ((CHUNK / width).max(1), CHUNK.min(width));
+    (0..height).step_by(rows).flat_map(move |y| {
+        (0..width).step_by(cols).map(move |x| (y..height.min(y + rows), x..width.min(x + cols)))
+    })
 }
 
 /// The results `block.rows` of a picture, or of pictures one below the other.
 fn join<S: Simd, F: Fold>(simd: S, pool: &Pool, picture: &Picture<'_>, mut block: Block<'_>) {
     let (results, [above, across]) = (block.rows.clone(), &pool.windows);
     let [mut to] = block.parts();
-    let size = above.taps() * across.src();
-    let rows = above.window(results.start).first..above.window(results.end - 1).first + above.taps();
+    let (height, width) = (above.taps(), across.src());
+    let size = height * width;
+    let first = above.window(results.start).first;
+    let lent = F::lend_rows(picture, first..first + results.len() * height);
     let divisors = Divisors(pool);
-    alloc::scratch([results.len(), results.len(), results.len() * size], |[out, counts, copy]| {
+    let copied = if lent.is_some() { 0 } else { CHUNK.min(size) };
+    alloc::scratch([results.len(), results.len(), copied], |[out, counts, copy]| {
         if divides(pool) {
             divisors.row::<F>(&(0..1), results.len(), counts);
         }
         simd.vectorize(
             #[inline(always)]
             || {
-                let pictures = numbers::<F>(picture, rows, copy).chunks_exact(size);
-                for (out, picture) in out.iter_mut().zip(pictures) {
-                    *out = join_lanes::<F>(picture);
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = match lent.map(|run| &run[i * size..][..size]) {
+                        Some(run) if size <= CHUNK => join_lanes::<F>(run),
+                        run => parts(height, width).fold(F::identity(), |joined, (rows, cols)| {
+                            let n = rows.len() * cols.len();
+                            let part = match run {
+                                Some(run) => &run[rows.start * width + cols.start..][..n],
+                                None => {
+                                    let copies = copy.chunks_exact_mut(cols.len());
+                                    for (y, copy) in rows.zip(copies) {
+                                        F::bring(picture, first + i * height + y, &cols, &(0..1), copy);
+                                    }
+                                    &copy[..n]
+                                }
+                            };
+                            F::join(joined, join_lanes::<F>(part))
+                        }),
+                    };
                 }
                 if divides(pool) {
                     F::finish(out, counts, divisors.factor(results.start));
@@ -164,8 +192,7 @@ impl Implementation<MeanGrad> for Whole {
         let (src, dst) = single(srcs, dsts);
         problem.pool.solve(src, dst, |pool, src, dst| {
             let workers = schedule.workers.worth(cost);
-            let [pictures, ..] = pool.blocking(workers.threads(), [1, 1]);
-            let size = [pictures * pool.windows[0].taps(), usize::MAX, 1];
+            let size = [pictures(pool, workers.threads()) * pool.windows[0].taps(), usize::MAX, 1];
             let blocks = Blocks::new(std::slice::from_mut(dst), size);
             let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
             macro_rules! solve {
