@@ -159,6 +159,9 @@ def test_three_of_four_axes(name):
     assert getattr(ferroconv.ndimage, name)(image[:0], weights, axes=(1, 2, 3)).shape == (0, 5, 6, 7)
     with pytest.raises(ValueError, match="origin must lie within the window"):
         getattr(ferroconv.ndimage, name)(image[:0], weights, axes=(1, 2, 3), origin=9)
+    image[1, 2, 3, 4] = np.nan
+    ours, right = (getattr(one, name)(image, weights, axes=(0, 1, 2)) for one in (ferroconv.ndimage, scipy.ndimage))
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(right))
     out = np.full(image.shape, 7.0)
     ferroconv.explain(getattr(ferroconv.ndimage, name), image, weights, out, axes=(0, 1, 2))
     assert (out == 7).all()
