@@ -42,8 +42,8 @@ def correlated(
     rows = continued.reshape(*continued.shape[:apart], -1, continued.shape[-1])
     axes = (rows.ndim - 2, rows.ndim - 1)
     sums = _core.correlate(
-        rows, flat, axes, "ndimage-cross", False, conjugate, "valid", "constant", 0.0, (0, 0), (1, 1), (1, 1), dtype, None,
-        workers,
+        rows, flat, axes, "ndimage-cross", False, conjugate, "valid", "constant", 0.0, (0, 0), (1, 1), (1, 1),
+        dtype, None, workers,
     )  # fmt: skip
     if explaining():
         return result
