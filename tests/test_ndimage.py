@@ -167,6 +167,16 @@ def test_three_of_four_axes(name):
     assert (out == 7).all()
 
 
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "complex64"])
+def test_a_window_of_no_axes(name, dtype):
+    for image in (paint((3, 4), dtype), paint((1,), dtype).reshape(())):
+        both(name, image, np.array(2.5), axes=())
+        out = np.zeros(image.shape, dtype)
+        assert getattr(ferroconv.ndimage, name)(image, np.array(2.5), out, axes=()) is out
+        same(out, getattr(scipy.ndimage, name)(image, np.array(2.5), axes=()))
+
+
 @pytest.mark.parametrize("cval", [-1, -1.0, 300, 2.0, np.inf, 1e300, np.nan, np.float64("nan")])
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "int16"])
 def test_volumes_go_on_with_what_their_dtype_does_not_hold(dtype, cval):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ import ferroconv
 from ferroconv._cli.layer_peers import tensorflow
 from ferroconv._cli.outcomes import Against, Outcome, Times
 from ferroconv._cli.peers import OURS
-from ferroconv._cli.steps import HASTE, OUTPUTS_APART, STOCK, stock
+from ferroconv._cli.steps import HASTE, OUTPUTS_APART, STOCK, ModelCase
 from ferroconv._cli.timing import Contestant, Effort, race
 from ferroconv._extras import needed
 
@@ -19,32 +19,14 @@ EFFORT = Effort(8.0, 3, 40)
 
 
 @dataclass(frozen=True)
-class PredictCase:
-    """A model, square images of a side, and how many at once."""
+class PredictCase(ModelCase):
+    """A model that predicts."""
 
-    model: str
-    size: int
-    channels: int
-    batch: int
-
-    @property
-    def kind(self) -> str:
-        """What it is, as every case says."""
-        return "predict"
-
-    @property
-    def name(self) -> str:
-        """As `ferroconv bench` filters and prints it: ``predict/VGG16/batch8``."""
-        return f"predict/{self.model}/batch{self.batch}"
-
-    @property
-    def group(self) -> str:
-        """What is summed up together."""
-        return "predict"
+    kind: ClassVar[str] = "predict"
 
     def stock(self, keras: Any) -> Any:
         """The model on Keras' own layers; its batch normalisations have statistics as after training."""
-        model = stock(keras, self.model, (self.size, self.size, self.channels))
+        model = super().stock(keras)
         random = np.random.default_rng(1)
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):

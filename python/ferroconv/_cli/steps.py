@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,34 +37,49 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
-class StepCase:
+class ModelCase:
     """A model, square images of a side, and how many at once."""
 
+    kind: ClassVar[str]
+    """What it is, as every case says."""
     model: str
     size: int
     channels: int
     batch: int
-    optimizer: str
-    """That of the lesson is Adam; SGD where Adam's three copies of the weights would be most of the time."""
-
-    @property
-    def kind(self) -> str:
-        """What it is, as every case says."""
-        return "steps"
 
     @property
     def name(self) -> str:
         """As `ferroconv bench` filters and prints it: ``steps/lenet/batch128``."""
-        return f"steps/{self.model}/batch{self.batch}"
+        return f"{self.kind}/{self.model}/batch{self.batch}"
 
     @property
     def group(self) -> str:
         """What is summed up together."""
-        return "steps"
+        return self.kind
+
+    def stock(self, keras: Any) -> Any:
+        """The model on Keras' own layers, ours or that of `keras.applications`, with random weights."""
+        from ferroconv.keras import models
+
+        shape = (self.size, self.size, self.channels)
+        keras.utils.set_random_seed(0)
+        made = getattr(models, self.model, None)
+        if made is not None:
+            return made(shape, CLASSES, stock=True)
+        return getattr(keras.applications, self.model)(weights=None, input_shape=shape, classes=CLASSES)
+
+
+@dataclass(frozen=True)
+class StepCase(ModelCase):
+    """A model that is trained."""
+
+    kind: ClassVar[str] = "steps"
+    optimizer: str
+    """That of the lesson is Adam; SGD where Adam's three copies of the weights would be most of the time."""
 
     def stock(self, keras: Any) -> Any:
         """The model on Keras' own layers, compiled."""
-        return self.compiled(stock(keras, self.model, (self.size, self.size, self.channels)))
+        return self.compiled(super().stock(keras))
 
     def compiled(self, model: Any) -> Any:
         """The model, ready to be trained."""
@@ -80,17 +95,6 @@ STEP_CASES = [
     StepCase("ResNet50", 224, 3, 2, "sgd"),
 ]
 """Every case; batches are small where a step is a hundred milliseconds and more."""
-
-
-def stock(keras: Any, name: str, shape: tuple[int, int, int]) -> Any:
-    """A model of ours or of `keras.applications` on Keras' own layers, with random weights."""
-    from ferroconv.keras import models
-
-    keras.utils.set_random_seed(0)
-    made = getattr(models, name, None)
-    if made is not None:
-        return made(shape, CLASSES, stock=True)
-    return getattr(keras.applications, name)(weights=None, input_shape=shape, classes=CLASSES)
 
 
 def stepping(model: Any, x: Array, y: Array) -> Callable[[], Any]:

@@ -10,7 +10,7 @@ import keras
 
 from ferroconv.keras import layers
 from ferroconv.keras.distributed import guard
-from ferroconv.keras.inference import Fusion, Plan, plan
+from ferroconv.keras.inference import Fusion, Plan, is_graph, plan
 
 PAIRS: dict[Any, Any] = {
     getattr(keras.layers, name): getattr(layers, name)
@@ -240,8 +240,7 @@ class _Conversion:
 
     def __call__(self, layer: Any) -> Any:
         if id(layer) not in self.made:
-            model = isinstance(layer, keras.Sequential) or (hasattr(layer, "layers") and hasattr(layer, "operations"))
-            self.made[id(layer)] = self.clone(layer) if model else self._copy(layer)
+            self.made[id(layer)] = self.clone(layer) if is_graph(layer) else self._copy(layer)
         return self.made[id(layer)]
 
     def _copy(self, layer: Any) -> Any:
@@ -317,7 +316,7 @@ def _spelling(cls: type) -> tuple[str, str]:
 
 
 def _supported(model: Any) -> None:
-    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+    if not is_graph(model):
         raise TypeError(
             "The model must be Sequential or functional; a subclassed model names its layers in its own code, "
             f"where ferroconv.keras' can be written instead. Received: {type(model).__name__}."

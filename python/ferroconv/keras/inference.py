@@ -117,11 +117,16 @@ def _following(model: Any, nodes: Sequence[Any], calls: Counter[int]) -> dict[in
     return found
 
 
+def is_graph(layer: Any) -> bool:
+    """Whether a layer is a model whose layers can be followed: Sequential or functional."""
+    return isinstance(layer, keras.Sequential) or (hasattr(layer, "layers") and hasattr(layer, "operations"))
+
+
 def _graph(model: Any) -> Any:
-    """A model as a graph of calls; None if it is no model."""
+    """A model as a graph of calls; None if it is no such model."""
     if isinstance(model, keras.Sequential):
         return model._functional
-    return model if hasattr(model, "layers") and hasattr(model, "operations") else None
+    return model if is_graph(model) else None
 
 
 def _trained(models: Sequence[Any], graphs: Sequence[Sequence[Any]]) -> set[int]:
@@ -154,7 +159,7 @@ def _models(model: Any) -> Iterator[Any]:
                 )
             one = one._functional
         yield one
-        left += [layer for layer in one.layers if isinstance(layer, keras.Sequential) or hasattr(layer, "operations")]
+        left += filter(is_graph, one.layers)
 
 
 def _nodes(model: Any) -> Iterator[Any]:

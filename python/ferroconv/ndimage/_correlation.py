@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ferroconv import _core
 from ferroconv._args import MirrorError, per_axis
 from ferroconv._docs import fill
+from ferroconv._explain import explaining
 from ferroconv._lazy import deferred, is_lazy
 from ferroconv.ndimage._arguments import one_axis, one_mode, read_axes
 from ferroconv.ndimage._output import read_output, supported, written
@@ -267,7 +268,7 @@ def _correlate(
         raise MirrorError(f"weights must have one tap at least on each axis. Received: shape {weights.shape}.")
     origins = per_axis(origin, len(over), "origin", MirrorError)
     if not over:
-        raise NotImplementedError("a window has one axis at least. Received: none.")
+        return _scaled(image, weights, output, mode, cval, workers)
     # The window's axes are in the image's order, whatever the order of `axes`; the origins are in that order only
     # where every axis is filtered.
     order = sorted(range(len(over)), key=over.__getitem__)
@@ -278,6 +279,21 @@ def _correlate(
     if turn:
         origins = tuple(_turned(o, n) for o, n in zip(origins, weights.shape, strict=True))
     return _run(image, weights, over, output, mode, cval, origins, turn, "ndimage", workers)
+
+
+def _scaled(
+    image: npt.NDArray[Any], weight: npt.NDArray[Any], output: Any, mode: Any, cval: Any, workers: int | None
+) -> npt.NDArray[Any]:
+    """A window of no axes: one tap, which every sample is multiplied by."""
+    row, tap, rest = image.reshape(-1), weight.reshape(1), (mode, cval, 0, False, "ndimage", workers)
+    if output is None or isinstance(output, (type, np.dtype, str)):
+        return _along(row, tap, 0, output, *rest).reshape(image.shape)
+    given, dtype = read_output(image, output, weight.dtype.char in _COMPLEX or image.dtype.kind == "c")
+    result = _along(row, tap, 0, dtype, *rest).reshape(image.shape)
+    if given is None or explaining():
+        return result
+    given[...] = result
+    return given
 
 
 def _correlate1d(
