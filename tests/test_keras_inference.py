@@ -103,6 +103,112 @@ def test_results_that_others_read_are_kept():
         close(ours, right, 5e-6)
 
 
+def residual(block, *, shape=(9, 11, 4), **options):
+    x = keras.Input(shape, **options)
+    return as_trained(keras.Model(x, block(L.Conv2D(4, 3, padding="same", activation="relu", name="before")(x))))
+
+
+SHORTCUTS = {
+    "identity": lambda x: L.ReLU(name="relu")(
+        L.Add(name="sum")([x, L.BatchNormalization(name="norm")(L.Conv2D(4, 3, padding="same")(x))])
+    ),
+    "first": lambda x: L.Add(name="sum")([L.BatchNormalization(name="norm")(L.Conv2D(4, 1)(x)), x]),
+    "projection": lambda x: L.ReLU(name="relu")(
+        L.Add(name="sum")(
+            [
+                L.BatchNormalization(name="norm")(L.Conv2D(6, 1, strides=2, use_bias=False)(x)),
+                L.BatchNormalization(name="norm2")(L.Conv2D(6, 3, strides=2, padding="same", groups=2)(x)),
+            ]
+        )
+    ),
+    "chain": lambda x: L.Conv2D(3, 1, name="behind")(
+        L.ReLU(name="relu2")(
+            L.Add(name="sum2")([L.Conv2D(4, 3, padding="same")(x), L.Add(name="sum")([x, L.Conv2D(4, 1)(x)])])
+        )
+    ),
+    "tanh": lambda x: L.Activation("tanh")(L.Add(name="sum")([x, L.Conv2D(4, 1)(x)])),
+}
+
+
+FUSED = {
+    "identity": "norm relu sum",
+    "first": "norm sum",
+    "projection": "norm norm2 relu sum",
+    "chain": "relu2 sum sum2",
+    "tanh": "sum",
+}
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of Keras
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_a_shortcut_is_added_by_the_convolution(name, tmp_path):
+    model = residual(SHORTCUTS[name])
+    copy, found = fused(model)
+    assert sorted(found) == FUSED[name].split()
+    assert {one.name for one in copy.layers[1:]} == {one.name for one in model.layers[1:]}
+    right = model.predict_on_batch(IMAGES)
+    close(copy.predict_on_batch(IMAGES), right, 2e-6)
+    close(copy(IMAGES), right, 2e-6)
+    copy.save(tmp_path / "copy.keras")
+    loaded = keras.models.load_model(tmp_path / "copy.keras")
+    close(loaded.predict_on_batch(IMAGES), right, 2e-6)
+    close(fused(loaded)[0].predict_on_batch(IMAGES), right, 2e-6)
+
+
+@pytest.mark.parametrize(
+    "block, options",
+    {
+        "twice the same": (lambda x: (lambda y: L.Add()([y, y]))(L.Conv2D(4, 1)(x)), {}),
+        "three": (lambda x: L.Add()([x, x, L.Conv2D(4, 1)(x)]), {}),
+        "spread over": (lambda x: L.Add()([L.Conv2D(4, 1)(x), L.Conv2D(4, (9, 11))(x)]), {}),
+        "perhaps": (lambda x: L.Add()([x, L.Conv2D(4, 1)(x)]), {"shape": (None, None, 4)}),
+        "read before": (lambda x: (lambda y: L.Multiply()([y, L.Add()([x, y])]))(L.Conv2D(4, 1)(x)), {}),
+        "depthwise": (lambda x: L.Add()([x, L.DepthwiseConv2D(3, padding="same")(x)]), {}),
+        "other dtype": (lambda x: L.Add(dtype="float64")([x, L.Conv2D(4, 1)(x)]), {}),
+        "a penalty": (lambda x: L.Add(activity_regularizer="l2")([x, L.Conv2D(4, 1)(x)]), {}),
+    }.values(),
+)
+def test_other_sums_stay(block, options):
+    model = residual(block, **options)
+    copy, found = fused(model)
+    assert not found
+    close(copy.predict_on_batch(IMAGES), model.predict_on_batch(IMAGES), 2e-6)
+
+
+def test_a_sum_is_no_part_of_the_normalisation_behind_it():
+    """What a convolution adds is not scaled with its filters when a copy is converted once more."""
+    copy, _ = fused(residual(SHORTCUTS["first"]))
+    model = as_trained(keras.Model(copy.input, L.BatchNormalization()(copy.output)))
+    again, found = fused(model)
+    assert not found
+    close(again.predict_on_batch(IMAGES), model.predict_on_batch(IMAGES), 2e-6)
+
+
+def test_a_convolution_with_an_addend_has_no_counterpart_in_keras():
+    copy, _ = fused(residual(SHORTCUTS["identity"]))
+    _, report = fk.to_stock(copy, report=True)
+    assert ["addend" in one.reason for one in report.kept] == [True]
+
+
+def test_weights_that_change_are_packed_anew():
+    copy, _ = fused(straight(L.Conv2D(40, 3, use_bias=False), L.ReLU(), L.Conv2D(30, 1), L.Conv2D(30, 3, groups=2)))
+    assert all(one.keep_filters for one in copy.layers if hasattr(one, "kernel"))
+    right = copy.predict_on_batch(IMAGES)
+    np.testing.assert_array_equal(copy.predict_on_batch(IMAGES), right)
+    first = copy.layers[0].kernel
+    for change in (lambda: first.assign(2 * first), lambda: first.value.assign_add(first.value)):
+        change()
+        doubled = copy.predict_on_batch(IMAGES)
+        assert not np.array_equal(doubled, right)
+        np.testing.assert_array_equal(doubled, copy(IMAGES))
+        np.testing.assert_array_equal(copy.predict_on_batch(IMAGES[:2]), doubled[:2])
+        right = doubled
+    first.value.scatter_nd_update([[0, 0, 0, 0]], [7.0])
+    changed = copy.predict_on_batch(IMAGES)
+    assert not np.array_equal(changed, right)
+    np.testing.assert_array_equal(changed, copy(IMAGES))
+
+
 def test_models_in_models():
     shared = L.Conv2D(4, 3, padding="same", name="shared")
 

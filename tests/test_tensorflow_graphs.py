@@ -229,7 +229,7 @@ except ImportError as error:
 def test_the_functions_made_by_public_means_do_the_same():
     for name, call in (
         ("FerroconvMaxPool2D", lambda op: op(X, (2, 2), (2, 2), (1, 1), "valid", (), False, "channels_last")),
-        ("FerroconvConv2D", lambda op: op(X, W, [B], (1, 1), (1, 1), "same", (), 1, "channels_last", True)),
+        ("FerroconvConv2D", lambda op: op(X, W, [B], [], (1, 1), (1, 1), "same", (), 1, "channels_last", True, False)),
     ):
         made = _ops._by_graph(_ops.REGISTERED[name])
         np.testing.assert_array_equal(call(made), call(_ops.OPS[name]))

@@ -111,6 +111,7 @@ def conv2d(
     precision: str = "highest",
     out: Array | None = None,
     workers: int | None = None,
+    addend: npt.ArrayLike | None = None,
 ) -> Array:
     """Convolve a batch of images with filters, as convolution layers do: without flipping them.
 
@@ -124,6 +125,9 @@ def conv2d(
     %(conv_window)s
     %(conv_groups)s
     %(conv_rest)s
+    addend : array_like, optional
+        An array of the result's shape that is added to it before the activation: a residual block's shortcut
+        (He et al. 2016).
 
     Returns
     -------
@@ -144,7 +148,7 @@ def conv2d(
            [42.5, 50.5]])
     """
     layer = _layer(strides, padding, dilation_rate, groups, data_format, precision)
-    return _core.conv2d(x, filters, _like(bias, x), layer, _relu(activation), out, workers)
+    return _core.conv2d(x, filters, _like(bias, x), addend, layer, _relu(activation), out, workers)
 
 
 @fill

@@ -45,6 +45,7 @@ def conv2d(
     x: npt.ArrayLike,
     filters: npt.ArrayLike,
     bias: npt.ArrayLike | None,
+    addend: npt.ArrayLike | None,
     layer: tuple[Any, ...],
     relu: bool,
     out: npt.NDArray[Any] | None,

@@ -89,12 +89,13 @@ def accelerate(model: Any, *, inference: bool = False, report: bool = False) -> 
     model : keras.Model
         A Sequential or functional model.
     inference : bool, optional
-        Make a copy that predicts and is not trained any further: a batch normalisation, a relu or both
-        after a convolution become part of it, where nothing else reads what is between them. Batch
-        normalisation is then a factor of the filters and a part of the bias, so results differ from the
-        original's by rounding. The layers' names stay (in their places are `keras.layers.Identity`), but what
-        a fused convolution gives is what the last layer in it gave. The copy is frozen (``trainable`` is
-        False): it has none of the optimizer's state, and its losses have no penalties on weights.
+        Make a copy that predicts and is not trained any further: a batch normalisation, the sum with a
+        shortcut of the same shape and a relu after a convolution become part of it, where nothing else reads
+        what is between them, and its packed filters stay from call to call. Batch normalisation is then a
+        factor of the filters and a part of the bias, so results differ from the original's by rounding. The
+        layers' names stay (in their places are `keras.layers.Identity`), but what a fused convolution gives is
+        what the last layer in it gave. The copy is frozen (``trainable`` is False): it has none of the
+        optimizer's state, and its losses have no penalties on weights.
     report : bool, optional
         Also return what was replaced, and what was kept and why.
 
@@ -195,6 +196,8 @@ def _unlike_ours(layer: Any) -> str | None:
 
 def _refused(layer: Any, target: Any) -> str | None:
     """Why a layer can't be built as its counterpart, though there is one."""
+    if target is keras.layers.Conv2D and any("addend" in node.arguments.kwargs for node in layer._inbound_nodes):
+        return "it takes an addend, which Keras' layer does not: convert the model that it was made of"
     if target is keras.layers.Conv2D and max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
         try:
             target.from_config(layer.get_config())
@@ -224,6 +227,7 @@ class _Conversion:
         self.fusions = {id(one.conv): one for one in fused}
         self.absorbed = {id(layer): one for one in fused for layer in one.absorbed}
         self.stand_ins: set[int] = set()
+        self.late: dict[int, Fusion] = {}
         self.spellings = {_spelling(old): new for old, new in table.items()}
 
     def clone(self, model: Any) -> Any:
@@ -234,9 +238,18 @@ class _Conversion:
 
     def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a copy; what stands in the place of a fused layer takes no `training` and no `mask`."""
-        if id(layer) in self.stand_ins:
-            return layer(args[0] if args else kwargs["inputs"])
-        return layer(*args, **kwargs)
+        fusion = self.late.get(id(layer))
+        if fusion is None and id(layer) not in self.stand_ins:
+            return layer(*args, **kwargs)
+        given = args[0] if args else kwargs["inputs"]
+        if fusion is None:
+            return layer(given)
+        if layer is not self.made.get(id(fusion.add)):
+            return given  # the convolution is called where its addend is there
+        y = self.made[id(fusion.conv)](given[fusion.operand], addend=given[1 - fusion.operand])
+        for one in (fusion.norm, fusion.add):
+            y = y if one is None else self.made[id(one)](y)
+        return y
 
     def __call__(self, layer: Any) -> Any:
         if id(layer) not in self.made:
@@ -250,20 +263,25 @@ class _Conversion:
             kept = {key: value for key, value in layer.get_config().items() if key in ("name", "dtype")}
             copy = keras.layers.Identity.from_config(kept)
             self.stand_ins.add(id(copy))
+            if fusion.add is not None and layer is not fusion.relu:
+                self.late[id(copy)] = fusion
             return copy
         if fusion := self.fusions.get(id(layer)):
             if cls in self.table:
                 self.report.replaced.append(Entry(layer.name, cls.__name__))
             else:
                 self.report.kept.append(Entry(layer.name, cls.__name__, str(self.unlike(layer))))
-            copy = self.table.get(cls, cls).from_config(fusion.config)
+            target = self.table.get(cls, cls)
+            copy = target.from_config(self._suited(fusion.config, target))
             self.folded.append((fusion, copy))
+            if fusion.add is not None:
+                self.late[id(copy)] = fusion
             return copy
         target = self.table.get(cls)
         reason = _refused(layer, target) if target else self.unlike(layer)
         if target and not reason:
             self.report.replaced.append(Entry(layer.name, cls.__name__))
-            copy = target.from_config(layer.get_config())
+            copy = target.from_config(self._suited(layer.get_config(), target))
         else:
             if reason:
                 self.report.kept.append(Entry(layer.name, cls.__name__, reason))
@@ -272,6 +290,11 @@ class _Conversion:
             copy = self._other(layer)
         self.copies.append((layer, copy))
         return copy
+
+    def _suited(self, config: dict[str, Any], target: Any) -> dict[str, Any]:
+        """A configuration as a copy takes it: filters stay packed where they are not trained any further."""
+        plain = {key: value for key, value in config.items() if key != "keep_filters"}
+        return plain | ({"keep_filters": True} if self.inference and target is layers.Conv2D else {})
 
     def _other(self, layer: Any) -> Any:
         """Copy a layer that has no counterpart; those of which it tells in its configuration are exchanged."""

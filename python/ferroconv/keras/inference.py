@@ -1,4 +1,4 @@
-"""Batch normalisation and relu after a convolution, folded into it: what a model for inference may do."""
+"""What follows a convolution, made part of it: what a model for inference may do."""
 
 from __future__ import annotations
 
@@ -31,12 +31,15 @@ class Fusion:
 
     conv: Any
     norm: Any = None
+    add: Any = None
     relu: Any = None
+    operand: int = 0
+    """Which of what `add` adds the convolution's results are."""
 
     @property
     def absorbed(self) -> list[Any]:
         """The layers that do nothing in the copy."""
-        return [one for one in (self.norm, self.relu) if one is not None]
+        return [one for one in (self.norm, self.add, self.relu) if one is not None]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -81,6 +84,8 @@ def plan(model: Any) -> Plan:
     calls = Counter(id(node.operation) for nodes in graphs for node in nodes)
     trained = _trained(models, graphs)
     found, by_the_batch = [], []
+    # Sums that have become part of one of the convolutions before them.
+    taken: set[int] = set()
     for one, nodes in zip(models, graphs, strict=True):
         always = id(one) in trained
         for node in nodes:
@@ -90,15 +95,22 @@ def plan(model: Any) -> Plan:
         following = _following(one, nodes, calls)
         for node in nodes:
             conv = node.operation
-            if type(conv) not in KERNELS or calls[id(conv)] > 1 or not _linear(conv):
+            alone = calls[id(conv)] == 1 and len(node.input_tensors) == 1
+            if type(conv) not in KERNELS or not alone or not _linear(conv):
                 continue
-            behind, norm, relu = following.get(id(node)), None, None
+            last, behind = node, following.get(id(node))
+            norm = add = relu = None
+            operand = 0
             if behind and not always and _normalises(behind, conv):
-                norm, behind = behind.operation, following.get(id(behind))
+                norm, last, behind = behind.operation, behind, following.get(id(behind))
+            if behind and id(behind.operation) not in taken and _adds(behind, conv):
+                add, operand = behind.operation, _operand(behind, last)
+                taken.add(id(add))
+                behind = following.get(id(behind))
             if behind and _is_relu(behind.operation):
                 relu = behind.operation
-            if norm or relu:
-                found.append(Fusion(conv, norm, relu))
+            if norm or add or relu:
+                found.append(Fusion(conv, norm, add, relu, operand))
     return Plan(found, by_the_batch)
 
 
@@ -182,6 +194,22 @@ def _normalises(node: Any, conv: Any) -> bool:
     if len(node.arguments.args) > 1 or len(node.input_tensors) > 1 or norm.activity_regularizer is not None:
         return False
     return norm.axis in ((-1, 3) if conv.data_format == "channels_last" else (1, -3))
+
+
+def _adds(node: Any, conv: Any) -> bool:
+    """Whether a call adds two arrays of one shape, of which a convolution's results may be one."""
+    add, shapes = node.operation, [tuple(tensor.shape) for tensor in node.input_tensors]
+    if type(add) is not keras.layers.Add or type(conv) not in (keras.layers.Conv2D, layers.Conv2D):
+        return False
+    if len(shapes) != 2 or shapes[0] != shapes[1] or None in shapes[0][1:]:  # else one may be spread over the other
+        return False
+    return add.activity_regularizer is None and add.compute_dtype == conv.compute_dtype
+
+
+def _operand(node: Any, before: Any) -> int:
+    """Which of a call's arguments is what the call `before` gives."""
+    given = [id(tensor) for tensor in node.input_tensors]
+    return given.index(id(before.outputs[0]))
 
 
 def _is_relu(layer: Any) -> bool:

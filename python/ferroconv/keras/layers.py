@@ -56,7 +56,12 @@ class Native:
 
 @_registered
 class Conv2D(Native, keras.layers.Conv2D):
-    """Keras' Conv2D on ferroconv's op: grouped without XLA, and strided with dilation, which Keras refuses."""
+    """Keras' Conv2D on ferroconv's op: grouped without XLA, and strided with dilation, which Keras refuses.
+
+    Called with an ``addend``, a tensor of its results' shape, it adds that before the activation: a residual
+    block's shortcut. With ``keep_filters=True`` the packed filters stay from call to call of a compiled function
+    until the weights are assigned anew: twice their memory, for layers that are not trained any further.
+    """
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class Conv2D(Native, keras.layers.Conv2D):
         data_format: Any = None,
         dilation_rate: Any = (1, 1),
         *args: Any,
+        keep_filters: bool = False,
         **kwargs: Any,
     ) -> None:
         both = max(pair(strides, "strides")) > 1 and max(pair(dilation_rate, "dilation_rate")) > 1
@@ -75,6 +81,7 @@ class Conv2D(Native, keras.layers.Conv2D):
         super().__init__(filters, kernel_size, strides, padding, data_format, shown, *args, **kwargs)
         if both:
             self.dilation_rate = pair(dilation_rate, "dilation_rate")
+        self.keep_filters = keep_filters
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Convolve, without bias and activation."""
@@ -88,11 +95,19 @@ class Conv2D(Native, keras.layers.Conv2D):
             data_format=self.data_format,
         )
 
-    def call(self, inputs: Any) -> Any:
-        """Convolve, add the bias and apply the activation."""
+    def call(self, inputs: Any, addend: Any = None) -> Any:
+        """Convolve, add the bias and the addend and apply the activation."""
         if type(self).convolution_op is not Conv2D.convolution_op:  # a subclass that goes by Keras' hook
+            if addend is not None:
+                raise ValueError("A layer with a convolution_op of its own takes no addend; add it to the result.")
             return super().call(inputs)
-        return self._finish(ops.conv2d, inputs, self.kernel, groups=self.groups)
+        # A cast makes a new tensor for each call.
+        keep = self.keep_filters and self.compute_dtype == self.variable_dtype
+        return self._finish(ops.conv2d, inputs, self.kernel, groups=self.groups, addend=addend, keep_filters=keep)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | ({"keep_filters": True} if self.keep_filters else {})
 
 
 @_registered

@@ -74,15 +74,18 @@ def _fits(what: str, received: int | None, wanted: int | None) -> None:
 
 def _convolve(
     x: Any, filters: Any, bias: Any, strides: Any, padding: Padding, dilation_rate: Any, groups: int, data_format: str,
-    activation: str | None, name: str | None,
+    activation: str | None, name: str | None, addend: Any = None, keep_filters: bool = False,
 ) -> Any:  # fmt: skip
     layer = _layer(strides, padding, dilation_rate, groups, data_format)
     relu = _relu(activation)
     if executing_eagerly():
-        return _CONV(x, filters, [] if bias is None else [bias], *layer, relu, name=name)
+        lists = [[] if one is None else [one] for one in (bias, addend)]
+        # One kernel serves all eager calls of such layers: none of them would find its own filters.
+        return _CONV(x, filters, *lists, *layer, relu, False, name=name)
     x = symbolic(x)
     filters = _of_layer(filters, "filters", x.dtype)
     biases = [] if bias is None else [_of_layer(bias, "bias", x.dtype)]
+    addends = [] if addend is None else [_of_layer(addend, "addend", x.dtype)]
     (n, h, w, c), (kh, kw, deep, wide) = axes(x, data_format), filter_axes(filters)
     size = convolved_size((h, w), (kh, kw), layer[0], padding, layer[1])
     if groups == DEPTHWISE:
@@ -93,8 +96,10 @@ def _convolve(
     for one in biases:
         one.shape.assert_has_rank(1)
         _fits("the length of bias", one.shape[0], wide)
-    y = _CONV(x, filters, biases, *layer, relu, name=name)
+    y = _CONV(x, filters, biases, addends, *layer, relu, keep_filters, name=name)
     y.set_shape(shape(n, size, wide, data_format))
+    for one in addends:
+        y.set_shape(one.shape)
     return y
 
 
@@ -117,6 +122,8 @@ def conv2d(
     data_format: DataFormat = "channels_last",
     activation: str | None = None,
     name: str | None = None,
+    addend: Any = None,
+    keep_filters: bool = False,
 ) -> Any:
     """Return a convolution layer's results, bias and relu in the same op.
 
@@ -132,6 +139,11 @@ def conv2d(
     groups : int, optional
         Groups of channels that know nothing of each other.
     %(tf_layer_rest)s
+    addend : Tensor, optional
+        What is added to the results before the activation, of their shape: a residual block's shortcut.
+    keep_filters : bool, optional
+        In a graph: hold the filters' tensor and what they were packed to for the next call, which packs them again
+        only if its tensor is another one. For models that are not trained any further.
 
     Returns
     -------
@@ -148,7 +160,9 @@ def conv2d(
     array([3.])
     """
     groups = _groups(groups)
-    return _convolve(x, filters, bias, strides, padding, dilation_rate, groups, data_format, activation, name)
+    return _convolve(
+        x, filters, bias, strides, padding, dilation_rate, groups, data_format, activation, name, addend, keep_filters
+    )
 
 
 @public

@@ -52,17 +52,19 @@ def _masked(grad: Any, y: Sequence[Any]) -> Any:
 
 @_gradient_of("FerroconvConv2D")
 def _conv2d(op: Any, grad: Any) -> list[Any]:
-    x, filters, *bias = op.inputs
+    x, filters, *rest = op.inputs
+    bias = rest[: op.get_attr("biases")]
     layer, wanted = _attributes(op, "FerroconvConv2DGradInput"), _wanted(op)
     y = [op.outputs[0]] if op.get_attr("relu") else []
     dx = _CONV_INPUT(x, filters, grad, y, *layer) if wanted(0) else None
+    daddend = [_masked(grad, y) if wanted(2 + len(bias)) else None for _ in rest[len(bias) :]]
     if not wanted(1) and not (bias and wanted(2)):
-        return [dx, None, *[None for _ in bias]]
+        return [dx, None, *[None for _ in bias], *daddend]
     dfilters, dbias = _CONV_FILTERS(x, filters, grad, y, *layer, bool(bias))
     if not bias:
-        return [dx, dfilters]
+        return [dx, dfilters, *daddend]
     dbias.set_shape(bias[0].shape)
-    return [dx, dfilters, dbias]
+    return [dx, dfilters, dbias, *daddend]
 
 
 @_gradient_of("FerroconvConv2DGradInput")
@@ -70,7 +72,7 @@ def _conv2d_grad_input(op: Any, d: Any) -> list[Any]:
     _, filters, grad, *y = op.inputs
     layer, wanted = _attributes(op, "FerroconvConv2DGradInput"), _wanted(op)
     dfilters = _CONV_FILTERS(d, filters, grad, y, *layer, False)[0] if wanted(1) else None
-    dgrad = _masked(_CONV(d, filters, [], *layer, False), y) if wanted(2) else None
+    dgrad = _masked(_CONV(d, filters, [], [], *layer, False, False), y) if wanted(2) else None
     return [None, dfilters, dgrad, *[None for _ in y]]
 
 
@@ -80,7 +82,7 @@ def _conv2d_grad_filters(op: Any, d: Any, dbias: Any) -> list[Any]:
     layer, wanted = _attributes(op, "FerroconvConv2DGradInput"), _wanted(op)
     bias = [dbias] if op.get_attr("bias") else []
     dx = _CONV_INPUT(x, d, grad, y, *layer) if wanted(0) else None
-    dgrad = _masked(_CONV(x, d, bias, *layer, False), y) if wanted(2) else None
+    dgrad = _masked(_CONV(x, d, bias, [], *layer, False, False), y) if wanted(2) else None
     return [dx, None, dgrad, *[None for _ in y]]
 
 

@@ -4,14 +4,14 @@ use crate::alloc::results;
 use std::sync::{Arc, Mutex};
 
 /// The values that were asked for last.
-pub(crate) struct Recent<K, V> {
+pub(crate) struct Recent<K, V: ?Sized> {
     /// The latest last.
     made: Mutex<Vec<(K, Arc<V>)>>,
     most: usize,
 }
 
 // A lock that a fork left held, or another thread holds, is not waited for.
-impl<K, V> Recent<K, V> {
+impl<K, V: ?Sized> Recent<K, V> {
     /// Keeps so many.
     pub(crate) const fn new(most: usize) -> Self {
         Self { made: Mutex::new(Vec::new()), most }

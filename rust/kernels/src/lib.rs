@@ -14,7 +14,7 @@
 //!     border: [Border::Nearest; 2],
 //!     ..Spec::new(DType::F32, [2, 3], Taps::from_f64([1, 3], &[0.25, 0.5, 0.25]))
 //! })?;
-//! let schedule = Schedule { isa: Isa::best()?, workers: Workers::new(None)?, tile: None };
+//! let schedule = Schedule::new(Isa::best()?, Workers::new(None)?);
 //! problem.select(schedule.isa)?.run(
 //!     &problem,
 //!     &[Src::from_slice(&image, &[2, 3])],

@@ -21,6 +21,15 @@ pub struct Schedule<'a> {
     pub workers: Workers<'a>,
     /// Rows and columns of a tile, where the implementation's own choice is not wanted (tests).
     pub tile: Option<[usize; 2]>,
+    /// Where a layer's filters stay packed, for a caller that gives the same ones again.
+    pub filters: Option<&'a ops::conv::Packed>,
+}
+
+impl<'a> Schedule<'a> {
+    /// An instruction set and threads; the rest is the implementation's choice, and nothing stays.
+    pub fn new(isa: Isa, workers: Workers<'a>) -> Self {
+        Self { isa, workers, tile: None, filters: None }
+    }
 }
 
 /// One way to solve the problems of one operation.

@@ -213,8 +213,10 @@ fn check(case: &Named, spec: Spec, taps: &[i128], fractions: f64) -> usize {
                 continue;
             }
             let id = problem.id(implementation, *isa);
-            let schedule =
-                |threads, tile| Schedule { isa: *isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+            let schedule = |threads, tile| Schedule {
+                tile,
+                ..Schedule::new(*isa, Workers::new(Some(threads)).unwrap())
+            };
             let result = run(&problem, i, &schedule(1, None), &image, [h, w]);
             for (threads, tile) in [(2, None), (3, Some([1, 1])), (1, Some([3, 5])), (7, Some([4, 64]))] {
                 let other = run(&problem, i, &schedule(threads, tile), &image, [h, w]);
@@ -376,8 +378,7 @@ fn sums_of_the_largest_samples_and_taps_are_exact() {
             let problem = Correlate::new(spec).unwrap();
             for isa in Isa::detected() {
                 for (i, (implementation, cost)) in problem.candidates(*isa).into_iter().enumerate() {
-                    let schedule =
-                        Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
+                    let schedule = Schedule::new(*isa, Workers::new(Some(1)).unwrap());
                     if cost.is_err() {
                         let unit = implementation.name() == "toeplitz" && isa.tiles().is_none();
                         let takes = matches!(implementation.name(), "pairs" | "toeplitz") && !unit;
@@ -416,7 +417,7 @@ fn ordered_sums_are_made_tap_by_tap() {
         let problem = Correlate::new(spec).unwrap();
         assert_eq!(problem.arithmetic, Arithmetic::F64Unfused);
         for isa in Isa::detected() {
-            let schedule = Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
+            let schedule = Schedule::new(*isa, Workers::new(Some(1)).unwrap());
             let chosen = problem.candidates(*isa).iter().position(|(_, cost)| cost.is_ok()).unwrap();
             let result = run(&problem, chosen, &schedule, &image, [h, w]);
             // In tap order; the asymmetric folded order begins with the last tap.
@@ -525,8 +526,7 @@ fn truncated_passes_are_made_tap_by_tap() {
                         continue;
                     }
                     guessed += usize::from(implementation.name() == "guessed");
-                    let schedule =
-                        Schedule { isa: *isa, workers: Workers::new(Some(1)).unwrap(), tile: None };
+                    let schedule = Schedule::new(*isa, Workers::new(Some(1)).unwrap());
                     let result = run(&problem, i, &schedule, &image, [h, w]);
                     for p in 0..PLANES * h * w {
                         let what = problem.id(implementation, *isa);

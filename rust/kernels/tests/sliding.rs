@@ -41,7 +41,7 @@ fn run<P: Operation, T: Element + Convert<f64>>(
 }
 
 fn schedule(isa: Isa, threads: usize, tile: Option<[usize; 2]>) -> Schedule<'static> {
-    Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile }
+    Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) }
 }
 
 /// What a mean is stored as.

@@ -25,7 +25,7 @@ fn results<S: Element, T: Element + Default + Into<f64>>(
             }
             let run = |threads, tile| {
                 let mut result = vec![T::default(); oh * ow];
-                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
                 let srcs = [Src::from_slice(image, &shape)];
                 let dsts = &mut [Dst::from_slice(&mut result, &[oh, ow])];
                 implementation.run(problem, &srcs, dsts, &schedule).unwrap();

@@ -9,13 +9,14 @@ use pyo3::prelude::*;
 
 /// Convolves `x`.
 #[pyfunction]
-#[pyo3(signature = (x, filters, bias, layer, relu, out, workers, /))]
+#[pyo3(signature = (x, filters, bias, addend, layer, relu, out, workers, /))]
 #[expect(clippy::too_many_arguments, reason = "Python names the arguments")]
 pub(crate) fn conv2d<'py>(
     py: Python<'py>,
     x: &Bound<'py, PyAny>,
     filters: &Bound<'py, PyAny>,
     bias: Option<&Bound<'py, PyAny>>,
+    addend: Option<&Bound<'py, PyAny>>,
     layer: Layer<'py>,
     relu: bool,
     out: Option<&Bound<'py, PyAny>>,
@@ -25,16 +26,20 @@ pub(crate) fn conv2d<'py>(
     let first = layer.4;
     let conv = layer.conv(x.dtype, axes(x.shape(), first, "x")?, filters_shape(filters.shape())?)?;
     fits(&filters, "filters", x.dtype, &conv.filters_shape())?;
-    let bias = bias.map(Input::new).transpose()?;
+    let (bias, addend) = (bias.map(Input::new).transpose()?, addend.map(Input::new).transpose()?);
     let shape = stored(conv.y_shape(), first);
     let mut srcs = vec![x.images(first)?, filters.images(false)?];
     if let Some(bias) = &bias {
         fits(bias, "bias", x.dtype, &[conv.outputs])?;
         srcs.push(bias.line()?);
     }
-    let inputs: Vec<_> = [&x, &filters].into_iter().chain(&bias).collect();
+    if let Some(addend) = &addend {
+        fits(addend, "addend", x.dtype, &shape)?;
+        srcs.push(addend.images(first)?);
+    }
+    let inputs: Vec<_> = [&x, &filters].into_iter().chain(&bias).chain(&addend).collect();
     let mut y = Output::wanted(py, out, &shape, &x, &inputs)?;
-    let problem = Forward { conv, bias: bias.is_some(), relu };
+    let problem = Forward { conv, bias: bias.is_some(), addend: addend.is_some(), relu };
     door::run(py, &problem, &srcs, &mut [y.images(first)?], door::workers(workers)?)?;
     Ok(y.into_any())
 }

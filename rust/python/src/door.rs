@@ -109,7 +109,7 @@ pub(crate) fn run<P: Operation + Sync>(
     dsts: &mut [Dst<'_>],
     workers: Workers<'_>,
 ) -> PyResult<()> {
-    let schedule = Schedule { isa: Isa::best().map_err(exception)?, workers, tile: None };
+    let schedule = Schedule::new(Isa::best().map_err(exception)?, workers);
     let explained = EXPLAINING
         .with_borrow_mut(|list| list.as_mut().map(|list| list.push(problem.explain(&schedule))).is_some());
     if explained {

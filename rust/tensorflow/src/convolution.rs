@@ -1,11 +1,12 @@
 //! The convolution layer, with bias and relu, and its two gradients.
 
 use crate::Listed;
-use crate::ffi::{Attributes, Call, Registry};
-use crate::geometry::{GRAD, X, run};
+use crate::ffi::{Attributes, Call, Registry, Tensor};
+use crate::geometry::{GRAD, X, run, run_with};
 use crate::layer::{BIAS, FILTERS, LAYER, Layer, line, weights, weights_written};
 use crate::op::{Failure, Input, Op, Output, Shape, Signature};
-use ferroconv_kernels::ops::conv::{Forward, GradFilters, GradInput};
+use ferroconv_kernels::ops::conv::{Forward, GradFilters, GradInput, Packed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Registers the ops of this file.
 pub(crate) fn register(registry: &mut Registry, listed: &mut Vec<Listed>) -> Result<(), Failure> {
@@ -20,15 +21,40 @@ pub(crate) fn register(registry: &mut Registry, listed: &mut Vec<Listed>) -> Res
 /// The results of a relu: where they are not positive, no gradient comes through.
 const MASK: Input = Input { spec: "y: masks * T", rank: None };
 
+/// What is added to the results before the relu: a residual block's shortcut.
+const ADDEND: Input = Input { spec: "addend: addends * T", rank: None };
+
 struct Conv2D {
     layer: Layer,
     relu: bool,
+    biases: usize,
+    kept: Option<KeptFilters>,
+}
+
+/// Filters that stay packed while the node is given the same tensor.
+///
+/// To hold a tensor is what makes that sound: TensorFlow writes to memory that has one holder alone, and moves a
+/// variable elsewhere before it changes one that has more (`PrepareToUpdateVariable`). So as long as the tensor is
+/// held, the same address means the same numbers.
+#[derive(Default)]
+struct KeptFilters(Mutex<Option<Arc<(Tensor, Packed)>>>);
+
+impl KeptFilters {
+    /// The entry of the filters, a new one if they are not those of the last call.
+    fn entry(&self, filters: impl Fn() -> Result<Tensor, Failure>) -> Result<Arc<(Tensor, Packed)>, Failure> {
+        let filters = filters()?;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(entry) if entry.0.is(&filters) => Ok(Arc::clone(entry)),
+            _ => Ok(Arc::clone(kept.insert(Arc::new((filters, Packed::default()))))),
+        }
+    }
 }
 
 impl Op for Conv2D {
     const SIGNATURE: Signature = Signature {
         name: "FerroconvConv2D",
-        inputs: &[X, FILTERS, BIAS],
+        inputs: &[X, FILTERS, BIAS, ADDEND],
         outputs: &[Output { spec: "y: T", shape: Shape::Pictures(0) }],
         attributes: &[
             LAYER[0],
@@ -39,26 +65,38 @@ impl Op for Conv2D {
             LAYER[5],
             "relu: bool = false",
             "biases: int >= 0",
+            "addends: int >= 0 = 0",
+            "keep_filters: bool = false",
         ],
     };
 
     fn plan(attributes: &Attributes<'_>) -> Result<Self, Failure> {
-        Ok(Self { layer: Layer::read(attributes)?, relu: attributes.flag("relu")? })
+        Ok(Self {
+            layer: Layer::read(attributes)?,
+            relu: attributes.flag("relu")?,
+            biases: usize::try_from(attributes.integer("biases")?).unwrap_or(0),
+            kept: attributes.flag("keep_filters")?.then(KeptFilters::default),
+        })
     }
 
     fn compute(&self, call: &mut Call<'_>) -> Result<(), Failure> {
-        let (x, filters, bias) = (call.input(0)?, call.input(1)?, call.optional(2)?);
+        let (x, filters) = (call.input(0)?, call.input(1)?);
+        let bias = if self.biases > 0 { call.optional(2)? } else { None };
+        let addend = call.optional(2 + self.biases)?;
+        let kept = self.kept.as_ref().map(|kept| kept.entry(|| call.input(1))).transpose()?;
         let conv = self.layer.of(&x, &filters)?;
         let (shape, outputs) = (conv.y_shape(), conv.outputs);
-        let (x_read, w_read) = (self.layer.images(&x, "x", conv.x_shape())?, weights(&filters, &conv)?);
-        let bias = bias.as_ref().map(|bias| line(bias, outputs)).transpose()?;
-        let mut y = self.layer.results(call, x.dtype(), shape)?;
-        let problem = Forward { conv, bias: bias.is_some(), relu: self.relu };
-        let dsts = &mut [self.layer.written(&mut y, shape)?];
-        match bias {
-            Some(bias) => run(&problem, &[x_read, w_read, bias], dsts),
-            None => run(&problem, &[x_read, w_read], dsts),
+        let mut srcs = vec![self.layer.images(&x, "x", conv.x_shape())?, weights(&filters, &conv)?];
+        if let Some(bias) = &bias {
+            srcs.push(line(bias, outputs)?);
         }
+        if let Some(addend) = &addend {
+            srcs.push(self.layer.images(addend, "addend", shape)?);
+        }
+        let mut y = self.layer.results(call, x.dtype(), shape)?;
+        let problem = Forward { conv, bias: bias.is_some(), addend: addend.is_some(), relu: self.relu };
+        let packed = kept.as_ref().map(|kept| &kept.1);
+        run_with(&problem, &srcs, &mut [self.layer.written(&mut y, shape)?], packed)
     }
 }
 

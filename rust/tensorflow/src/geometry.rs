@@ -3,6 +3,7 @@
 use crate::ffi::{Attributes, Tensor};
 use crate::op::{Failure, Input};
 use ferroconv_kernels::isa::Isa;
+use ferroconv_kernels::ops::conv::Packed;
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::registry::{Operation, Schedule};
 use ferroconv_kernels::shape::Padding;
@@ -88,6 +89,16 @@ pub(crate) fn padding(attributes: &Attributes<'_>) -> Result<[Padding; 2], Failu
 
 /// Solves a problem.
 pub(crate) fn run<P: Operation>(problem: &P, srcs: &[Src<'_>], dsts: &mut [Dst<'_>]) -> Result<(), Failure> {
-    let schedule = Schedule { isa: Isa::best()?, workers: Workers::new(None)?, tile: None };
+    run_with(problem, srcs, dsts, None)
+}
+
+/// Solves a problem of a layer whose packed filters may stay.
+pub(crate) fn run_with<P: Operation>(
+    problem: &P,
+    srcs: &[Src<'_>],
+    dsts: &mut [Dst<'_>],
+    filters: Option<&Packed>,
+) -> Result<(), Failure> {
+    let schedule = Schedule { filters, ..Schedule::new(Isa::best()?, Workers::new(None)?) };
     Ok(problem.select(schedule.isa)?.run(problem, srcs, dsts, &schedule)?)
 }

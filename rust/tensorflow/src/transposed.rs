@@ -108,7 +108,7 @@ impl Op for Conv2DTransposeGradInput {
         let srcs = [layer.images(&grad, "grad", conv.x_shape())?, weights(&filters, &conv)?];
         let shape = conv.y_shape();
         let mut dx = layer.results(call, x.dtype(), shape)?;
-        let problem = Forward { conv, bias: false, relu: false };
+        let problem = Forward { conv, bias: false, addend: false, relu: false };
         run(&problem, &srcs, &mut [layer.written(&mut dx, shape)?])
     }
 }

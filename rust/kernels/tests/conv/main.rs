@@ -7,7 +7,7 @@ mod filterings;
 
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
-use ferroconv_kernels::ops::conv::{Conv, Forward, GradFilters, GradInput};
+use ferroconv_kernels::ops::conv::{Conv, Forward, GradFilters, GradInput, Packed};
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::precision::Precision;
 use ferroconv_kernels::registry::{Operation, Schedule};
@@ -303,7 +303,7 @@ fn check<P: Operation>(
             let mut first: Option<Vec<Vec<f64>>> = None;
             let runs = (0..2).flat_map(|layout| SCHEDULES.map(|schedule| (layout, schedule)));
             for (layout, (threads, tile)) in runs {
-                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
                 let (planes, srcs) = (layout == 1, &layouts[layout]);
                 let sizes = exact.iter().map(|(shape, _)| shape.iter().product::<usize>());
                 let mut narrow: Vec<_> = sizes.clone().map(|n| vec![f32::NAN; n]).collect();
@@ -395,23 +395,23 @@ fn every_implementation_conforms() {
                 add(&mut dx, sample, through(result) * filters.wide[weight]);
                 add(&mut dw, weight, x.wide[sample] * through(result));
             });
-            y.0.iter_mut().for_each(|value| *value = value.max(0.0));
+            let shortcut = Array::new(&shapes[2], 31);
+            let mut added = y.clone();
+            (0..added.0.len()).for_each(|at| add(&mut added, at, shortcut.wide[at]));
+            for (sums, _) in [&mut y, &mut added] {
+                sums.iter_mut().for_each(|sum| *sum = sum.max(0.0));
+            }
 
             let spreads = spreads(&conv, &x.wide, &filters.wide, &passed);
             let spread =
                 |i: usize, deep: usize| spreads.as_ref().map(|s| (s[i].as_slice(), deep / conv.groups));
 
-            let forward = Forward { conv: conv.clone(), bias: true, relu: true };
-            let bound = forward.error_bound();
-            check(
-                &name,
-                dtype,
-                &forward,
-                &[&x, &filters, &bias],
-                &[(&shapes[2], y)],
-                bound,
-                spread(0, conv.inputs),
-            );
+            let arrays = [&x, &filters, &bias, &shortcut];
+            for (addend, y) in [(false, y), (true, added)] {
+                let forward = Forward { conv: conv.clone(), bias: true, addend, relu: true };
+                let (srcs, bound) = (&arrays[..3 + usize::from(addend)], forward.error_bound());
+                check(&name, dtype, &forward, srcs, &[(&shapes[2], y)], bound, spread(0, conv.inputs));
+            }
             let input = GradInput { conv: conv.clone(), masked: true, bias: true, relu: false };
             let bound = input.error_bound();
             check(
@@ -458,12 +458,12 @@ fn what_is_not_finite_stays_in_its_windows() {
     let mut y = zeros(&shapes[2]);
     products(&conv, |sample, weight, result| add(&mut y, result, x.wide[sample] * filters.wide[weight]));
     assert!(y.0.iter().any(|sum| sum.is_nan()) && y.0.iter().any(|sum| sum.is_infinite()));
-    let problem = Forward { conv, bias: false, relu: false };
+    let problem = Forward { conv, bias: false, addend: false, relu: false };
     for &isa in Isa::detected() {
         for &implementation in Forward::IMPLEMENTATIONS.iter().filter(|i| i.cost(&problem).is_ok()) {
             let mut first: Option<Vec<u32>> = None;
             for (threads, tile) in SCHEDULES {
-                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
                 let mut found = vec![f32::NAN; y.0.len()];
                 let mut dst = [Dst::from_slice(&mut found, &shapes[2])];
                 let srcs = [x.src(DType::F32), filters.src(DType::F32)];
@@ -509,7 +509,7 @@ fn what_is_not_finite_stays_in_its_taps() {
     let problem = GradFilters { conv, masked: false, bias: false };
     for &isa in Isa::detected() {
         for &implementation in GradFilters::IMPLEMENTATIONS.iter().filter(|i| i.cost(&problem).is_ok()) {
-            let schedule = Schedule { isa, workers: Workers::new(Some(2)).unwrap(), tile: None };
+            let schedule = Schedule::new(isa, Workers::new(Some(2)).unwrap());
             let mut found = vec![7.0_f32; dw.0.len()];
             let mut dst = [Dst::from_slice(&mut found, &shapes[1])];
             let srcs = [x.src(DType::F32), grad.src(DType::F32)];
@@ -532,9 +532,56 @@ fn classes_of_precision_permit() {
     let isa = Isa::best().unwrap();
     for precision in Precision::ALL {
         assert_eq!(Precision::parse(precision.name()), Ok(precision));
-        let problem = Forward { conv: Conv { precision, ..conv.clone() }, bias: false, relu: false };
+        let problem =
+            Forward { conv: Conv { precision, ..conv.clone() }, bias: false, addend: false, relu: false };
         let chosen = problem.select(isa).unwrap().name();
         assert_eq!(chosen, if precision == Precision::Highest { "winograd" } else { "winograd-4x4" });
     }
     assert!(Precision::parse("low").is_err());
+}
+
+/// Packed filters that stayed are what the next call computes with, whatever its own filters are, by every
+/// implementation that packs them for all its tasks; and they are the call's own where something else is asked.
+#[test]
+fn packed_filters_stay() {
+    let axis = |src, taps| Axis::convolution(src, taps, 1, 1, Padding::Same).unwrap();
+    for (size, taps, groups, channels, outputs, planes) in
+        [(9, 3, 1, 9, 10, false), (8, 3, 2, 6, 20, false), (6, 1, 1, 9, 200, true), (7, 3, 8, 8, 8, false)]
+    {
+        let square = axis(size, taps);
+        let conv = Conv::new(DType::F32, 2, [square, square], groups, channels, outputs).unwrap();
+        let conv = Conv { precision: Precision::High, ..conv };
+        let [x, filters] =
+            [(conv.x_shape(), 3), (conv.filters_shape(), 4)].map(|(s, seed)| Array::new(&s, seed));
+        let x = if planes { x.in_planes() } else { x };
+        let nothing =
+            Array { narrow: vec![f32::NAN; filters.narrow.len()], ..Array::new(&conv.filters_shape(), 4) };
+        for (isa, implementation) in Isa::detected()
+            .iter()
+            .flat_map(|&isa| Forward::IMPLEMENTATIONS.iter().map(move |&one| (isa, one)))
+        {
+            let run = |conv: &Conv, filters: &Array, kept: Option<&Packed>| {
+                let problem = Forward { conv: conv.clone(), bias: false, addend: false, relu: false };
+                let mut y = vec![f32::NAN; conv.y_shape().iter().product()];
+                let strides = bytes(&conv.y_shape(), planes, DType::F32);
+                // SAFETY: the strides are those of the data, which outlives the array.
+                let dst =
+                    unsafe { Dst::from_raw(y.as_mut_ptr().cast(), DType::F32, &conv.y_shape()[..], strides) };
+                let schedule =
+                    Schedule { filters: kept, ..Schedule::new(isa, Workers::new(Some(2)).unwrap()) };
+                let srcs = [x.src(DType::F32), filters.src(DType::F32)];
+                implementation.run(&problem, &srcs, &mut [dst.unwrap()], &schedule).unwrap();
+                y
+            };
+            let problem = Forward { conv: conv.clone(), bias: false, addend: false, relu: false };
+            if implementation.cost(&problem).is_err() {
+                continue;
+            }
+            let name = format!("{} on {}, {conv}", implementation.name(), isa.name());
+            let (plain, kept) = (run(&conv, &filters, None), Packed::default());
+            assert_eq!(plain, run(&conv, &filters, Some(&kept)), "{name}, kept");
+            assert_eq!(plain, run(&conv, &nothing, Some(&kept)), "{name}, found");
+            assert!(run(&conv, &nothing, None).iter().all(|y| y.is_nan()), "{name}, not kept");
+        }
+    }
 }

@@ -31,7 +31,7 @@ fn solve<T: Number>(
             let mut first: Option<Vec<u64>> = None;
             for (threads, tile) in [(1, None), (3, None), (1, Some([1, 1])), (2, Some([3, 5]))] {
                 let (mut dst, mut positions) = (vec![T::UNSET; results], vec![-1_i64; results]);
-                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
                 let mut dsts = vec![Dst::from_slice(&mut dst, to), Dst::from_slice(&mut positions, to)];
                 dsts.truncate(1 + usize::from(pool.indices()));
                 implementation.run(pool, &[Src::from_slice(image, from)], &mut dsts, &schedule).unwrap();
@@ -161,8 +161,7 @@ fn windows_without_a_sample_are_refused() {
 fn explain_names_every_refusal() {
     let windows = [Windows::adaptive(4, 2).unwrap(); 2];
     let pool = Pool::new(DType::F32, 1, windows, 1, Reduction::Max { indices: false }).unwrap();
-    let schedule =
-        Schedule { isa: Isa::best().unwrap(), workers: Workers::new(Some(1)).unwrap(), tile: None };
+    let schedule = Schedule::new(Isa::best().unwrap(), Workers::new(Some(1)).unwrap());
     let explanation = pool.explain(&schedule);
     assert!(explanation.chosen.starts_with("pool/separable/float32/"));
     assert_eq!(

@@ -40,7 +40,7 @@ fn solve<T: Number, P: Operation>(
             let mut first: Option<Vec<u64>> = None;
             for (threads, tile) in [(1, None), (3, None), (1, Some([1, 1])), (2, Some([3, 5]))] {
                 let mut dst = vec![T::UNSET; shape.iter().product()];
-                let schedule = Schedule { isa, workers: Workers::new(Some(threads)).unwrap(), tile };
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
                 let dsts = &mut [Dst::from_slice(&mut dst, shape)];
                 implementation.run(problem, srcs, dsts, &schedule).unwrap();
                 let id = format!("{name}: {} {threads} threads {tile:?}", problem.id(implementation, isa));
@@ -100,8 +100,7 @@ fn conformance<T: Number>() {
 
         let forward = pool(Reduction::Max { indices: true });
         let (mut maxima, mut positions) = (vec![T::UNSET; grads.len()], vec![-1_i64; grads.len()]);
-        let schedule =
-            Schedule { isa: Isa::best().unwrap(), workers: Workers::new(Some(1)).unwrap(), tile: None };
+        let schedule = Schedule::new(Isa::best().unwrap(), Workers::new(Some(1)).unwrap());
         let dsts = &mut [Dst::from_slice(&mut maxima, &results), Dst::from_slice(&mut positions, &results)];
         forward.select(schedule.isa).unwrap().run(&forward, &[x], dsts, &schedule).unwrap();
         let problem = MaxGrad::new(forward, true).unwrap();
@@ -153,8 +152,7 @@ fn pool(dtype: DType, reduction: Reduction) -> Pool {
 fn positions_outside_their_windows_are_refused_and_nothing_is_written() {
     let problem = MaxGrad::new(pool(DType::F32, Reduction::Max { indices: true }), true).unwrap();
     let right = [0_i64, 2, 4, 5, 12, 7, 9, 17, 18, 20, 22, 23];
-    let schedule =
-        Schedule { isa: Isa::best().unwrap(), workers: Workers::new(Some(2)).unwrap(), tile: None };
+    let schedule = Schedule::new(Isa::best().unwrap(), Workers::new(Some(2)).unwrap());
     let shape = [1, 3, 4, 1];
     let run = |positions: &[i64], dst: &mut [f32]| {
         let srcs = [Src::from_slice(&[1.0_f32; 12], &shape), Src::from_slice(positions, &shape)];

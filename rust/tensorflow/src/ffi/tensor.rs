@@ -24,6 +24,11 @@ pub(crate) struct Tensor {
     dtype: DType,
 }
 
+// SAFETY: a handle that no thread writes by; TensorFlow counts the memory's holders atomically.
+unsafe impl Send for Tensor {}
+// SAFETY: likewise; to read it changes nothing.
+unsafe impl Sync for Tensor {}
+
 impl Tensor {
     /// # Safety
     /// `raw` is a live tensor of one of our dtypes or int64, whose handle becomes this value's.
@@ -52,6 +57,11 @@ impl Tensor {
             let received = self.shape();
             Failure::invalid(format!("{name} must have {N} axes: {axes}. Received: shape {received:?}."))
         })
+    }
+
+    /// Whether this is the same memory as another's, seen alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.data() == other.data() && self.dtype == other.dtype && self.shape() == other.shape()
     }
 
     fn data(&self) -> *mut u8 {

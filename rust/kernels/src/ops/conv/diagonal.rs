@@ -24,7 +24,7 @@ passes!(
     "diagonal",
     |_| None,
     |pass: Pass<'_>| cost(pass.conv),
-    |pass: Pass<'_>, arrays, schedule| { gather::solve(&pass.diagonal(), arrays, schedule) }
+    |pass: Pass<'_>, sources, dst, schedule| gather::solve(&pass.diagonal(), sources, dst, schedule)
 );
 
 impl Implementation<GradFilters> for Diagonal {

@@ -9,8 +9,10 @@
 //! Every result is one chain of sums in the order of the taps: its bits don't depend on blocks or
 //! threads.
 
-use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, rectify, share};
-use super::pass::{Arrays, Pass, passes, with_lane};
+use super::finish::Finish;
+use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, share};
+use super::packed::Packed;
+use super::pass::{Pass, Sources, passes, with_lane};
 use super::phase::Phase;
 use super::planes;
 use crate::alloc::Plain;
@@ -19,9 +21,10 @@ use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
 use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Runs, Simd, Vector, load_tile, store_tile, with_tile};
-use crate::view::{Block, Blocks, Floats, Src};
+use crate::view::{Block, Blocks, Dst, Floats};
 use crate::{Error, alloc, simd};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The implementation `gather`.
 #[derive(Debug)]
@@ -32,24 +35,25 @@ passes!(
     "gather",
     |_| None,
     |pass: Pass<'_>| Ok(pass.nanoseconds()),
-    |pass: Pass<'_>, arrays, schedule| { solve(&pass, arrays, schedule) }
+    |pass: Pass<'_>, sources, dst, schedule| solve(&pass, sources, dst, schedule)
 );
 
-/// A phase of rows with a phase of columns: where its windows' samples stand, and their weights, by
-/// group and panel.
-struct Pair<'p, A: Plain> {
+/// A phase of rows with a phase of columns, and where its windows' samples stand.
+struct Pair<'p> {
     rows: &'p Phase,
     cols: &'p Phase,
     runs: Runs,
-    weights: Kept<A>,
 }
+
+/// The weights of every pair, by group and panel.
+struct Weights<A: Plain>(Vec<Kept<A>>);
 
 /// A pass with its weights packed for an instruction set, ready to be run block by block.
 pub(super) struct Job<'p, A: Plain> {
     pass: &'p Pass<'p>,
-    src: &'p Src<'p>,
-    mask: Option<&'p Src<'p>>,
-    pairs: Vec<Pair<'p, A>>,
+    sources: &'p Sources<'p>,
+    pairs: Vec<Pair<'p>>,
+    weights: Arc<Weights<A>>,
     panels: Vec<Panel>,
     /// A vector's worth of bias for each vector of results, by group.
     bias: Vec<A>,
@@ -60,13 +64,16 @@ pub(super) struct Job<'p, A: Plain> {
 }
 
 /// Computes a pass.
-pub(super) fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule<'_>) -> Result<(), Error> {
-    let Arrays { src, filters, mask, bias, dst } = arrays;
+pub(super) fn solve(
+    pass: &Pass<'_>,
+    sources: &Sources<'_>,
+    dst: &mut Dst<'_>,
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
     let workers = schedule.workers.worth(pass.nanoseconds());
-    if planes::takes(pass, &src, dst) {
+    if planes::takes(pass, &sources.src, dst) {
         let schedule = Schedule { workers, ..*schedule };
-        let arrays = Arrays { src, filters, mask, bias, dst };
-        return with_lane!(pass.conv, |L| planes::solve::<L>(pass, arrays, &schedule));
+        return with_lane!(pass.conv, |L| planes::solve::<L>(pass, sources, dst, &schedule));
     }
     let size = schedule.tile.unwrap_or_else(|| pass.blocking(workers.threads()));
     let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], pass.wide]);
@@ -75,7 +82,7 @@ pub(super) fn solve(pass: &Pass<'_>, arrays: Arrays<'_, '_>, schedule: &Schedule
     }
     let workers = workers.at_most(blocks.count());
     with_lane!(pass.conv, |L| {
-        let job = Job::new::<L>(pass, [&src, filters], mask, bias, size[1], schedule)?;
+        let job = Job::new::<L>(pass, sources, size[1], schedule)?;
         let run = |block| schedule.isa.dispatch(Task::<L> { job: &job, block });
         workers.drain(|| blocks.take(), run)
     })
@@ -163,9 +170,7 @@ impl<'p, A: Floats> Job<'p, A> {
     /// [`Error::Interrupted`] if the caller asked to give up.
     pub(super) fn new<L: Lane<Elem = A>>(
         pass: &'p Pass<'p>,
-        [src, filters]: [&'p Src<'p>; 2],
-        mask: Option<&'p Src<'p>>,
-        bias: Option<&Src<'_>>,
+        sources: &'p Sources<'p>,
         width: usize,
         schedule: &Schedule<'_>,
     ) -> Result<Self, Error> {
@@ -179,23 +184,26 @@ impl<'p, A: Floats> Job<'p, A> {
         let mut pairs = Vec::new();
         for rows in &pass.phases[0] {
             for cols in &pass.phases[1] {
-                let runs = pass.runs([rows, cols], pitch);
-                let weights = Kept::new(pass.groups * runs.depth() * vectors * lanes);
-                pairs.push(Pair { rows, cols, runs, weights });
+                pairs.push(Pair { rows, cols, runs: pass.runs([rows, cols], pitch) });
             }
         }
-        let taps = Taps::new(filters);
-        let mut tasks = Vec::new();
-        for pair in &mut pairs {
-            let (phases, each) = ([pair.rows, pair.cols], pair.runs.depth() * lanes);
-            let threads = schedule.workers.threads();
-            for piece in pieces(&mut pair.weights, [pass.groups, each], &panels, threads) {
-                tasks.push(Pack::<L> { pass, taps: &taps, phases, piece });
+        let weights = Packed::get(schedule.filters, pass, schedule.isa, || {
+            let room = |pair: &Pair<'_>| Kept::new(pass.groups * pair.runs.depth() * vectors * lanes);
+            let mut weights: Vec<_> = pairs.iter().map(room).collect();
+            let taps = Taps::new(sources.filters);
+            let mut tasks = Vec::new();
+            for (pair, weights) in pairs.iter().zip(&mut weights) {
+                let (phases, each) = ([pair.rows, pair.cols], pair.runs.depth() * lanes);
+                let threads = schedule.workers.threads();
+                for piece in pieces(weights, [pass.groups, each], &panels, threads) {
+                    tasks.push(Pack::<L> { pass, taps: &taps, phases, piece });
+                }
             }
-        }
-        share(tasks, pass.packing(), schedule)?;
-        let bias = padded(bias, [pass.groups, pass.wide], vectors * lanes);
-        Ok(Job { pass, src, mask, pairs, panels, bias, vectors, pitch })
+            share(tasks, pass.packing(), schedule)?;
+            Ok(Weights(weights))
+        })?;
+        let bias = padded(sources.bias, [pass.groups, pass.wide], vectors * lanes);
+        Ok(Job { pass, sources, pairs, weights, panels, bias, vectors, pitch })
     }
 
     /// Where the samples of a rectangle of results stand.
@@ -214,13 +222,13 @@ impl<'p, A: Floats> Job<'p, A> {
     pub(super) fn scratch(&self, place: [&Range<usize>; 2]) -> [usize; 2] {
         // A vector of samples may go on past the last channel.
         let samples = self.part(place, 0).len() + MAX_VECTORS * MAX_LANES;
-        [samples, if self.mask.is_some() { self.pitch } else { 0 }]
+        [samples, if self.sources.mask.is_some() { self.pitch } else { 0 }]
     }
 
-    /// Computes results of a rectangle of a picture: pixels in C order, `wide` numbers each. What comes after
-    /// them in `out` may be written to.
+    /// Sums for a rectangle of a picture: pixels in C order, `wide` numbers each. What comes after them in `out` may
+    /// be written to.
     #[inline(always)]
-    pub(super) fn results<V: Vector<Elem = A>>(
+    pub(super) fn sums<V: Vector<Elem = A>>(
         &self,
         picture: usize,
         place: [&Range<usize>; 2],
@@ -229,8 +237,8 @@ impl<'p, A: Floats> Job<'p, A> {
         out: &mut [A],
     ) {
         let part = self.part(place, group);
-        let mask = self.mask.map(|mask| mask.picture(picture));
-        let picture = self.src.picture(picture);
+        let mask = self.sources.mask.map(|mask| mask.picture(picture));
+        let picture = self.sources.src.picture(picture);
         let lent = if mask.is_none() && !self.pass.diagonal { part.lend(&picture) } else { None };
         let source = lent.unwrap_or_else(|| {
             if self.pitch > 0 {
@@ -238,11 +246,8 @@ impl<'p, A: Floats> Job<'p, A> {
             }
             source
         });
-        for pair in &self.pairs {
-            pair.run::<V>(self, group, source, [&part.rows, &part.cols], out, place);
-        }
-        if self.pass.relu {
-            rectify(&mut out[..place[0].len() * place[1].len() * self.pass.wide]);
+        for (pair, weights) in self.pairs.iter().zip(&self.weights.0) {
+            pair.run::<V>(self, weights, group, source, [&part.rows, &part.cols], out, place);
         }
     }
 }
@@ -265,7 +270,7 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
 fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
     let wide = job.pass.wide;
     let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
-    let group = block.channels.start / wide;
+    let (channels, group) = (block.channels.clone(), block.channels.start / wide);
     let [mut to] = block.parts();
     // Results are made in place where a pixel's whole vectors end where the next pixel begins, and one panel has
     // them all: to write to memory far away a few vectors a pixel takes longer than to copy the results (measured:
@@ -274,7 +279,9 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
     let lends = whole && to.lend_all::<L::Elem>().is_some();
     let results = if lends { 0 } else { rows.len() * cols.len() * wide + MAX_VECTORS * MAX_LANES };
     let [samples, mask] = job.scratch([&rows, &cols]);
-    alloc::scratch([samples, mask, results], |[source, spare, out]: [&mut [L::Elem]; 3]| {
+    let finish = Finish::new(job.pass, job.sources);
+    let lengths = [samples, mask, finish.room(cols.len() * wide), results];
+    alloc::scratch(lengths, |[source, spare, line, out]: [&mut [L::Elem]; 4]| {
         simd.vectorize(
             #[inline(always)]
             || {
@@ -282,7 +289,10 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
                     Some(into) if lends => into,
                     _ => &mut *out,
                 };
-                job.results::<L::Vector<S>>(picture, [&rows, &cols], group, [source, spare], into);
+                job.sums::<L::Vector<S>>(picture, [&rows, &cols], group, [source, spare], into);
+                for (y, row) in rows.clone().zip(into.chunks_exact_mut(cols.len() * wide)) {
+                    finish.row::<L::Vector<S>>([picture, y], &cols, &channels, line, row);
+                }
                 for (y, row) in rows.clone().zip(out.chunks_exact(cols.len() * wide)) {
                     to.narrow_with::<L::Vector<S>>(y, row);
                 }
@@ -291,16 +301,18 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
     });
 }
 
-impl<A: Accumulator> Pair<'_, A> {
+impl Pair<'_> {
     /// The results of this pair of phases that stand in the block.
     #[inline(always)]
-    fn run<V: Vector<Elem = A>>(
+    #[expect(clippy::too_many_arguments, reason = "both sides of a product, and where it goes")]
+    fn run<V: Vector<Elem: Accumulator>>(
         &self,
-        job: &Job<'_, A>,
+        job: &Job<'_, V::Elem>,
+        weights: &[V::Elem],
         group: usize,
-        source: &[A],
+        source: &[V::Elem],
         spans: [&Range<isize>; 2],
-        out: &mut [A],
+        out: &mut [V::Elem],
         [rows, cols]: [&Range<usize>; 2],
     ) {
         let pass = job.pass;
@@ -339,7 +351,7 @@ impl<A: Accumulator> Pair<'_, A> {
         let room = if alone { pass.wide.next_multiple_of(V::LANES) } else { pass.wide };
         for panel in &job.panels {
             let first = group * job.vectors + panel.start;
-            let weights = &self.weights[first * V::LANES * self.runs.depth()..];
+            let weights = &weights[first * V::LANES * self.runs.depth()..];
             let start = &job.bias[first * V::LANES..];
             let lane = panel.start * V::LANES;
             with_tile!(V, panel.vectors, |R, NV| {

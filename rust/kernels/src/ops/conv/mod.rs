@@ -15,8 +15,10 @@
 mod diagonal;
 mod dots;
 mod filters;
+mod finish;
 mod gather;
 mod pack;
+mod packed;
 mod pass;
 mod phase;
 mod planes;
@@ -26,6 +28,7 @@ pub use diagonal::Diagonal;
 pub use dots::Dots;
 pub use filters::Outer;
 pub use gather::Gather;
+pub use packed::Packed;
 pub use winograd::{Winograd, Winograd4};
 
 use crate::Error;
@@ -157,13 +160,16 @@ impl fmt::Display for Conv {
     }
 }
 
-/// The layer: reads `x`, the filters, and with `bias` a `(1, 1, outputs)` array; writes `y`.
+/// The layer: reads `x`, the filters, with `bias` a `(1, 1, outputs)` array, and with `addend` an array of
+/// `y`'s shape; writes `y`.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// The shapes.
     pub conv: Conv,
     /// Whether a number is added to each channel of `y`.
     pub bias: bool,
+    /// Whether a number is added to each element of `y`: what a residual block's shortcut brings.
+    pub addend: bool,
     /// Whether negative results become 0.
     pub relu: bool,
 }
@@ -197,9 +203,10 @@ pub struct GradFilters {
 }
 
 impl Forward {
-    /// The error of a result as a multiple of the sum of `|x w|` (and `|bias|`).
+    /// The error of a result as a multiple of the sum of `|x w|` (and `|bias|`, and `|addend|`).
     pub fn error_bound(&self) -> f64 {
-        self.conv.bound(self.conv.filters_shape()[..3].iter().map(|&n| n as f64).product())
+        let terms: f64 = self.conv.filters_shape()[..3].iter().map(|&n| n as f64).product();
+        self.conv.bound(terms + f64::from(u8::from(self.addend)))
     }
 }
 

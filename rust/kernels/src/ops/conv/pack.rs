@@ -242,14 +242,6 @@ pub(super) fn padded<A: Floats>(bias: Option<&Src<'_>>, [groups, wide]: [usize; 
     padded
 }
 
-/// Makes negative numbers 0; a NaN stays.
-#[inline(always)]
-pub(super) fn rectify<A: Floats>(row: &mut [A]) {
-    for value in row {
-        *value = if *value < A::default() { A::default() } else { *value };
-    }
-}
-
 /// A part of a picture, with zeros where it leaves the picture: rows of `pitch` numbers, pixels of `step`
 /// (after whose channels anything may stand).
 #[derive(Clone, Debug)]

@@ -112,39 +112,50 @@ impl<'p> Pass<'p> {
     }
 }
 
-/// The arrays of a pass.
-pub(super) struct Arrays<'a, 'd> {
+/// The arrays that a pass reads.
+pub(super) struct Sources<'a> {
     pub(super) src: Src<'a>,
     pub(super) filters: &'a Src<'a>,
     /// Where it is not positive, nothing is read.
     pub(super) mask: Option<&'a Src<'a>>,
     pub(super) bias: Option<&'a Src<'a>>,
-    pub(super) dst: &'a mut Dst<'d>,
+    /// Of the results' shape.
+    pub(super) addend: Option<&'a Src<'a>>,
 }
 
-impl<'a, 'd> Arrays<'a, 'd> {
-    /// Those of the layer.
+impl<'a> Sources<'a> {
+    /// Those of the layer, and what it writes.
     ///
     /// # Panics
     /// If they are not its.
-    pub(super) fn forward(problem: &Forward, srcs: &'a [Src<'a>], dsts: &'a mut [Dst<'d>]) -> Self {
-        let conv = &problem.conv;
-        assert!(srcs.len() == 2 + usize::from(problem.bias) && dsts.len() == 1, "the layer's arrays");
+    pub(super) fn forward<'d, 'b>(
+        problem: &Forward,
+        srcs: &'a [Src<'a>],
+        dsts: &'d mut [Dst<'b>],
+    ) -> (Self, &'d mut Dst<'b>) {
+        let (conv, arrays) = (&problem.conv, 2 + usize::from(problem.bias) + usize::from(problem.addend));
+        assert!(srcs.len() == arrays && dsts.len() == 1, "the layer's arrays");
+        let (bias, addend) = (problem.bias.then(|| &srcs[2]), problem.addend.then(|| &srcs[arrays - 1]));
         assert!(
             srcs[0].shape() == conv.x_shape()
                 && srcs[1].shape() == conv.filters_shape()
+                && addend.is_none_or(|addend| addend.shape() == conv.y_shape())
                 && dsts[0].shape() == conv.y_shape(),
             "the layer's shapes"
         );
         let src = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
-        Self { src, filters: &srcs[1], mask: None, bias: srcs.get(2), dst: &mut dsts[0] }
+        (Self { src, filters: &srcs[1], mask: None, bias, addend }, &mut dsts[0])
     }
 
-    /// Those of its gradient with respect to its input.
+    /// Those of its gradient with respect to its input, and what that writes.
     ///
     /// # Panics
     /// If they are not its.
-    pub(super) fn transposed(problem: &GradInput, srcs: &'a [Src<'a>], dsts: &'a mut [Dst<'d>]) -> Self {
+    pub(super) fn transposed<'d, 'b>(
+        problem: &GradInput,
+        srcs: &'a [Src<'a>],
+        dsts: &'d mut [Dst<'b>],
+    ) -> (Self, &'d mut Dst<'b>) {
         let (conv, arrays) = (&problem.conv, 2 + usize::from(problem.masked) + usize::from(problem.bias));
         assert!(srcs.len() == arrays && dsts.len() == 1, "the gradient's arrays");
         let (mask, bias) = (problem.masked.then(|| &srcs[2]), problem.bias.then(|| &srcs[arrays - 1]));
@@ -155,7 +166,7 @@ impl<'a, 'd> Arrays<'a, 'd> {
                 && dsts[0].shape() == conv.x_shape(),
             "the layer's shapes"
         );
-        Self { src: srcs[1].clone(), filters: &srcs[0], mask, bias, dst: &mut dsts[0] }
+        (Self { src: srcs[1].clone(), filters: &srcs[0], mask, bias, addend: None }, &mut dsts[0])
     }
 }
 
@@ -187,8 +198,8 @@ macro_rules! passes {
                 schedule: &$crate::registry::Schedule<'_>,
             ) -> Result<(), $crate::Error> {
                 let pass = $crate::ops::conv::pass::Pass::$direction(problem);
-                let arrays = $crate::ops::conv::pass::Arrays::$direction(problem, srcs, dsts);
-                ($solve)(pass, arrays, schedule)
+                let (sources, dst) = $crate::ops::conv::pass::Sources::$direction(problem, srcs, dsts);
+                ($solve)(pass, &sources, dst, schedule)
             }
         }
     };

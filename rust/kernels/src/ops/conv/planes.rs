@@ -9,15 +9,18 @@
 //! runs of its planes into scratch, panel by panel, and is the right side of [`gather`](crate::simd::gather),
 //! whose left side are the filters, a row for each result. The sums are the same chains, to the bit.
 
+use super::finish::Finish;
 use super::gather::Walk;
-use super::pack::{Panel, Taps, panels, rectify, share, widened};
-use super::pass::{Arrays, Pass};
+use super::pack::{Panel, Taps, panels, share, widened};
+use super::packed::Packed;
+use super::pass::{Pass, Sources};
 use crate::alloc::results::Kept;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
 use crate::simd::{Lane, MAX_LANES, Runs, Simd, Vector, load_tile, store_tile, with_tile};
 use crate::view::{Block, Blocks, Dst, Floats, Src};
 use crate::{Error, alloc};
+use std::sync::Arc;
 
 /// Results that are worth it. Measured: with fewer, to bring runs of planes takes longer than to turn squares of
 /// them about, which a picture of few columns has none of.
@@ -49,12 +52,14 @@ const NEAR: usize = 192 << 10;
 /// Pixels of a block, at most: a strip's sums then stay near as well.
 const PIXELS: usize = 512;
 
+/// Filters as rows.
+struct Rows<A: Floats>(Kept<A>);
+
 /// A pass with its filters as rows, `pitch` apart.
 struct Job<'p, A: Floats> {
     pass: &'p Pass<'p>,
-    src: &'p Src<'p>,
-    mask: Option<&'p Src<'p>>,
-    filters: Kept<A>,
+    sources: &'p Sources<'p>,
+    filters: Arc<Rows<A>>,
     pitch: usize,
     runs: Runs,
     /// A number to start from for each result.
@@ -63,28 +68,31 @@ struct Job<'p, A: Floats> {
 
 pub(super) fn solve<L: Lane<Elem: Floats>>(
     pass: &Pass<'_>,
-    arrays: Arrays<'_, '_>,
+    sources: &Sources<'_>,
+    dst: &mut Dst<'_>,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let Arrays { src, filters, mask, bias, dst } = arrays;
     let size = size_of::<L::Elem>();
     let fit = |pixels: usize| pixels <= PIXELS && pixels * pass.deep * size <= NEAR;
     let [rows, cols] = schedule.tile.unwrap_or_else(|| pass.rows(schedule.workers.threads(), fit));
     let pitch = pass.step().max(1);
-    let mut packed = Kept::new(pass.groups * pass.wide * pitch);
-    let taps = Taps::new(filters);
-    let mut tasks = Vec::new();
-    for (group, rows) in packed.chunks_exact_mut((pass.wide * pitch).max(1)).enumerate() {
-        // Filters of neighbouring results are neighbours in memory.
-        let each = pass.wide.div_ceil(4 * schedule.workers.threads()).next_multiple_of(MAX_LANES);
-        for (i, into) in rows.chunks_mut(each * pitch).enumerate() {
-            tasks.push(Pack::<L> { pass, taps: &taps, first: [group, i * each], into, pitch });
+    let filters = Packed::get(schedule.filters, pass, schedule.isa, || {
+        let mut packed = Kept::new(pass.groups * pass.wide * pitch);
+        let taps = Taps::new(sources.filters);
+        let mut tasks = Vec::new();
+        for (group, rows) in packed.chunks_exact_mut((pass.wide * pitch).max(1)).enumerate() {
+            // Filters of neighbouring results are neighbours in memory.
+            let each = pass.wide.div_ceil(4 * schedule.workers.threads()).next_multiple_of(MAX_LANES);
+            for (i, into) in rows.chunks_mut(each * pitch).enumerate() {
+                tasks.push(Pack::<L> { pass, taps: &taps, first: [group, i * each], into, pitch });
+            }
         }
-    }
-    share(tasks, pass.packing(), schedule)?;
-    let bias = bias.map_or_else(|| vec![L::Elem::default(); pass.groups * pass.wide], widened);
+        share(tasks, pass.packing(), schedule)?;
+        Ok(Rows(packed))
+    })?;
+    let bias = sources.bias.map_or_else(|| vec![L::Elem::default(); pass.groups * pass.wide], widened);
     let runs = Runs::new([(0, pass.deep)]);
-    let job = Job { pass, src: &src, mask, filters: packed, pitch, runs, bias };
+    let job = Job { pass, sources, filters, pitch, runs, bias };
     let blocks = Blocks::new(std::slice::from_mut(dst), [rows, cols, pass.wide]);
     let workers = schedule.workers.at_most(blocks.count());
     workers.drain(|| blocks.take(), |block| schedule.isa.dispatch(Task::<L> { job: &job, block }))
@@ -131,11 +139,14 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
 fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
     let pass = job.pass;
     let group = block.channels.start / pass.wide;
-    let pixels = block.rows.len() * block.cols.len();
+    let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
+    let pixels = rows.len() * cols.len();
     let panels = panels(pixels.div_ceil(L::Vector::<S>::LANES));
     let width = pixels.next_multiple_of(L::Vector::<S>::LANES);
     let strip = strip(pass.deep, size_of::<L::Elem>());
-    let lengths = [pass.deep * width, strip * width, width, if job.mask.is_some() { width } else { 0 }];
+    let finish = Finish::new(pass, job.sources);
+    let masked = if job.sources.mask.is_some() { width } else { 0 };
+    let lengths = [pass.deep * width, strip * width, width, masked];
     alloc::scratch(lengths, |[samples, sums, line, mask]: [&mut [L::Elem]; 4]| {
         simd.vectorize(
             #[inline(always)]
@@ -145,8 +156,13 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
                 for first in (0..pass.wide).step_by(strip) {
                     let n = strip.min(pass.wide - first);
                     job.strip::<L::Vector<S>>([group * pass.wide + first, n], &panels, samples, sums, width);
-                    for (r, row) in sums.chunks_exact(width).take(n).enumerate() {
-                        to.narrow_plane(first + r, &row[..pixels]);
+                    for (r, sums) in sums.chunks_exact_mut(width).take(n).enumerate() {
+                        let (sums, channel) = (&mut sums[..pixels], group * pass.wide + first + r);
+                        for (y, row) in rows.clone().zip(sums.chunks_exact_mut(cols.len())) {
+                            let channel = channel..channel + 1;
+                            finish.row::<L::Vector<S>>([picture, y], &cols, &channel, line, row);
+                        }
+                        to.narrow_plane(first + r, sums);
                     }
                 }
             },
@@ -167,8 +183,8 @@ impl<A: Floats> Job<'_, A> {
     ) {
         let (rows, cols, deep) = (&block.rows, &block.cols, self.pass.deep);
         let pixels = rows.len() * cols.len();
-        let picture = self.src.picture(block.picture);
-        let mask = self.mask.map(|mask| mask.picture(block.picture));
+        let picture = self.sources.src.picture(block.picture);
+        let mask = self.sources.mask.map(|mask| mask.picture(block.picture));
         for c in 0..deep {
             let channel = group * deep + c;
             let lent = if mask.is_none() { picture.lend_plane(rows, cols, channel) } else { None };
@@ -216,16 +232,13 @@ impl<A: Floats> Job<'_, A> {
             row.fill(bias);
         }
         let walk = Walk { results: [1, n], from: [0, 0, self.pitch], to: [0, 0, width] };
-        let filters = &self.filters[first * self.pitch..];
+        let filters = &self.filters.0[first * self.pitch..];
         for panel in panels {
             let lane = panel.start * V::LANES;
             let right = &samples[lane * self.pass.deep..];
             with_tile!(V, panel.vectors, |R, NV| {
                 walk.run::<V, R, NV, false>(filters, &self.runs, right, None, sums, lane, width);
             });
-        }
-        if self.pass.relu {
-            rectify(&mut sums[..n * width]);
         }
     }
 }

@@ -106,8 +106,7 @@ fn errors_are_below_the_margin() {
 fn solve(problem: &Correlate, image: &[f32], threads: usize) -> Vec<f32> {
     let shape = [problem.axes[0].src, problem.axes[1].src];
     let mut result = vec![f32::NAN; problem.output()[0] * problem.output()[1]];
-    let schedule =
-        Schedule { isa: Isa::detected()[0], workers: Workers::new(Some(threads)).unwrap(), tile: None };
+    let schedule = Schedule::new(Isa::detected()[0], Workers::new(Some(threads)).unwrap());
     Fft.run(
         problem,
         &[Src::from_slice(image, &shape)],

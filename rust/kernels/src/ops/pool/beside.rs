@@ -217,7 +217,7 @@ fn solve<P: Pooling>(problem: &P, srcs: &[Src<'_>], mut block: Block<'_>, height
             }
             let srcs: Vec<_> = from.iter().map(Side::src).collect();
             let mut dsts: Vec<_> = into.iter_mut().map(Side::dst).collect();
-            let schedule = Schedule { isa, workers: Workers::alone(), tile: None };
+            let schedule = Schedule::new(isa, Workers::alone());
             let solved = one.select(isa).and_then(|chosen| chosen.run(&one, &srcs, &mut dsts, &schedule));
             solved.expect("a problem that some implementation takes, and no one interrupts");
             match into {

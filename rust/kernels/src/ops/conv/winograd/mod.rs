@@ -21,9 +21,11 @@ mod task;
 mod weights;
 
 use super::RATE;
+use super::finish::Finish;
 use super::gather::Job;
 use super::pack::{Panel, Taps, WARM, lanes, padded, panels, share};
-use super::pass::{Arrays, Pass, passes, with_lane};
+use super::packed::Packed;
+use super::pass::{Pass, Sources, passes, with_lane};
 use crate::Error;
 use crate::alloc::results::Kept;
 use crate::isa::Isa;
@@ -32,7 +34,7 @@ use crate::precision::Precision;
 use crate::registry::{Reject, Schedule};
 use crate::simd::Lane;
 use crate::simd::winograd::{Four, Minimal, Two};
-use crate::view::{Block, Blocks, Floats, Src};
+use crate::view::{Block, Blocks, Dst, Floats};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use task::{Filter, Task, Transform};
@@ -47,7 +49,7 @@ passes!(
     "winograd",
     |pass: Pass<'_>| Some(bound::<Two>(&pass)),
     |pass: Pass<'_>| cost::<Two>(&pass),
-    |pass: Pass<'_>, arrays, schedule| solve::<Two>(&pass, arrays, schedule)
+    |pass: Pass<'_>, sources, dst, schedule| solve::<Two>(&pass, sources, dst, schedule)
 );
 
 /// The implementation `winograd-4x4`, by `F(4, 3)`.
@@ -59,7 +61,7 @@ passes!(
     "winograd-4x4",
     |pass: Pass<'_>| Some(bound::<Four>(&pass)),
     |pass: Pass<'_>| cost::<Four>(&pass),
-    |pass: Pass<'_>, arrays, schedule| solve::<Four>(&pass, arrays, schedule)
+    |pass: Pass<'_>, sources, dst, schedule| solve::<Four>(&pass, sources, dst, schedule)
 );
 
 /// What the choice of a filtering depends on.
@@ -179,9 +181,8 @@ impl Plan {
 struct Layer<'p, A: Floats, F> {
     filtering: PhantomData<F>,
     pass: &'p Pass<'p>,
-    arrays: [&'p Src<'p>; 2],
-    mask: Option<&'p Src<'p>>,
-    bias: Option<&'p Src<'p>>,
+    sources: &'p Sources<'p>,
+    finish: Finish<'p>,
     taps: Taps<'p, A>,
     isa: Isa,
     lanes: usize,
@@ -193,22 +194,21 @@ struct Layer<'p, A: Floats, F> {
 
 fn solve<F: Filtering>(
     pass: &Pass<'_>,
-    arrays: Arrays<'_, '_>,
+    sources: &Sources<'_>,
+    dst: &mut Dst<'_>,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let Arrays { src, filters, mask, bias, dst } = arrays;
     with_lane!(pass.conv, |L| {
         let lanes = lanes::<L>(schedule.isa);
         let layer = Layer {
             filtering: PhantomData::<F>,
             pass,
-            arrays: [&src, filters],
-            mask,
-            bias,
-            taps: Taps::new(filters),
+            sources,
+            finish: Finish::new(pass, sources),
+            taps: Taps::new(sources.filters),
             isa: schedule.isa,
             lanes,
-            starts: padded(bias, [pass.groups, pass.wide], pass.wide.next_multiple_of(lanes)),
+            starts: padded(sources.bias, [pass.groups, pass.wide], pass.wide.next_multiple_of(lanes)),
             plain: OnceLock::new(),
         };
         let mut plan = Plan::new::<F>(pass, lanes, schedule.workers.threads());
@@ -238,11 +238,12 @@ impl<A: Floats, F: Filtering> Layer<'_, A, F> {
         blocks: &Blocks<'_>,
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        let weights = weights::all::<L, F>(self, schedule)?;
+        let weights =
+            Packed::get(schedule.filters, self.pass, schedule.isa, || weights::all::<L, F>(self, schedule))?;
         let next = || {
             let blocks: Vec<_> = (0..plan.together).map_while(|_| blocks.take()).collect();
             (!blocks.is_empty()).then(|| {
-                let (task, filters) = (Task::new(self, plan, &blocks), Filter::Transformed(&weights));
+                let (task, filters) = (Task::new(self, plan, &blocks), Filter::Transformed(&weights.numbers));
                 Transform::<L, F> { task, blocks, samples: None, filters }
             })
         };

@@ -1,7 +1,7 @@
 //! The tiles of a few blocks: their samples transformed, multiplied and transformed back.
 
 use super::super::gather::{Job, Walk};
-use super::super::pack::{Panel, Part, WARM, rectify};
+use super::super::pack::{Panel, Part, WARM};
 use super::weights::{ROWS, rows};
 use super::{Filtering, Layer, Plan};
 use crate::alloc;
@@ -107,7 +107,10 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
     fn brought(&self) -> [usize; 2] {
         let widest = self.places.iter().map(|place| span::<F>(place.tiles[1])).max().unwrap_or(0);
         let most = self.places.iter().map(Place::samples::<F>).max().unwrap_or(0);
-        [most * self.chunk + MAX_LANES, if self.layer.mask.is_some() { widest * self.chunk } else { 0 }]
+        [
+            most * self.chunk + MAX_LANES,
+            if self.layer.sources.mask.is_some() { widest * self.chunk } else { 0 },
+        ]
     }
 
     /// Transforms the samples.
@@ -117,8 +120,8 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
         let mut tile = 0;
         for place in &self.places {
             let [rows, cols] = place.tiles;
-            let picture = layer.arrays[0].picture(place.picture);
-            let mask = layer.mask.map(|mask| mask.picture(place.picture));
+            let picture = layer.sources.src.picture(place.picture);
+            let mask = layer.sources.mask.map(|mask| mask.picture(place.picture));
             let reads = |axis: usize, range: &Range<usize>, tiles: usize| {
                 let first = range.start as isize + pass.phases[axis][0].least();
                 first..first + span::<F>(tiles) as isize
@@ -210,6 +213,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
         simd: S,
         blocks: &mut [Block<'_>],
         products: &[A],
+        spare: &mut [A],
         out: &mut [A],
     ) {
         let (layer, wide, broad) = (self.layer, self.results, self.padded[1]);
@@ -217,6 +221,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
         let starts = &layer.starts[self.group * lanes + self.first..][..broad];
         let mut tile = 0;
         for (block, place) in blocks.iter_mut().zip(&self.places) {
+            let channels = block.channels.clone();
             let [mut to] = block.parts();
             let at = Square { down: place.cols.len() * wide, across: wide };
             for y in (place.rows.start..place.rows.end).step_by(F::M) {
@@ -232,9 +237,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
                     }
                 }
                 for (y, row) in (y..place.rows.end).zip(out.chunks_exact_mut(at.down)).take(F::M) {
-                    if layer.pass.relu {
-                        rectify(row);
-                    }
+                    layer.finish.row::<L::Vector<S>>([place.picture, y], &place.cols, &channels, spare, row);
                     to.narrow_with::<L::Vector<S>>(y, row);
                 }
             }
@@ -253,9 +256,8 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
     ) {
         let layer = self.layer;
         let plain = layer.plain.get_or_init(|| {
-            let schedule = Schedule { isa: layer.isa, workers: Workers::alone(), tile: None };
-            Job::new::<L>(layer.pass, layer.arrays, layer.mask, layer.bias, F::M, &schedule)
-                .expect("no one to interrupt")
+            let schedule = Schedule::new(layer.isa, Workers::alone());
+            Job::new::<L>(layer.pass, layer.sources, F::M, &schedule).expect("no one to interrupt")
         });
         let wide = layer.pass.wide;
         let place = [rows, cols];
@@ -264,7 +266,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
         alloc::scratch([samples, mask, results], |[source, spare, found]: [&mut [A]; 3]| {
             simd.vectorize(
                 #[inline(always)]
-                || plain.results::<L::Vector<S>>(picture, place, self.group, [source, spare], found),
+                || plain.sums::<L::Vector<S>>(picture, place, self.group, [source, spare], found),
             );
             let rows = found.chunks_exact(cols.len() * wide).take(rows.len());
             for (row, into) in rows.zip(into.chunks_mut(down)) {
@@ -330,11 +332,12 @@ impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Transform<'_, '_, L, F> {
                 Filter::Taps => F::PLACES * rows(task.depth) * task.padded[1],
             },
             F::PLACES * task.planes[1] + MAX_LANES,
+            task.layer.finish.room(widest * task.results),
             F::M * widest * task.results,
         ];
         alloc::scratch(
             lengths,
-            |[transformed, brought, spare, weights, products, out]: [&mut [L::Elem]; 6]| {
+            |[transformed, brought, spare, weights, products, line, out]: [&mut [L::Elem]; 7]| {
                 simd.vectorize(
                     #[inline(always)]
                     || {
@@ -343,7 +346,7 @@ impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Transform<'_, '_, L, F> {
                             transformed
                         });
                         task.multiply::<L::Vector<S>>(&filters, samples, weights, products);
-                        task.store::<L, S>(simd, &mut blocks, products, out);
+                        task.store::<L, S>(simd, &mut blocks, products, line, out);
                     },
                 );
             },

@@ -3,11 +3,13 @@
 use super::super::pack::{Panel, Piece, pieces, share};
 use super::{Filtering, Layer};
 use crate::Error;
+use crate::alloc::Plain;
 use crate::alloc::results::Kept;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
 use crate::simd::{Lane, MAX_LANES, MAX_VECTORS, Simd, Vector};
 use crate::view::Floats;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Rows of a place's weights, of so many channels: with one more, the places of a filter are not all in one
@@ -16,20 +18,26 @@ pub(super) fn rows(channels: usize) -> usize {
     channels + 1
 }
 
-/// All filters: by group, panel, place, channel and lane.
+/// All filters of a filtering: by group, panel, place, channel and lane.
+pub(super) struct Transformed<A: Plain, F> {
+    pub(super) numbers: Kept<A>,
+    filtering: PhantomData<F>,
+}
+
+/// Transforms all filters.
 pub(super) fn all<L: Lane<Elem: Floats>, F: Filtering>(
     layer: &Layer<'_, L::Elem, F>,
     schedule: &Schedule<'_>,
-) -> Result<Kept<L::Elem>, Error> {
+) -> Result<Transformed<L::Elem, F>, Error> {
     let pass = layer.pass;
     let panels = layer.panels(0, pass.wide);
     let lanes: usize = panels.iter().map(|panel| panel.vectors * layer.lanes).sum();
-    let mut weights = Kept::new(F::PLACES * pass.groups * rows(pass.deep) * lanes);
+    let mut numbers = Kept::new(F::PLACES * pass.groups * rows(pass.deep) * lanes);
     let each = F::PLACES * rows(pass.deep) * layer.lanes;
-    let pieces = pieces(&mut weights, [pass.groups, each], &panels, schedule.workers.threads());
+    let pieces = pieces(&mut numbers, [pass.groups, each], &panels, schedule.workers.threads());
     let tasks = pieces.into_iter().map(|piece| Filters::<L, F> { layer, piece }).collect();
     share(tasks, 4.0 * pass.packing(), schedule)?;
-    Ok(weights)
+    Ok(Transformed { numbers, filtering: PhantomData })
 }
 
 /// Filters to be transformed.
