@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 import ferroconv
+from ferroconv import _core
 from ferroconv._cli import explaining
 from ferroconv._cli.console import console
 from ferroconv._cli.filter_commands import completion, filter_images
@@ -90,7 +91,7 @@ def info(as_json: bool) -> None:
 @click.option("--groups", type=click.IntRange(1), help="Of a layer's channels.")
 @click.option("--output-size", help="Of adaptive poolings, HxW.  [default: 7x7]")
 @click.option("--data-format", type=click.Choice(["channels_last", "channels_first"]), help="Of layers and poolings.")
-@click.option("--precision", type=click.Choice(["highest", "high", "medium"]),
+@click.option("--precision", type=click.Choice(_core.precisions()),
               help="Of native forms and layers: the class of exactness that is asked for.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: those of `ferroconv info`.")
 def explain(operation: str, threads: int | None, **options: Any) -> None:
