@@ -18,8 +18,10 @@ demo: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/tensorflow-cpu  ## filter 
 	$(BIN)/ferroconv demo
 	$(BIN)/ferroconv lenet train --epochs 3
 
-bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench  ## time ferroconv against SciPy and OpenCV; renew the README's table
-	$(BIN)/ferroconv bench --output out/bench --readme README.md
+bench: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/torch  ## time ferroconv against SciPy, OpenCV, PyTorch and others; renew the README's tables
+	$(BIN)/ferroconv bench 2048 --output out/images --readme README.md
+	$(BIN)/ferroconv bench conv/ --output out/conv --readme README.md
+	$(BIN)/ferroconv bench pool/ --output out/pool --readme README.md
 
 test: $(CORE) $(STAMPS)/cli $(STAMPS)/bench $(STAMPS)/test $(STAMPS)/tensorflow-cpu  ## every test
 	cargo test --release --workspace

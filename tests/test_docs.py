@@ -124,6 +124,17 @@ def test_links_lead_somewhere(path):
         assert not anchor or anchor in headings(read(there)), f"{name(path)}: {target}"
 
 
+@pytest.mark.parametrize("path", [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"], ids=name)
+def test_files_that_are_named_exist(path):
+    """By the end of their path: what lies around it is the paragraph's."""
+    tops = [ROOT / top for top in ("python", "rust", "tests", "tools", "docs")]
+    tree = [f"/{name(one)}" for top in tops for one in (top, *top.rglob("*"))]
+    named = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|pyi|rs)|(?:[\w-]+/)+)`", read(path))
+    assert len(named) > 10
+    missing = [one for one in named if not any(there.endswith(f"/{one.rstrip('/')}") for there in tree)]
+    assert not missing
+
+
 def close(one, other):
     """Whether two pictures show the same; fonts, and weights that were trained on another machine, may differ."""
     from PIL import Image

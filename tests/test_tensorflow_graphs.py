@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import doctest
+import inspect
 import itertools
 
 import numpy as np
@@ -13,7 +14,7 @@ from support import python
 tf = pytest.importorskip("tensorflow")
 
 import ferroconv.tensorflow as ft  # noqa: E402
-from ferroconv import _core  # noqa: E402
+from ferroconv import _core, nn  # noqa: E402
 from ferroconv.tensorflow import _ops  # noqa: E402
 
 X = tf.constant(np.random.default_rng(1).standard_normal((3, 8, 6, 4)), tf.float32)
@@ -35,6 +36,18 @@ CALLS = {
 
 def test_every_function_is_tried():
     assert {name.partition(" ")[0] for name in CALLS} == set(ft.__all__)
+
+
+def test_what_the_layers_on_arrays_have_and_these_lack():
+    """As the README says."""
+    ours, arrays = set(ft.__all__), set(nn.__all__)
+    assert ours <= arrays
+    assert all(name.startswith("adaptive_") or "_grad_" in name for name in arrays - ours)
+    lacking = set()
+    for name in ours:
+        here, there = (set(inspect.signature(getattr(module, name)).parameters) for module in (ft, nn))
+        lacking |= there - here
+    assert lacking == {"precision", "divisor_override", "out", "workers"}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 import ferroconv
+from ferroconv import _core
 from ferroconv._cli import explaining
 from ferroconv._cli.console import console
 from ferroconv._cli.filter_commands import completion, filter_images
@@ -71,31 +72,37 @@ def info(as_json: bool) -> None:
         click.echo(f"{name:<17} {value}")
 
 
-@command.command(short_help="Say what a call would run, and why.")
-@click.argument("operation", type=click.Choice(list(explaining.OPERATIONS)))
-@click.option("--image", default="2048x2048", show_default=True, help="HxW; for pooling also NxHxWxC.")
-@click.option("--dtype", default="float32", show_default=True, help="The image's dtype.")
-@click.option(
-    "--kernel", default="5x5", show_default=True, help="The window, HxW (one number: a row, or a square pool)."
-)
-@click.option(
-    "--weights",
-    type=click.Choice(list(explaining.WEIGHTS)),
-    default="fractions",
-    show_default=True,
-    help="The window's values: any fractions, whole numbers, or an outer product of fractions.",
-)
-@click.option("--border", default=None, help="In the operation's own spelling. Default: the operation's.")
-@click.option("--extent", type=click.Choice(["full", "same", "valid"]), help="Of correlate, convolve, convolve2d.")
-@click.option("--stride", type=click.IntRange(1), help="Of correlate, convolve and pooling.")
+@command.command(short_help="Say what a call would run, and why.", epilog="Operations:\n\n" + explaining.listing())
+@click.argument("operation", type=click.Choice(list(explaining.OPERATIONS)), metavar="OPERATION")
+@click.option("--image", help="HxW; of layers also NxHxWxC, as --data-format has it.  [default: 2048x2048]")
+@click.option("--dtype", help="The image's dtype.  [default: float32]")
+@click.option("--kernel", help="The window, HxW (one number: a row of weights, or a square).  [default: 5x5; of "
+              "layers 3x3; of poolings 2x2]")  # fmt: skip
+@click.option("--weights", type=click.Choice(list(explaining.WEIGHTS)),
+              help="The window's values: any fractions, whole numbers, or an outer product of fractions.  "
+              "[default: fractions]")  # fmt: skip
+@click.option("--sigma", help="Of Gaussians, one number or one for each axis, joined by x.  [default: 1]")
+@click.option("--border", help="In the operation's own spelling.  [default: the operation's]")
+@click.option("--extent", type=click.Choice(["full", "same", "valid"]), help="Of native forms and ferroconv.signal.")
+@click.option("--stride", type=click.IntRange(1), help="Of native forms, layers and poolings.")
+@click.option("--dilation", type=click.IntRange(1), help="Likewise.")
+@click.option("--padding", type=click.Choice(["valid", "same"]), help="Of layers and poolings.")
+@click.option("--channels", type=click.IntRange(1), help="Of a layer's result.  [default: as many as the image's]")
+@click.option("--groups", type=click.IntRange(1), help="Of a layer's channels.")
+@click.option("--output-size", help="Of adaptive poolings, HxW.  [default: 7x7]")
+@click.option("--data-format", type=click.Choice(["channels_last", "channels_first"]), help="Of layers and poolings.")
+@click.option("--precision", type=click.Choice(_core.precisions()),
+              help="Of native forms and layers: the class of exactness that is asked for.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: those of `ferroconv info`.")
 def explain(operation: str, threads: int | None, **options: Any) -> None:
     """Say what a call of OPERATION would run, its error bound, and why not something else.
 
-    Nothing is computed.
+    Nothing is computed. A call that makes several plans prints them all.
 
     \b
     ferroconv explain correlate --image 2048x2048 --dtype uint8 --kernel 5x5 --border reflect
+    ferroconv explain gaussian --sigma 3 --dtype uint8
+    ferroconv explain conv2d --image 8x56x56x64 --kernel 3 --padding same --precision high
     ferroconv explain max_pool2d --image 8x112x112x64 --kernel 3 --stride 2
     """
     try:
