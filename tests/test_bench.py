@@ -11,13 +11,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-for module in ("click", "rich", "PIL", "matplotlib"):
-    pytest.importorskip(module, reason="the [cli] extra is not installed")
+for module in ("click", "rich", "PIL", "matplotlib", "scipy"):
+    pytest.importorskip(module, reason="the [cli] and [scipy] extras are not installed")
 
+import scipy.ndimage  # noqa: E402
+import scipy.signal  # noqa: E402
 from click.testing import CliRunner  # noqa: E402
 
+import ferroconv  # noqa: E402
 from ferroconv import _core, nn  # noqa: E402
-from ferroconv._cli import layers, measuring, peers, plans, suites, summary, timing  # noqa: E402
+from ferroconv._cli import layers, masked, measuring, peers, plans, report, suites, summary, timing  # noqa: E402
 from ferroconv._cli.cases import Case  # noqa: E402
 from ferroconv._cli.commands import command  # noqa: E402
 from ferroconv._cli.conv_problem import ConvProblem  # noqa: E402
@@ -238,6 +241,85 @@ def test_pytorch_filters_the_same_image():
     assert "PyTorch" not in outcome.peers
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_scipys_truncated_integers_are_held_against_rounded_ones(dtype, monkeypatch):
+    case = Case("native", dtype, 32, 5)
+    (outcome,) = measuring.windows(case, quick=True)
+    assert outcome.sound
+    against = outcome.peers["scipy.ndimage"]
+    assert against.error is None
+    assert against.apart <= 1
+    right = scipy.ndimage.convolve
+    two = np.full(1, 2, dtype)
+    monkeypatch.setattr(scipy.ndimage, "convolve", lambda *args, **kwargs: right(*args, **kwargs) + two)
+    (outcome,) = measuring.windows(case, quick=True)
+    assert outcome.correct
+    assert not outcome.peers["scipy.ndimage"].agrees
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scipys_transforms_take_part_for_large_windows(dtype, monkeypatch):
+    peers_of = {taps: measuring.windows(Case("native", dtype, 96, taps), quick=True)[0] for taps in (11, 13, 51)}
+    assert all(outcome.sound for outcome in peers_of.values())
+    assert "scipy.signal FFT" not in peers_of[11].peers
+    assert peers_of[13].peers["scipy.signal FFT"].way in ("fftconvolve", "oaconvolve")
+    assert {"scipy.signal", "scipy.ndimage"} < set(peers_of[13].peers)
+    assert set(peers_of[51].peers) <= {"OpenCV", "scipy.signal FFT"}
+    for name in ("fftconvolve", "oaconvolve"):
+        right = getattr(scipy.signal, name)
+        monkeypatch.setattr(scipy.signal, name, lambda *args, right=right: right(*args) * (1 + 1e-4))
+    (outcome,) = measuring.windows(Case("native", dtype, 96, 13), quick=True)
+    assert outcome.correct
+    assert not outcome.peers["scipy.signal FFT"].agrees
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("name", ["prewitt", "gaussian_laplace", "gaussian_gradient_magnitude"])
+def test_filters_of_scipys_spelling_alone_are_held_against_scipy(name, dtype, monkeypatch):
+    case = FilterCase(name, dtype, 48, 2)
+    (outcome,) = measuring.named_filter(case, quick=True)
+    assert outcome.sound
+    assert set(outcome.peers) == {"scipy.ndimage", "copy"}
+    right = getattr(ferroconv.ndimage, name)
+    monkeypatch.setattr(ferroconv.ndimage, name, lambda *args, **kwargs: right(*args, **kwargs) + np.ones(1, dtype))
+    (outcome,) = measuring.named_filter(case, quick=True)
+    assert not outcome.correct
+    assert not outcome.peers["scipy.ndimage"].agrees
+
+
+def test_a_filter_slower_than_a_copy_is_no_loss():
+    (outcome,) = measuring.windows(Case("native", "float32", 64, 3), quick=True)
+    copy = outcome.peers["copy"]
+    assert copy.ratio == pytest.approx(copy.fresh.median / outcome.fresh.median)
+    assert copy.ratio_reused == pytest.approx(copy.reused.median / outcome.reused.median)
+    late = dataclasses.replace(copy, ratio=0.7)
+    assert not late.lost
+    assert dataclasses.replace(late, rival=True).lost
+    outcome.peers = {"copy": late}
+    (line,) = summary.lines([outcome])
+    assert line.slower == 0
+    assert not summary.chart([line])
+    assert "slower" not in "".join(line.cells)
+    assert report._lines([outcome])[0][-2:] == ["-", "0.70x"]
+
+
+@pytest.mark.parametrize("way", masked.WAYS)
+@pytest.mark.parametrize("function", masked.FUNCTIONS)
+def test_filters_that_leave_pixels_out_are_timed_beside_those_of_every_pixel(function, way, monkeypatch):
+    case = masked.MaskCase(function, way, "float32", 48, 5)
+    (outcome,) = masked.measure(case, quick=True)
+    assert outcome.sound
+    (against,) = outcome.peers.values()
+    assert not against.rival
+    assert against.ratio == pytest.approx(against.fresh.median / outcome.fresh.median)
+    right = getattr(ferroconv, function)
+    monkeypatch.setattr(ferroconv, function, lambda *args, **kwargs: right(*args, **kwargs) + np.float32(0.1))
+    with np.errstate(all="ignore"):  # an array that is only explained has not been written
+        (outcome,) = masked.measure(case, quick=True)
+    assert not outcome.correct
+    assert not any(against.agrees for against in outcome.peers.values())
+
+
 def test_contestants_take_turns_and_the_lead_is_not_timed():
     calls = []
 
@@ -265,8 +347,9 @@ def _outcome(name, ours, times, **theirs):
 def test_sums_of_a_group():
     outcomes = [_outcome("one", 1.0, 3, peer=2.0, other=0.5), _outcome("two", 2.0, 1, peer=1.0)]
     lines = {line.peer: line for line in summary.lines(outcomes)}
-    assert dataclasses.astuple(lines["peer"]) == ("a/b", "peer", 2, 1, 0.5, pytest.approx(1.0), pytest.approx(7 / 5))
-    assert dataclasses.astuple(lines["other"]) == ("a/b", "other", 1, 1, 0.5, pytest.approx(0.5), pytest.approx(0.5))
+    assert list(lines) == ["peer", "other"]
+    assert dataclasses.astuple(lines["peer"])[2:] == pytest.approx((2, 1, 0.5, 1.0, 7 / 5, True))
+    assert dataclasses.astuple(lines["other"])[2:] == pytest.approx((1, 1, 0.5, 0.5, 0.5, True))
     assert lines["other"].cells[-1] == "0.50x slower"
     assert math.isclose(summary.chart(list(lines.values()))["a"]["b"]["other"], 0.5)
 
@@ -285,6 +368,7 @@ def test_words_choose_cases():
     assert _kinds("steps/lenet") == {"steps"}
     assert _kinds("predict") == {"predict"}
     assert _kinds("plan") == {"plan"}
+    assert _kinds("masks") == {"masks"}
     assert _kinds("small", "sobel") == {"small"}
     assert _kinds("float32", "2048") == {"native", "filters"}
     assert not _kinds("nonsense")

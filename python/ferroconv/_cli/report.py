@@ -59,9 +59,11 @@ def _against(against: Against) -> list[str]:
     error = _optional(against.error)
     if not against.agrees:
         error = f"DISAGREES by {against.apart:.2g}"
+    elif against.error is None and not against.rival:
+        error = "-"
     elif against.error is None:
         error = "equal" if against.apart == 0 else f"{against.apart:.1e} apart"
-    slower = " slower" if against.ratio < 1 else ""
+    slower = " slower" if against.lost else ""
     reused = duration(against.reused.median) if against.reused else "-"
     return [duration(against.fresh.median), reused, error, ratio(against.ratio) + slower]
 
@@ -167,7 +169,7 @@ def _layers(kind: str, machine: dict[str, Any], outcomes: Sequence[Outcome]) -> 
     rows = []
     for network in networks:
         cells = (means.get(f"{kind}/{network}/{direction}") for direction in directions)
-        rows.append([network, *("" if mean is None else _bold(ratio(mean), mean) for mean in cells)])
+        rows.append([network, *("" if mean is None else _bold(ratio(mean), mean < 1) for mean in cells)])
     header = ["network", *directions]
     lines = [header, ["---"] + ["---:"] * len(directions), *rows]
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -183,9 +185,9 @@ _TABLES: dict[str, Callable[[dict[str, Any], Sequence[Outcome]], str]] = {
 }  # fmt: skip
 
 
-def _bold(text: str, times: float) -> str:
-    return f"**{text}**" if times < 1 else text
+def _bold(text: str, loss: bool) -> str:
+    return f"**{text}**" if loss else text
 
 
 def _cell(against: Against) -> str:
-    return _bold(f"{duration(against.fresh.median)} ({ratio(against.ratio)})", against.ratio)
+    return _bold(f"{duration(against.fresh.median)} ({ratio(against.ratio)})", against.lost)
