@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import math
+import re
 import time
 from collections import Counter
 
@@ -20,7 +21,7 @@ from click.testing import CliRunner  # noqa: E402
 
 import ferroconv  # noqa: E402
 from ferroconv import _core, nn  # noqa: E402
-from ferroconv._cli import layers, masked, measuring, peers, plans, report, suites, summary, timing  # noqa: E402
+from ferroconv._cli import layers, masked, measuring, peers, plans, report, suites, summary, targets, timing  # noqa: E402
 from ferroconv._cli.cases import Case  # noqa: E402
 from ferroconv._cli.commands import command  # noqa: E402
 from ferroconv._cli.conv_problem import ConvProblem  # noqa: E402
@@ -352,6 +353,30 @@ def test_sums_of_a_group():
     assert dataclasses.astuple(lines["other"])[2:] == pytest.approx((1, 1, 0.5, 0.5, 0.5, True))
     assert lines["other"].cells[-1] == "0.50x slower"
     assert math.isclose(summary.chart(list(lines.values()))["a"]["b"]["other"], 0.5)
+
+
+def test_a_target_is_met_by_its_mean_and_by_every_case():
+    times = {"a/1": {"peer": 2.0, "other": 9.0}, "a/2": {"peer": 8.0}, "b": {"peer": 0.1}}
+    outcomes = [_outcome(name, 1.0, 1, **theirs) for name, theirs in times.items()]
+    for mean, least, passed in ((4.0, 2.0, True), (4.1, 0.0, False), (0.0, 2.1, False)):
+        line = targets.Target("claim", "a/.*", ("peer", "other"), mean, least).line(outcomes)
+        assert line.passed is passed, line
+        assert "mean 4.00x" in line.text and "least 2.00x (a/1)" in line.text
+    assert targets.Target("claim", "a/.*", ("other",), least=9).line(outcomes).passed
+    for missing in ({"names": "c"}, {"names": "a/.*", "peers": ("nobody",)}, {"names": "a/.*", "ratio": "ratio_alone"}):
+        assert targets.Target("claim", least=1, **missing).line(outcomes).passed is None
+    assert targets.Target("claim", "a/.*", least=1, isas=("none",)).line(outcomes).passed is None
+
+
+def test_every_target_has_cases():
+    layouts = {"conv": ("/nhwc", "/nchw"), "pool": ("/nhwc", "/nchw"), "steps": ("", "/convolution-and-pooling")}
+    names = [
+        case.name + part for suite in suites.SUITES for case in suite.cases for part in layouts.get(case.kind, ("",))
+    ]
+    for target in (*targets.FILTERS, *targets.LAYERS):
+        assert any(re.fullmatch(target.names, name) for name in names), target
+        assert target.mean or target.least
+        assert target.ratio in Against.__dataclass_fields__
 
 
 def _kinds(*words):
