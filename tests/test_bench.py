@@ -33,6 +33,7 @@ from ferroconv._cli.pool_problem import PoolProblem  # noqa: E402
 
 STRIDED = Convolution("strided in groups", 4, 7, 6, 3, 2, 1, groups=2)
 BARE = Convolution("no padding", 3, 5, 4, 2, 1, 0)
+DEPTHWISE = Convolution("depthwise", 3, 6, 3, 3, 2, 1, groups=3)
 POOLS = [
     Pooling("overlapping", "max", 3, 7, 3, 2),
     Pooling("odd sample", "max", 2, 6, 3, 2, "same"),
@@ -41,7 +42,7 @@ POOLS = [
     Pooling("mean of what is inside", "avg", 2, 6, 3, 2, "same"),
 ]
 LAYER_CASES = [
-    *(LayerCase("none", layer, 2, direction) for layer in (STRIDED, BARE) for direction in CONV_DIRECTIONS),
+    *(LayerCase("none", layer, 2, direction) for layer in (STRIDED, BARE, DEPTHWISE) for direction in CONV_DIRECTIONS),
     *(LayerCase("none", pool, 2, direction) for pool in POOLS for direction in POOL_DIRECTIONS[pool.kind]),
 ]
 
@@ -62,6 +63,7 @@ def _networks(keras):
         "googlenet_v1": models.googlenet(stock=True),
         "vgg_19": applications.VGG19(weights=None, include_top=False, input_shape=(224, 224, 3)),
         "resnet_50": applications.ResNet50(weights=None, include_top=False, input_shape=(224, 224, 3)),
+        "mobilenet_dw": applications.MobileNet(weights=None, include_top=False, input_shape=(224, 224, 3)),
     }
 
 
@@ -69,9 +71,10 @@ def test_networks_have_the_layers_of_the_models_of_that_name(keras):
     for network, model in _networks(keras).items():
         convolutions, pools = Counter(), Counter()
         for layer in model.layers:
-            if isinstance(layer, keras.layers.Conv2D):
-                channels, made = layer.input.shape[-1], layer.output.shape[1]
-                convolutions[channels, made, layer.filters, layer.kernel_size[0], layer.strides[0], layer.groups] += 1
+            if isinstance(layer, keras.layers.DepthwiseConv2D if network == "mobilenet_dw" else keras.layers.Conv2D):
+                channels, made, results = layer.input.shape[-1], layer.output.shape[1], layer.output.shape[-1]
+                groups = channels if network == "mobilenet_dw" else layer.groups
+                convolutions[channels, made, results, layer.kernel_size[0], layer.strides[0], groups] += 1
             elif isinstance(layer, keras.layers.MaxPooling2D):
                 pools[layer.input.shape[-1], layer.output.shape[1], layer.pool_size[0], layer.strides[0]] += 1
         listed = Counter()
@@ -79,7 +82,7 @@ def test_networks_have_the_layers_of_the_models_of_that_name(keras):
             listed[one.channels, one.result_size, one.results, one.window, one.stride, one.groups] += one.times
         assert listed == convolutions, network
         pooled = Counter()
-        for one in POOLINGS[network]:
+        for one in POOLINGS.get(network, []):
             if one.kind == "max":
                 pooled[one.channels, one.result_size, one.window, one.stride] += one.times
         assert pooled == pools, network
@@ -107,7 +110,7 @@ def _by_units(shape, dot):
     return found
 
 
-@pytest.mark.parametrize("layer", [STRIDED, BARE], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layer", [STRIDED, BARE, DEPTHWISE], ids=lambda layer: layer.name)
 def test_sums_are_those_of_the_definition(layer):
     for direction in CONV_DIRECTIONS:
         problem = ConvProblem(layer, 2, direction, 0)
