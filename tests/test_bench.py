@@ -291,6 +291,16 @@ def test_filters_of_scipys_spelling_alone_are_held_against_scipy(name, dtype, mo
     assert not outcome.peers["scipy.ndimage"].agrees
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("name", ["gaussian", "box", "maximum"])
+def test_channels_are_filtered_each_by_itself(name, dtype):
+    case = FilterCase(name, dtype, 40, 3, channels=3)
+    assert case.name == f"filters/{name}/{dtype}/40x40x3/3"
+    (outcome,) = measuring.named_filter(case, quick=True)
+    assert outcome.sound
+    assert set(outcome.peers) <= {"scipy.ndimage", "OpenCV", "copy"}
+
+
 def test_a_filter_slower_than_a_copy_is_no_loss():
     (outcome,) = measuring.windows(Case("native", "float32", 64, 3), quick=True)
     copy = outcome.peers["copy"]

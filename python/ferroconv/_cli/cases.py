@@ -28,6 +28,11 @@ class Case:
         return f"{self.arithmetic}/{self.dtype}/{self.size}x{self.size}/{self.taps}x{self.taps}"
 
     @property
+    def label(self) -> str:
+        """What is done to the image."""
+        return f"{self.taps}x{self.taps}"
+
+    @property
     def kind(self) -> str:
         """Whose arithmetic, as every case says what it is."""
         return self.arithmetic

@@ -145,11 +145,23 @@ class FilterCase:
     size: int
     parameter: int
     """A Gaussian's sigma, the side of a window, or 3 for derivatives."""
+    channels: int = 1
+    """Of a pixel, one beside the other; each is filtered by itself."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The image's."""
+        return (self.size, self.size) if self.channels == 1 else (self.size, self.size, self.channels)
 
     @property
     def name(self) -> str:
         """As `ferroconv bench` filters and prints it: ``filters/gaussian/uint8/2048x2048/3``."""
-        return f"filters/{self.filter}/{self.dtype}/{self.size}x{self.size}/{self.parameter}"
+        return f"filters/{self.filter}/{self.dtype}/{'x'.join(map(str, self.shape))}/{self.parameter}"
+
+    @property
+    def label(self) -> str:
+        """What is done to the image."""
+        return f"{self.filter}, {self.parameter}{f', {self.channels} channels' if self.channels > 1 else ''}"
 
     @property
     def kind(self) -> str:
@@ -164,7 +176,7 @@ class FilterCase:
     def problem(self) -> FilterProblem:
         """The case with its pixels, the same in every run."""
         random = np.random.default_rng(self.size * 100 + self.parameter)
-        image = (random.random((self.size, self.size)) * 255).astype(self.dtype)
+        image = (random.random(self.shape) * 255).astype(self.dtype)
         return FilterProblem(FILTERS[self.filter], image, self.parameter)
 
 
@@ -183,9 +195,15 @@ class FilterProblem:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the native form is told besides: the type that holds signed results."""
+        """What the native form is told besides: the type that holds signed results, and which axis has channels."""
         signed = self.filter.derivative and self.filter.native and self.image.dtype == np.uint8
-        return {"dtype": np.dtype(np.int16)} if signed else {}
+        found: dict[str, Any] = {"dtype": np.dtype(np.int16)} if signed else {}
+        return found | ({"channel_axis": -1} if self.image.ndim > 2 else {})
+
+    def mirrored(self, module: Any, image: Array) -> Array:
+        """SciPy's spelling of it."""
+        axes = {"axes": (0, 1)} if image.ndim > 2 else {}
+        return np.asarray(self.filter.mirror(module, image, self.parameter, **axes))
 
     @cached_property
     def exact(self) -> Array:
@@ -193,7 +211,7 @@ class FilterProblem:
         import scipy.ndimage
 
         image = self.image if self.integral and not self.filter.native else self.image.astype(np.float64)
-        return np.asarray(self.filter.mirror(scipy.ndimage, image, self.parameter)).astype(np.float64)
+        return self.mirrored(scipy.ndimage, image).astype(np.float64)
 
     def contestants(self) -> list[Contestant]:
         """Everyone, ours first."""
@@ -204,14 +222,14 @@ class FilterProblem:
         calls = [
             Contestant(OURS, lambda: spelling.ours(image, p, **options)),
             Contestant(REUSED, lambda: spelling.ours(image, p, out=target, **options)),
-            Contestant(MIRROR, lambda: spelling.mirror(ferroconv.ndimage, image, p)),
-            Contestant(NDIMAGE, lambda: spelling.mirror(scipy.ndimage, image, p)),
+            Contestant(MIRROR, lambda: self.mirrored(ferroconv.ndimage, image)),
+            Contestant(NDIMAGE, lambda: self.mirrored(scipy.ndimage, image)),
             *copies(image, target),
         ]
         cv2 = opencv()
         if cv2 is not None and spelling.rival is not None:
             calls += _opencv(cv2, spelling.rival, image, p, target)
-        for other in spelling.others:
+        for other in spelling.others if image.ndim == 2 else ():
             module = installed(other.module)
             if module is not None and image.dtype.name in other.dtypes and p <= other.largest:
                 calls.append(Contestant(other.peer, other.call(module, image, p)))
@@ -249,13 +267,16 @@ def _all() -> list[FilterCase]:
         "maximum": (3, 31), "prewitt": (3,), "gaussian_laplace": (1, 3), "gaussian_gradient_magnitude": (1, 3),
     }  # fmt: skip
     memory_bound = {"box": (3,), "sobel": (3,)}
+    in_colour = {"gaussian": (3,), "box": (15,), "maximum": (31,)}
     return [
-        FilterCase(name, dtype, size, parameter)
-        for size, chosen in ((HUGE, memory_bound), (LARGE, parameters), (256, parameters))
+        FilterCase(name, dtype, size, parameter, channels)
+        for size, channels, chosen in (
+            (HUGE, 1, memory_bound), (LARGE, 1, parameters), (LARGE, 3, in_colour), (256, 1, parameters),
+        )
         for dtype in ("uint8", "float32")
         for name, values in chosen.items()
         for parameter in values
-    ]
+    ]  # fmt: skip
 
 
 FILTER_CASES = _all()

@@ -142,7 +142,7 @@ def update_readme(readme: Path, machine: dict[str, Any], outcomes: Sequence[Outc
 
 def _images(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     """The README's table of large images: each peer's time as a multiple of ferroconv's."""
-    kinds = {"native": "{0.taps}x{0.taps}", "filters": "{0.filter}, {0.parameter}"}
+    kinds = ("native", "filters")
     shown = [outcome for outcome in outcomes if outcome.case.kind in kinds and outcome.case.size == LARGE]
     if all(outcome.case.kind in ("conv", "pool") for outcome in outcomes):
         return ""
@@ -150,7 +150,7 @@ def _images(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     columns = list(dict.fromkeys([*peers.PEERS, *others]))
     rows = []
     for outcome in shown:
-        cells = [outcome.case.dtype, kinds[outcome.case.kind].format(outcome.case), duration(outcome.fresh.median)]
+        cells = [outcome.case.dtype, outcome.case.label, duration(outcome.fresh.median)]
         against = (outcome.peers.get(peer) for peer in columns)
         rows.append([*cells, *(_cell(one) if one else "" for one in against)])
     return (
