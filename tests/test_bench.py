@@ -5,19 +5,23 @@ import functools
 import itertools
 import json
 import math
+import re
 import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
-for module in ("click", "rich", "PIL", "matplotlib"):
-    pytest.importorskip(module, reason="the [cli] extra is not installed")
+for module in ("click", "rich", "PIL", "matplotlib", "scipy"):
+    pytest.importorskip(module, reason="the [cli] and [scipy] extras are not installed")
 
+import scipy.ndimage  # noqa: E402
+import scipy.signal  # noqa: E402
 from click.testing import CliRunner  # noqa: E402
 
+import ferroconv  # noqa: E402
 from ferroconv import _core, nn  # noqa: E402
-from ferroconv._cli import layers, measuring, peers, plans, suites, summary, timing  # noqa: E402
+from ferroconv._cli import layers, masked, measuring, peers, plans, report, suites, summary, targets, timing  # noqa: E402
 from ferroconv._cli.cases import Case  # noqa: E402
 from ferroconv._cli.commands import command  # noqa: E402
 from ferroconv._cli.conv_problem import ConvProblem  # noqa: E402
@@ -29,6 +33,7 @@ from ferroconv._cli.pool_problem import PoolProblem  # noqa: E402
 
 STRIDED = Convolution("strided in groups", 4, 7, 6, 3, 2, 1, groups=2)
 BARE = Convolution("no padding", 3, 5, 4, 2, 1, 0)
+DEPTHWISE = Convolution("depthwise", 3, 6, 3, 3, 2, 1, groups=3)
 POOLS = [
     Pooling("overlapping", "max", 3, 7, 3, 2),
     Pooling("odd sample", "max", 2, 6, 3, 2, "same"),
@@ -37,7 +42,7 @@ POOLS = [
     Pooling("mean of what is inside", "avg", 2, 6, 3, 2, "same"),
 ]
 LAYER_CASES = [
-    *(LayerCase("none", layer, 2, direction) for layer in (STRIDED, BARE) for direction in CONV_DIRECTIONS),
+    *(LayerCase("none", layer, 2, direction) for layer in (STRIDED, BARE, DEPTHWISE) for direction in CONV_DIRECTIONS),
     *(LayerCase("none", pool, 2, direction) for pool in POOLS for direction in POOL_DIRECTIONS[pool.kind]),
 ]
 
@@ -58,6 +63,7 @@ def _networks(keras):
         "googlenet_v1": models.googlenet(stock=True),
         "vgg_19": applications.VGG19(weights=None, include_top=False, input_shape=(224, 224, 3)),
         "resnet_50": applications.ResNet50(weights=None, include_top=False, input_shape=(224, 224, 3)),
+        "mobilenet_dw": applications.MobileNet(weights=None, include_top=False, input_shape=(224, 224, 3)),
     }
 
 
@@ -65,9 +71,10 @@ def test_networks_have_the_layers_of_the_models_of_that_name(keras):
     for network, model in _networks(keras).items():
         convolutions, pools = Counter(), Counter()
         for layer in model.layers:
-            if isinstance(layer, keras.layers.Conv2D):
-                channels, made = layer.input.shape[-1], layer.output.shape[1]
-                convolutions[channels, made, layer.filters, layer.kernel_size[0], layer.strides[0], layer.groups] += 1
+            if isinstance(layer, keras.layers.DepthwiseConv2D if network == "mobilenet_dw" else keras.layers.Conv2D):
+                channels, made, results = layer.input.shape[-1], layer.output.shape[1], layer.output.shape[-1]
+                groups = channels if network == "mobilenet_dw" else layer.groups
+                convolutions[channels, made, results, layer.kernel_size[0], layer.strides[0], groups] += 1
             elif isinstance(layer, keras.layers.MaxPooling2D):
                 pools[layer.input.shape[-1], layer.output.shape[1], layer.pool_size[0], layer.strides[0]] += 1
         listed = Counter()
@@ -75,7 +82,7 @@ def test_networks_have_the_layers_of_the_models_of_that_name(keras):
             listed[one.channels, one.result_size, one.results, one.window, one.stride, one.groups] += one.times
         assert listed == convolutions, network
         pooled = Counter()
-        for one in POOLINGS[network]:
+        for one in POOLINGS.get(network, []):
             if one.kind == "max":
                 pooled[one.channels, one.result_size, one.window, one.stride] += one.times
         assert pooled == pools, network
@@ -103,7 +110,7 @@ def _by_units(shape, dot):
     return found
 
 
-@pytest.mark.parametrize("layer", [STRIDED, BARE], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layer", [STRIDED, BARE, DEPTHWISE], ids=lambda layer: layer.name)
 def test_sums_are_those_of_the_definition(layer):
     for direction in CONV_DIRECTIONS:
         problem = ConvProblem(layer, 2, direction, 0)
@@ -238,6 +245,95 @@ def test_pytorch_filters_the_same_image():
     assert "PyTorch" not in outcome.peers
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_scipys_truncated_integers_are_held_against_rounded_ones(dtype, monkeypatch):
+    case = Case("native", dtype, 32, 5)
+    (outcome,) = measuring.windows(case, quick=True)
+    assert outcome.sound
+    against = outcome.peers["scipy.ndimage"]
+    assert against.error is None
+    assert against.apart <= 1
+    right = scipy.ndimage.convolve
+    two = np.full(1, 2, dtype)
+    monkeypatch.setattr(scipy.ndimage, "convolve", lambda *args, **kwargs: right(*args, **kwargs) + two)
+    (outcome,) = measuring.windows(case, quick=True)
+    assert outcome.correct
+    assert not outcome.peers["scipy.ndimage"].agrees
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scipys_transforms_take_part_for_large_windows(dtype, monkeypatch):
+    peers_of = {taps: measuring.windows(Case("native", dtype, 96, taps), quick=True)[0] for taps in (11, 13, 51)}
+    assert all(outcome.sound for outcome in peers_of.values())
+    assert "scipy.signal FFT" not in peers_of[11].peers
+    assert peers_of[13].peers["scipy.signal FFT"].way in ("fftconvolve", "oaconvolve")
+    assert {"scipy.signal", "scipy.ndimage"} < set(peers_of[13].peers)
+    assert set(peers_of[51].peers) <= {"OpenCV", "scipy.signal FFT"}
+    for name in ("fftconvolve", "oaconvolve"):
+        right = getattr(scipy.signal, name)
+        monkeypatch.setattr(scipy.signal, name, lambda *args, right=right: right(*args) * (1 + 1e-4))
+    (outcome,) = measuring.windows(Case("native", dtype, 96, 13), quick=True)
+    assert outcome.correct
+    assert not outcome.peers["scipy.signal FFT"].agrees
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("name", ["prewitt", "gaussian_laplace", "gaussian_gradient_magnitude"])
+def test_filters_of_scipys_spelling_alone_are_held_against_scipy(name, dtype, monkeypatch):
+    case = FilterCase(name, dtype, 48, 2)
+    (outcome,) = measuring.named_filter(case, quick=True)
+    assert outcome.sound
+    assert set(outcome.peers) == {"scipy.ndimage", "copy"}
+    right = getattr(ferroconv.ndimage, name)
+    monkeypatch.setattr(ferroconv.ndimage, name, lambda *args, **kwargs: right(*args, **kwargs) + np.ones(1, dtype))
+    (outcome,) = measuring.named_filter(case, quick=True)
+    assert not outcome.correct
+    assert not outcome.peers["scipy.ndimage"].agrees
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("name", ["gaussian", "box", "maximum"])
+def test_channels_are_filtered_each_by_itself(name, dtype):
+    case = FilterCase(name, dtype, 40, 3, channels=3)
+    assert case.name == f"filters/{name}/{dtype}/40x40x3/3"
+    (outcome,) = measuring.named_filter(case, quick=True)
+    assert outcome.sound
+    assert set(outcome.peers) <= {"scipy.ndimage", "OpenCV", "copy"}
+
+
+def test_a_filter_slower_than_a_copy_is_no_loss():
+    (outcome,) = measuring.windows(Case("native", "float32", 64, 3), quick=True)
+    copy = outcome.peers["copy"]
+    assert copy.ratio == pytest.approx(copy.fresh.median / outcome.fresh.median)
+    assert copy.ratio_reused == pytest.approx(copy.reused.median / outcome.reused.median)
+    late = dataclasses.replace(copy, ratio=0.7)
+    assert not late.lost
+    assert dataclasses.replace(late, rival=True).lost
+    outcome.peers = {"copy": late}
+    (line,) = summary.lines([outcome])
+    assert line.slower == 0
+    assert not summary.chart([line])
+    assert "slower" not in "".join(line.cells)
+    assert report._lines([outcome])[0][-2:] == ["-", "0.70x"]
+
+
+@pytest.mark.parametrize("way", masked.WAYS)
+@pytest.mark.parametrize("function", masked.FUNCTIONS)
+def test_filters_that_leave_pixels_out_are_timed_beside_those_of_every_pixel(function, way, monkeypatch):
+    case = masked.MaskCase(function, way, "float32", 48, 5)
+    (outcome,) = masked.measure(case, quick=True)
+    assert outcome.sound
+    (against,) = outcome.peers.values()
+    assert not against.rival
+    assert against.ratio == pytest.approx(against.fresh.median / outcome.fresh.median)
+    right = getattr(ferroconv, function)
+    monkeypatch.setattr(ferroconv, function, lambda *args, **kwargs: right(*args, **kwargs) + np.float32(0.1))
+    with np.errstate(all="ignore"):  # an array that is only explained has not been written
+        (outcome,) = masked.measure(case, quick=True)
+    assert not outcome.correct
+    assert not any(against.agrees for against in outcome.peers.values())
+
+
 def test_contestants_take_turns_and_the_lead_is_not_timed():
     calls = []
 
@@ -265,10 +361,35 @@ def _outcome(name, ours, times, **theirs):
 def test_sums_of_a_group():
     outcomes = [_outcome("one", 1.0, 3, peer=2.0, other=0.5), _outcome("two", 2.0, 1, peer=1.0)]
     lines = {line.peer: line for line in summary.lines(outcomes)}
-    assert dataclasses.astuple(lines["peer"]) == ("a/b", "peer", 2, 1, 0.5, pytest.approx(1.0), pytest.approx(7 / 5))
-    assert dataclasses.astuple(lines["other"]) == ("a/b", "other", 1, 1, 0.5, pytest.approx(0.5), pytest.approx(0.5))
+    assert list(lines) == ["peer", "other"]
+    assert dataclasses.astuple(lines["peer"])[2:] == pytest.approx((2, 1, 0.5, 1.0, 7 / 5, True))
+    assert dataclasses.astuple(lines["other"])[2:] == pytest.approx((1, 1, 0.5, 0.5, 0.5, True))
     assert lines["other"].cells[-1] == "0.50x slower"
     assert math.isclose(summary.chart(list(lines.values()))["a"]["b"]["other"], 0.5)
+
+
+def test_a_target_is_met_by_its_mean_and_by_every_case():
+    times = {"a/1": {"peer": 2.0, "other": 9.0}, "a/2": {"peer": 8.0}, "b": {"peer": 0.1}}
+    outcomes = [_outcome(name, 1.0, 1, **theirs) for name, theirs in times.items()]
+    for mean, least, passed in ((4.0, 2.0, True), (4.1, 0.0, False), (0.0, 2.1, False)):
+        line = targets.Target("claim", "a/.*", ("peer", "other"), mean, least).line(outcomes)
+        assert line.passed is passed, line
+        assert "mean 4.00x" in line.text and "least 2.00x (a/1)" in line.text
+    assert targets.Target("claim", "a/.*", ("other",), least=9).line(outcomes).passed
+    for missing in ({"names": "c"}, {"names": "a/.*", "peers": ("nobody",)}, {"names": "a/.*", "ratio": "ratio_alone"}):
+        assert targets.Target("claim", least=1, **missing).line(outcomes).passed is None
+    assert targets.Target("claim", "a/.*", least=1, isas=("none",)).line(outcomes).passed is None
+
+
+def test_every_target_has_cases():
+    layouts = {"conv": ("/nhwc", "/nchw"), "pool": ("/nhwc", "/nchw"), "steps": ("", "/convolution-and-pooling")}
+    names = [
+        case.name + part for suite in suites.SUITES for case in suite.cases for part in layouts.get(case.kind, ("",))
+    ]
+    for target in (*targets.FILTERS, *targets.LAYERS):
+        assert any(re.fullmatch(target.names, name) for name in names), target
+        assert target.mean or target.least
+        assert target.ratio in Against.__dataclass_fields__
 
 
 def _kinds(*words):
@@ -285,6 +406,7 @@ def test_words_choose_cases():
     assert _kinds("steps/lenet") == {"steps"}
     assert _kinds("predict") == {"predict"}
     assert _kinds("plan") == {"plan"}
+    assert _kinds("masks") == {"masks"}
     assert _kinds("small", "sobel") == {"small"}
     assert _kinds("float32", "2048") == {"native", "filters"}
     assert not _kinds("nonsense")

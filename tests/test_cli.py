@@ -188,26 +188,36 @@ def test_a_readme_has_a_table_of_layers_for_all_networks_or_none(tmp_path):
     from types import SimpleNamespace
 
     from ferroconv._cli import report
-    from ferroconv._cli.networks import BATCHES
+    from ferroconv._cli.networks import POOLINGS
 
-    def outcome(network, times):
+    def outcome(network, times, direction="max", peers=("PyTorch",)):
         case = SimpleNamespace(kind="pool")
-        fresh, peer = SimpleNamespace(median=1e-6), SimpleNamespace(ratio=times)
-        return SimpleNamespace(
-            case=case, group=f"pool/{network}/max/nhwc", peers={"PyTorch": peer}, fresh=fresh, times=1
-        )
+        fresh, peer = SimpleNamespace(median=1e-6), SimpleNamespace(ratio=times, lost=times < 1, rival=True)
+        group = f"pool/{network}/{direction}/nhwc"
+        return SimpleNamespace(case=case, group=group, peers=dict.fromkeys(peers, peer), fresh=fresh, times=1)
 
-    machine = {"versions": {"torch": "9"}, "threads": 2}
+    machine = {"versions": {"torch": "9", "tensorflow": "7"}, "threads": 2}
     readme = tmp_path / "README.md"
     readme.write_text("a\n<!-- pool:begin -->\nstale\n<!-- pool:end -->\nz\n")
     report.update_readme(readme, machine, [outcome("lenet", 2.0)])
     assert "stale" in readme.read_text()
-    report.update_readme(readme, machine, [outcome(network, 2.0 if network == "lenet" else 0.5) for network in BATCHES])
+    timed = [outcome(network, 2.0 if network == "lenet" else 0.5) for network in POOLINGS]
+    report.update_readme(readme, machine, timed)
     text = readme.read_text()
     assert "| lenet | 2.0x |" in text
     assert "| vgg_19 | **0.50x** |" in text
     assert text.startswith("a\n<!-- pool:begin -->\n| network | max/nhwc |\n")
     assert text.endswith("<!-- pool:end -->\nz\n")
+    timed += [
+        outcome("lenet", 0.9, "max_grad", ["TensorFlow"]),
+        outcome("vgg_19", 3.0, "avg", ["TensorFlow", "PyTorch"]),
+    ]
+    report.update_readme(readme, machine, timed)
+    text = readme.read_text()
+    assert "| network | max/nhwc | max_grad/nhwc | avg/nhwc |" in text
+    assert "| lenet | 2.0x / - | - / **0.90x** |  |" in text
+    assert "| vgg_19 | **0.50x** / - |  | 3.0x / 3.0x |" in text
+    assert "against PyTorch 9 / TensorFlow 7, each in its better layout" in text
 
 
 def test_bench_names_a_filter_that_leaves_nothing():

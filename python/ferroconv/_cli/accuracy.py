@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ferroconv._cli.peers import OPENCV, Problem
+from ferroconv._cli.peers import OPENCV, TRANSFORMS, Problem
 
 Array = npt.NDArray[Any]
 
@@ -89,10 +89,13 @@ class Judge:
             return Verdict(np.inf, np.inf, False)
         if self.problem.integral:
             apart = result != theirs if result.dtype == np.bool_ else np.abs(_wide(result) - _wide(theirs))
+            if self.problem.otherwise(peer):  # a level apart, where neither saturation nor wrapping is
+                limits = np.iinfo(result.dtype)
+                return _verdict(apart[(result > limits.min) & (result < limits.max)], 1.0, self.magnitude)
             return _verdict(np.asarray(apart, np.float64), 1.0 if peer == OPENCV else 0.0, self.magnitude)
         bound = self.allowed
-        if peer == OPENCV and self.window.size > 50:
-            # Large windows go through its DFT, whose error follows the image's largest values.
+        if peer == TRANSFORMS or (peer == OPENCV and self.window.size > 50):
+            # Large windows go through OpenCV's DFT too. Its error follows the image's largest values.
             bound = bound + 16 * float(np.finfo(result.dtype).eps) * self.magnitude.max(initial=0.0)
         return _verdict(np.abs(result - theirs), bound, self.magnitude)
 

@@ -28,6 +28,11 @@ class Case:
         return f"{self.arithmetic}/{self.dtype}/{self.size}x{self.size}/{self.taps}x{self.taps}"
 
     @property
+    def label(self) -> str:
+        """What is done to the image."""
+        return f"{self.taps}x{self.taps}"
+
+    @property
     def kind(self) -> str:
         """Whose arithmetic, as every case says what it is."""
         return self.arithmetic
@@ -60,14 +65,20 @@ class Case:
         return Problem(image, weights.astype(dtype), self.arithmetic)
 
 
+HUGE = 4096
+"""Side of images for what memory bounds: larger than the caches."""
 LARGE = 2048
-TAPS = (5, 7, 9, 11, 15, 21, 31)
+MEMORY_BOUND = 3
+"""Side of the window that is timed beside a copy."""
+TAPS = (3, 5, 7, 9, 11, 13, 15, 21, 31)
+FLOAT_TAPS = (*TAPS, 51)
 SMALL_SIZES = (8, 16, 32, 64, 256, 1024)
 
 
 def _all() -> list[Case]:
-    cases = [Case("native", dtype, LARGE, taps) for dtype in ("float32", "float64") for taps in (3, *TAPS)]
-    cases += [Case("native", dtype, LARGE, taps) for dtype in ("uint8", "uint16", "int16") for taps in (3, 5, 7, 11)]
+    cases = [Case("native", dtype, HUGE, MEMORY_BOUND) for dtype in ("uint8", "float32")]
+    cases += [Case("native", dtype, LARGE, taps) for dtype in ("float32", "float64") for taps in FLOAT_TAPS]
+    cases += [Case("native", dtype, LARGE, taps) for dtype in ("uint8", "uint16", "int16") for taps in TAPS]
     refused: dict[Arithmetic, set[str]] = {  # by SciPy
         "ndimage": {"bfloat16", "float16"},
         "signal": {"bfloat16", "float16", "bool"},

@@ -139,10 +139,11 @@ def bench(filters: tuple[str, ...], **options: Any) -> None:
 
     \b
     ferroconv bench native float32 2048   dense windows
-    ferroconv bench filters uint8         Gaussians, means, derivatives, minima, maxima
+    ferroconv bench filters uint8         Gaussians, means, derivatives, minima, maxima, beside a copy too
+    ferroconv bench masks                 filters that leave pixels out, beside the same of every pixel
     ferroconv bench small                 every filter on tiny images, beside SciPy
-    ferroconv bench conv                  layers of AlexNet, GoogLeNet, VGG, ResNet and LeNet, forward and
-                                          both gradients, beside PyTorch and TensorFlow
+    ferroconv bench conv                  layers of AlexNet, GoogLeNet, VGG, ResNet, LeNet and MobileNet,
+                                          forward and both gradients, beside PyTorch and TensorFlow
     ferroconv bench conv/resnet_50        those of one network
     ferroconv bench pool                  their pooling layers
     ferroconv bench lenet                 LeNet's layers, at batches of 1 to 256

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import ferroconv
-from ferroconv._cli.peers import NDIMAGE, OPENCV, OURS, REUSED, installed, opencv
+from ferroconv._cli.cases import HUGE, LARGE
+from ferroconv._cli.peers import NDIMAGE, OPENCV, OURS, REUSED, copies, installed, opencv
 from ferroconv._cli.timing import Contestant
 
 Array = npt.NDArray[Any]
@@ -39,11 +40,13 @@ class Filter:
     ours: Call
     """``(image, p, **options)``: the native form."""
     mirror: Call
-    """``(module, image, p)``: the same call of scipy.ndimage and of ferroconv.ndimage."""
-    rival: Call
+    """``(module, image, p, **options)``: the same call of scipy.ndimage and of ferroconv.ndimage."""
+    rival: Call | None
     """``(cv2, image, p, dst)``."""
     derivative: bool = False
     """Whether results are signed: of bytes, in 16 bits."""
+    native: bool = True
+    """Whether it has a native form: what is SciPy's alone keeps SciPy's integers."""
     others: tuple[Other, ...] = ()
 
 
@@ -79,42 +82,57 @@ def _pillow_extreme(name: str) -> Other:
     return Other("Pillow", "PIL", ("uint8",), call, largest=3)  # it looks at every pixel of every window
 
 
+def _scipys(name: str, *, sized: bool) -> Filter:
+    """A derivative in SciPy's spelling alone."""
+
+    def mirror(module: Any, image: Array, p: int, **options: Any) -> Array:
+        return np.asarray(getattr(module, name)(image, *((p,) if sized else ()), **options))
+
+    def ours(image: Array, p: int, out: Array | None = None) -> Array:
+        return mirror(ferroconv.ndimage, image, p, output=out)
+
+    return Filter(ours, mirror, None, derivative=True, native=False)
+
+
 FILTERS = {
     "gaussian": Filter(
         lambda image, p, **k: ferroconv.gaussian(image, p, **k),
-        lambda module, image, p: module.gaussian_filter(image, p),
+        lambda module, image, p, **k: module.gaussian_filter(image, p, **k),
         lambda cv2, image, p, dst: cv2.GaussianBlur(image, _window(p), p, dst, borderType=cv2.BORDER_REFLECT),
         others=(Other("scikit-image", "skimage", ("float32",), _skimage_gaussian),),
     ),
     "box": Filter(
         lambda image, p, **k: ferroconv.box(image, p, **k),
-        lambda module, image, p: module.uniform_filter(image, p),
+        lambda module, image, p, **k: module.uniform_filter(image, p, **k),
         lambda cv2, image, p, dst: cv2.blur(image, (p, p), dst, borderType=cv2.BORDER_REFLECT),
     ),
     "sobel": Filter(
         lambda image, _, **k: ferroconv.sobel(image, **k),
-        lambda module, image, _: module.sobel(image),
+        lambda module, image, _, **k: module.sobel(image, **k),
         lambda cv2, image, _, dst: cv2.Sobel(image, _depth(cv2, image), 1, 0, dst, borderType=cv2.BORDER_REFLECT),
         derivative=True,
     ),
     "laplace": Filter(
         lambda image, _, **k: ferroconv.laplace(image, **k),
-        lambda module, image, _: module.laplace(image),
+        lambda module, image, _, **k: module.laplace(image, **k),
         lambda cv2, image, _, dst: cv2.Laplacian(image, _depth(cv2, image), dst, borderType=cv2.BORDER_REFLECT),
         derivative=True,
     ),
     "minimum": Filter(
         lambda image, p, **k: ferroconv.minimum(image, p, **k),
-        lambda module, image, p: module.minimum_filter(image, p),
+        lambda module, image, p, **k: module.minimum_filter(image, p, **k),
         lambda cv2, image, p, dst: cv2.erode(image, np.ones((p, p), np.uint8), dst, borderType=cv2.BORDER_REFLECT),
         others=(_skimage_extreme("erosion"), _pillow_extreme("MinFilter")),
     ),
     "maximum": Filter(
         lambda image, p, **k: ferroconv.maximum(image, p, **k),
-        lambda module, image, p: module.maximum_filter(image, p),
+        lambda module, image, p, **k: module.maximum_filter(image, p, **k),
         lambda cv2, image, p, dst: cv2.dilate(image, np.ones((p, p), np.uint8), dst, borderType=cv2.BORDER_REFLECT),
         others=(_skimage_extreme("dilation"), _pillow_extreme("MaxFilter")),
     ),
+    "prewitt": _scipys("prewitt", sized=False),
+    "gaussian_laplace": _scipys("gaussian_laplace", sized=True),
+    "gaussian_gradient_magnitude": _scipys("gaussian_gradient_magnitude", sized=True),
 }
 
 
@@ -127,11 +145,23 @@ class FilterCase:
     size: int
     parameter: int
     """A Gaussian's sigma, the side of a window, or 3 for derivatives."""
+    channels: int = 1
+    """Of a pixel, one beside the other; each is filtered by itself."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The image's."""
+        return (self.size, self.size) if self.channels == 1 else (self.size, self.size, self.channels)
 
     @property
     def name(self) -> str:
         """As `ferroconv bench` filters and prints it: ``filters/gaussian/uint8/2048x2048/3``."""
-        return f"filters/{self.filter}/{self.dtype}/{self.size}x{self.size}/{self.parameter}"
+        return f"filters/{self.filter}/{self.dtype}/{'x'.join(map(str, self.shape))}/{self.parameter}"
+
+    @property
+    def label(self) -> str:
+        """What is done to the image."""
+        return f"{self.filter}, {self.parameter}{f', {self.channels} channels' if self.channels > 1 else ''}"
 
     @property
     def kind(self) -> str:
@@ -146,7 +176,7 @@ class FilterCase:
     def problem(self) -> FilterProblem:
         """The case with its pixels, the same in every run."""
         random = np.random.default_rng(self.size * 100 + self.parameter)
-        image = (random.random((self.size, self.size)) * 255).astype(self.dtype)
+        image = (random.random(self.shape) * 255).astype(self.dtype)
         return FilterProblem(FILTERS[self.filter], image, self.parameter)
 
 
@@ -159,17 +189,29 @@ class FilterProblem:
     parameter: int
 
     @property
+    def integral(self) -> bool:
+        """Whether results are whole numbers."""
+        return self.image.dtype.kind in "iu"
+
+    @property
     def options(self) -> dict[str, Any]:
-        """What the native form is told besides: the type that holds signed results."""
-        signed = self.filter.derivative and self.image.dtype == np.uint8
-        return {"dtype": np.dtype(np.int16)} if signed else {}
+        """What the native form is told besides: the type that holds signed results, and which axis has channels."""
+        signed = self.filter.derivative and self.filter.native and self.image.dtype == np.uint8
+        found: dict[str, Any] = {"dtype": np.dtype(np.int16)} if signed else {}
+        return found | ({"channel_axis": -1} if self.image.ndim > 2 else {})
+
+    def mirrored(self, module: Any, image: Array) -> Array:
+        """SciPy's spelling of it."""
+        axes = {"axes": (0, 1)} if image.ndim > 2 else {}
+        return np.asarray(self.filter.mirror(module, image, self.parameter, **axes))
 
     @cached_property
     def exact(self) -> Array:
-        """The native form's result in float64, by SciPy."""
+        """What is right, by SciPy: in float64, or in its own integers where these are asked for."""
         import scipy.ndimage
 
-        return np.asarray(self.filter.mirror(scipy.ndimage, self.image.astype(np.float64), self.parameter))
+        image = self.image if self.integral and not self.filter.native else self.image.astype(np.float64)
+        return self.mirrored(scipy.ndimage, image).astype(np.float64)
 
     def contestants(self) -> list[Contestant]:
         """Everyone, ours first."""
@@ -180,15 +222,14 @@ class FilterProblem:
         calls = [
             Contestant(OURS, lambda: spelling.ours(image, p, **options)),
             Contestant(REUSED, lambda: spelling.ours(image, p, out=target, **options)),
-            Contestant(MIRROR, lambda: spelling.mirror(ferroconv.ndimage, image, p)),
-            Contestant(NDIMAGE, lambda: spelling.mirror(scipy.ndimage, image, p)),
+            Contestant(MIRROR, lambda: self.mirrored(ferroconv.ndimage, image)),
+            Contestant(NDIMAGE, lambda: self.mirrored(scipy.ndimage, image)),
+            *copies(image, target),
         ]
         cv2 = opencv()
-        for threads in (2, 1) if cv2 is not None else ():
-            name = f"{OPENCV} {threads} thread{'s' if threads > 1 else ''}"
-            for way, into in ((name, None), (f"{name} dst=", np.zeros_like(target))):
-                calls.append(Contestant(way, _opencv(spelling, cv2, image, p, into), _setter(cv2, threads)))
-        for other in spelling.others:
+        if cv2 is not None and spelling.rival is not None:
+            calls += _opencv(cv2, spelling.rival, image, p, target)
+        for other in spelling.others if image.ndim == 2 else ():
             module = installed(other.module)
             if module is not None and image.dtype.name in other.dtypes and p <= other.largest:
                 calls.append(Contestant(other.peer, other.call(module, image, p)))
@@ -203,33 +244,39 @@ class FilterProblem:
         return float(np.abs(result.astype(np.float64) - self.exact).max())
 
     def bound(self) -> float:
-        """How far a native result may be from the exact one: half a level and 1/32, or float32's."""
-        if self.image.dtype.kind in "iu":
-            return 0.5 + 1 / 32
+        """How far a result may be from what is right: half a level and 1/32, or float32's; SciPy's integers not."""
+        if self.integral:
+            return 0.5 + 1 / 32 if self.filter.native else 0.0
         magnitude = float(np.abs(self.image).max()) * (8 if self.filter.derivative else 1)
         return 16 * float(np.finfo(self.image.dtype).eps) * magnitude
 
 
-def _setter(cv2: Any, threads: int) -> Callable[[], object]:
-    return lambda: cv2.setNumThreads(threads)
-
-
-def _opencv(spelling: Filter, cv2: Any, image: Array, p: int, target: Array | None) -> Callable[[], Array]:
-    return lambda: spelling.rival(cv2, image, p, target)
+def _opencv(cv2: Any, rival: Call, image: Array, p: int, like: Array) -> list[Contestant]:
+    """OpenCV with two threads and with one, new results and reused ones."""
+    found = []
+    for threads in (2, 1):
+        name, before = f"{OPENCV} {threads} thread{'s' if threads > 1 else ''}", partial(cv2.setNumThreads, threads)
+        for way, into in ((name, None), (f"{name} dst=", np.zeros_like(like))):
+            found.append(Contestant(way, partial(rival, cv2, image, p, into), before))
+    return found
 
 
 def _all() -> list[FilterCase]:
     parameters = {
         "gaussian": (1, 3, 10), "box": (3, 15, 51), "sobel": (3,), "laplace": (3,), "minimum": (3, 15, 31),
-        "maximum": (3, 31),
+        "maximum": (3, 31), "prewitt": (3,), "gaussian_laplace": (1, 3), "gaussian_gradient_magnitude": (1, 3),
     }  # fmt: skip
+    memory_bound = {"box": (3,), "sobel": (3,)}
+    in_colour = {"gaussian": (3,), "box": (15,), "maximum": (31,)}
     return [
-        FilterCase(name, dtype, size, parameter)
-        for size in (2048, 256)
+        FilterCase(name, dtype, size, parameter, channels)
+        for size, channels, chosen in (
+            (HUGE, 1, memory_bound), (LARGE, 1, parameters), (LARGE, 3, in_colour), (256, 1, parameters),
+        )
         for dtype in ("uint8", "float32")
-        for name, values in parameters.items()
+        for name, values in chosen.items()
         for parameter in values
-    ]
+    ]  # fmt: skip
 
 
 FILTER_CASES = _all()

@@ -133,28 +133,32 @@ def _tensorflow(tf: Any, problem: LayerProblem) -> list[Way]:
 
 
 def _from_tensorflow(problem: LayerProblem, result: Any) -> Array:
+    if isinstance(problem, ConvProblem) and problem.direction == "grad_filters" and problem.layer.depthwise:
+        return np.asarray(result.numpy().transpose(0, 1, 3, 2))
     if problem.direction == "max_indices":  # its places count channels too
         return problem.array([result[0].numpy(), result[1].numpy() // problem.x.shape[3]], "nhwc")
     return problem.array(result.numpy(), "nhwc")
 
 
 def _tensorflow_conv(tf: Any, problem: ConvProblem) -> Callable[[], Any] | None:
-    layer = problem.layer
-    if layer.groups > 1 and problem.direction != "forward":
+    layer, ops = problem.layer, tf.raw_ops
+    if layer.groups > 1 and not layer.depthwise and problem.direction != "forward":
         return None  # "Gradients for grouped convolutions are not supported on CPU"
-    x, filters, grad = (tf.constant(array) for array in (problem.x, problem.filters, problem.grad))
+    # Its depthwise filters are rows, columns, channels, results of a channel.
+    laid = problem.filters.transpose(0, 1, 3, 2) if layer.depthwise else problem.filters
+    x, filters, grad = (tf.constant(array) for array in (problem.x, laid, problem.grad))
     pad = [layer.pad] * 2
     options: dict[str, Any] = {"strides": [1, layer.stride, layer.stride, 1], "padding": "VALID"}
     if layer.pad:
         options |= {"padding": "EXPLICIT", "explicit_paddings": [0, 0, *pad, *pad, 0, 0]}
     if problem.direction == "forward":
-        return partial(tf.raw_ops.Conv2D, input=x, filter=filters, **options)
+        call = ops.DepthwiseConv2dNative if layer.depthwise else ops.Conv2D
+        return partial(call, input=x, filter=filters, **options)
     if problem.direction == "grad_input":
-        shape = tf.constant(problem.x.shape)
-        call = tf.raw_ops.Conv2DBackpropInput
-        return partial(call, input_sizes=shape, filter=filters, out_backprop=grad, **options)
-    shape = tf.constant(problem.filters.shape)
-    return partial(tf.raw_ops.Conv2DBackpropFilter, input=x, filter_sizes=shape, out_backprop=grad, **options)
+        call = ops.DepthwiseConv2dNativeBackpropInput if layer.depthwise else ops.Conv2DBackpropInput
+        return partial(call, input_sizes=tf.constant(x.shape), filter=filters, out_backprop=grad, **options)
+    call = ops.DepthwiseConv2dNativeBackpropFilter if layer.depthwise else ops.Conv2DBackpropFilter
+    return partial(call, input=x, filter_sizes=tf.constant(laid.shape), out_backprop=grad, **options)
 
 
 def _tensorflow_pool(tf: Any, problem: PoolProblem) -> Callable[[], Any] | None:

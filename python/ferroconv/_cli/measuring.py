@@ -6,7 +6,7 @@ import numpy as np
 
 from ferroconv._cli import peers
 from ferroconv._cli.accuracy import Judge
-from ferroconv._cli.cases import LARGE, Case
+from ferroconv._cli.cases import LARGE, MEMORY_BOUND, Case
 from ferroconv._cli.filter_cases import MIRROR, FilterCase
 from ferroconv._cli.outcomes import Against, Outcome, Times
 from ferroconv._cli.timing import NORMAL, QUICK, Effort, Timing, race
@@ -21,9 +21,11 @@ def windows(case: Case, quick: bool) -> list[Outcome]:
     judge = Judge(problem)
     large = case.size >= LARGE
     alone = large and case.arithmetic == "native"
-    rivals = peers.rivals(problem, reused=True) | peers.torch_rival(problem)
+    rivals = peers.rivals(problem, reused=True) | peers.further(problem)
     everyone = peers.ours(problem, reused=True, one_thread=alone)
     everyone += [one for calls in rivals.values() for one in calls]
+    if case.arithmetic == "native" and case.taps <= MEMORY_BOUND:
+        everyone += peers.copies(problem.image, problem.image)
     effort = QUICK if quick else NORMAL if large else SMALL
     timings = race(everyone, effort.led() if peers.TORCH in rivals else effort)
     plan = peers.explained(problem).plans[0]
@@ -45,13 +47,26 @@ def windows(case: Case, quick: bool) -> list[Outcome]:
         again = min((timings[name] for name in kept), key=lambda timing: timing.median, default=None)
         theirs = timings[way]
         between = judge.between(ours.result, peer, theirs.result)
+        single, one = timings.get(f"{peer} 1 thread dst="), outcome.one_thread
         outcome.peers[peer] = Against(
             way, Times.of(theirs), Times.of(again) if again else None,
-            judge.against_exact(theirs.result).relative if exact else None,
+            judge.against_exact(theirs.result).relative if exact and not problem.otherwise(peer) else None,
             between.error, between.agrees, theirs.median / ours.median,
             again.median / reused.median if again is not None and reused is not None else None,
+            ratio_alone=single.median / one.median if single is not None and one is not None else None,
         )  # fmt: skip
+    if peers.COPY in timings and reused is not None:
+        outcome.peers[peers.COPY] = _copied(timings, ours, reused)
     return [outcome]
+
+
+def _copied(timings: dict[str, Timing], ours: Timing, reused: Timing) -> Against:
+    """The copy of the image beside which a filter ran, with the same kinds of output."""
+    fresh, kept = timings[peers.COPY], timings[peers.COPY_INTO]
+    return Against(
+        peers.COPY, Times.of(fresh), Times.of(kept), None, 0.0, True, fresh.median / ours.median,
+        kept.median / reused.median, rival=False,
+    )  # fmt: skip
 
 
 def named_filter(case: FilterCase, quick: bool) -> list[Outcome]:
@@ -91,4 +106,5 @@ def named_filter(case: FilterCase, quick: bool) -> list[Outcome]:
         if other.peer in timings:
             apart = np.abs(ours.result.astype(np.float64) - timings[other.peer].result).max()
             outcome.peers[other.peer] = against(other.peer, ours, None, float(apart), 0.0 if integral else 2 * bound)
+    outcome.peers[peers.COPY] = _copied(timings, ours, reused)
     return [outcome]

@@ -29,6 +29,11 @@ class Convolution:
     """How often the network has it."""
 
     @property
+    def depthwise(self) -> bool:
+        """Whether each channel has a filter of its own."""
+        return self.groups == self.channels == self.results
+
+    @property
     def result_size(self) -> int:
         """Side of what it makes."""
         return (self.size + 2 * self.pad - self.window) // self.stride + 1
@@ -62,8 +67,16 @@ class Pooling:
         return max((self.result_size - 1) * self.stride + self.window - self.size, 0) // 2
 
 
-BATCHES = {"lenet": (1, 16, 64, 256), "alexnet": (4,), "googlenet_v1": (2,), "vgg_19": (1,), "resnet_50": (2,)}
+BATCHES = {
+    "lenet": (1, 16, 64, 256), "alexnet": (4,), "googlenet_v1": (2,), "vgg_19": (1,), "resnet_50": (2,),
+    "mobilenet_dw": (4,),
+}  # fmt: skip
 """Images at once: small for the large networks, so that every layer of them has its turn within minutes."""
+
+
+def _depthwise(name: str, channels: int, size: int, stride: int, times: int = 1) -> Convolution:
+    return Convolution(name, channels, size, channels, 3, stride, 1, groups=channels, times=times)
+
 
 CONVOLUTIONS = {
     # name, channels, size, results, window, stride, pad
@@ -161,6 +174,18 @@ CONVOLUTIONS = {
         Convolution("res5a_branch2b", 512, 7, 512, 3, 1, 1, times=3),
         Convolution("res5a_branch2c", 512, 7, 2048, 1, 1, 0, times=3),
         Convolution("res5b_branch2a", 2048, 7, 512, 1, 1, 0, times=2),
+    ],
+    # name, channels, size, stride: of MobileNet those whose channels each have a filter of 3x3
+    "mobilenet_dw": [
+        _depthwise("conv_dw_1", 32, 112, 1),
+        _depthwise("conv_dw_2", 64, 112, 2),
+        _depthwise("conv_dw_3", 128, 56, 1),
+        _depthwise("conv_dw_4", 128, 56, 2),
+        _depthwise("conv_dw_5", 256, 28, 1),
+        _depthwise("conv_dw_6", 256, 28, 2),
+        _depthwise("conv_dw_7", 512, 14, 1, times=5),
+        _depthwise("conv_dw_12", 512, 14, 2),
+        _depthwise("conv_dw_13", 1024, 7, 1),
     ],
 }
 

@@ -38,6 +38,15 @@ class Against:
     ratio: float
     """Its median time over ferroconv's, both into fresh outputs."""
     ratio_reused: float | None
+    rival: bool = True
+    """False of a yardstick, which does less than is asked for: taking longer than it is no loss."""
+    ratio_alone: float | None = None
+    """The same of one thread each, both into reused outputs."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether ferroconv is slower, and should not be."""
+        return self.rival and self.ratio < 1
 
 
 @dataclass

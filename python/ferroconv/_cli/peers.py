@@ -24,11 +24,21 @@ Arithmetic = Literal["native", "ndimage", "signal"]
 BORDER = "reflect (d c b a | a b c d | d c b a)"
 
 SIGNAL, NDIMAGE, OPENCV, TORCH = "scipy.signal", "scipy.ndimage", "OpenCV", "PyTorch"
+TRANSFORMS = "scipy.signal FFT"
+"""Its fftconvolve or its oaconvolve, whichever is quicker."""
 PEERS = (SIGNAL, NDIMAGE, OPENCV)
 """Those of every report; others take part where they are installed."""
 OURS = "ferroconv"
 REUSED = "ferroconv out="
 ONE_THREAD = "ferroconv out= 1 thread"
+COPY, COPY_INTO = "copy", "copy out="
+"""NumPy's copy of the image: no filter, but what one would cost if arithmetic cost nothing."""
+
+TRANSFORMS_FROM = 13
+"""Side of the smallest window for which SciPy's Fourier transforms take part."""
+DIRECT_UP_TO = 31
+"""Side of the largest window whose taps SciPy and PyTorch go through: over 2048x2048 pixels SciPy takes eleven seconds
+for these, and half a minute for 51x51."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,15 @@ class Problem:
     def integral(self) -> bool:
         """Whether results are whole numbers, to be matched exactly."""
         return self.image.dtype.kind in "biu"
+
+    @property
+    def side(self) -> int:
+        """Of the window, the longer one."""
+        return max(self.weights.shape)
+
+    def otherwise(self, peer: str) -> bool:
+        """Whether a peer's whole numbers are others: SciPy's are truncated and wrapped, native ones rounded and not."""
+        return self.integral and self.arithmetic == "native" and peer == NDIMAGE
 
 
 def installed(module: str) -> Any | None:
@@ -104,6 +123,15 @@ def ours(problem: Problem, *, reused: bool = False, one_thread: bool = False) ->
     return calls
 
 
+def copies(image: Array, like: Array) -> list[Contestant]:
+    """NumPy's copy of an image, new and into a reused array, of the dtype of a filter's results."""
+    target = np.zeros_like(like)
+    return [
+        Contestant(COPY, lambda: image.astype(like.dtype)),
+        Contestant(COPY_INTO, lambda: np.copyto(target, image)),
+    ]
+
+
 def explained(problem: Problem) -> ferroconv.Explanation:
     """What ferroconv runs for a problem."""
     if problem.arithmetic == "signal":
@@ -118,7 +146,7 @@ def rivals(problem: Problem, *, reused: bool = False) -> dict[str, list[Contesta
     """
     image, weights = problem.image, problem.weights
     found: dict[str, list[Contestant]] = {}
-    scipy_too = problem.arithmetic != "native" or not problem.integral
+    scipy_too = (problem.arithmetic != "native" or not problem.integral) and problem.side <= DIRECT_UP_TO
     if scipy_too and problem.arithmetic in ("native", "signal"):
         found[SIGNAL] = [Contestant(SIGNAL, _signal(image, weights))]
     if scipy_too and problem.arithmetic in ("native", "ndimage"):
@@ -130,17 +158,49 @@ def rivals(problem: Problem, *, reused: bool = False) -> dict[str, list[Contesta
     return {peer: calls for peer, calls in found.items() if _answers(problem, calls[0])}
 
 
-def torch_rival(problem: Problem) -> dict[str, list[Contestant]]:
-    """PyTorch, on float32: its layer of one channel, whose image has been continued beyond its edges before.
+def further(problem: Problem) -> dict[str, list[Contestant]]:
+    """Those that only the benchmark of native forms has: they solve a problem that is near enough."""
+    if problem.arithmetic != "native":
+        return {}
+    found = _transforms(problem) if problem.side >= TRANSFORMS_FROM and not problem.integral else {}
+    if problem.side <= DIRECT_UP_TO:
+        found |= _torch(problem)
+        if problem.integral:
+            found[NDIMAGE] = [Contestant(NDIMAGE, _ndimage(problem.image, problem.weights, None))]
+    return found
 
-    It has no border of this kind, so that what it is spared counts for it. In float64 it would make a matrix of all
-    windows, 32 GB for 31x31 over 2048x2048.
+
+def _continued(problem: Problem) -> Array:
+    """The image with what windows reach beyond its edges, for peers that have no border of this kind.
+
+    What they are so spared counts for them.
+    """
+    return np.pad(problem.image, [(side // 2, side // 2) for side in problem.weights.shape], "symmetric")
+
+
+def _transforms(problem: Problem) -> dict[str, list[Contestant]]:
+    """SciPy's Fourier transforms, on as many threads as ferroconv."""
+    import scipy.fft
+    from scipy.signal import fftconvolve, oaconvolve
+
+    image, weights, workers = _continued(problem), problem.weights, ferroconv.get_num_threads()
+
+    def call(function: Callable[..., Array]) -> Array:
+        with scipy.fft.set_workers(workers):
+            return function(image, weights, "valid")
+
+    return {TRANSFORMS: [Contestant(one.__name__, partial(call, one)) for one in (fftconvolve, oaconvolve)]}
+
+
+def _torch(problem: Problem) -> dict[str, list[Contestant]]:
+    """PyTorch, on float32: its layer of one channel.
+
+    In float64 it would make a matrix of all windows, 32 GB for 31x31 over 2048x2048.
     """
     torch = installed("torch")
-    if torch is None or problem.arithmetic != "native" or problem.image.dtype != np.float32:
+    if torch is None or problem.image.dtype != np.float32:
         return {}
-    pad = [(side // 2, side // 2) for side in problem.weights.shape]
-    image = torch.from_numpy(np.pad(problem.image, pad, "symmetric"))[None, None]
+    image = torch.from_numpy(_continued(problem))[None, None]
     turned = torch.from_numpy(problem.weights[::-1, ::-1].copy())[None, None]
     before = partial(torch.set_num_threads, ferroconv.get_num_threads())
     return {TORCH: [Contestant(TORCH, lambda: torch.nn.functional.conv2d(image, turned)[0, 0].numpy(), before)]}

@@ -56,7 +56,7 @@ PLAN_CASES = [
     PlanCase(Case("native", dtype, size, taps))
     for dtype in ("uint8", "uint16", "int16", "float32", "float64")
     for size in (1024, 256, 64)
-    for taps in (3, *TAPS)
+    for taps in TAPS
 ]
 """Every case."""
 

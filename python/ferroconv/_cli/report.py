@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ferroconv._cli import charts, peers, summary
 from ferroconv._cli.cases import LARGE
 from ferroconv._cli.console import duration, ratio, table
-from ferroconv._cli.networks import BATCHES
+from ferroconv._cli.layer_peers import TENSORFLOW
+from ferroconv._cli.networks import CONVOLUTIONS, POOLINGS
 from ferroconv._cli.plans import TOLERANCE, misplanned
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def _against(against: Against) -> list[str]:
     error = _optional(against.error)
     if not against.agrees:
         error = f"DISAGREES by {against.apart:.2g}"
+    elif against.error is None and not against.rival:
+        error = "-"
     elif against.error is None:
         error = "equal" if against.apart == 0 else f"{against.apart:.1e} apart"
-    slower = " slower" if against.ratio < 1 else ""
+    slower = " slower" if against.lost else ""
     reused = duration(against.reused.median) if against.reused else "-"
     return [duration(against.fresh.median), reused, error, ratio(against.ratio) + slower]
 
@@ -139,7 +142,7 @@ def update_readme(readme: Path, machine: dict[str, Any], outcomes: Sequence[Outc
 
 def _images(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     """The README's table of large images: each peer's time as a multiple of ferroconv's."""
-    kinds = {"native": "{0.taps}x{0.taps}", "filters": "{0.filter}, {0.parameter}"}
+    kinds = ("native", "filters")
     shown = [outcome for outcome in outcomes if outcome.case.kind in kinds and outcome.case.size == LARGE]
     if all(outcome.case.kind in ("conv", "pool") for outcome in outcomes):
         return ""
@@ -147,7 +150,7 @@ def _images(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     columns = list(dict.fromkeys([*peers.PEERS, *others]))
     rows = []
     for outcome in shown:
-        cells = [outcome.case.dtype, kinds[outcome.case.kind].format(outcome.case), duration(outcome.fresh.median)]
+        cells = [outcome.case.dtype, outcome.case.label, duration(outcome.fresh.median)]
         against = (outcome.peers.get(peer) for peer in columns)
         rows.append([*cells, *(_cell(one) if one else "" for one in against)])
     return (
@@ -157,24 +160,38 @@ def _images(machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     )
 
 
+_FRAMEWORKS = {peers.TORCH: "torch", TENSORFLOW: "tensorflow"}
+"""In the order of a cell, and the names of their versions."""
+
+
+def _means(means: Sequence[float | None]) -> str:
+    """A cell: a mean for each framework, none if no framework computes these layers."""
+    if all(mean is None for mean in means):
+        return ""
+    return " / ".join("-" if mean is None else _bold(ratio(mean), mean < 1) for mean in means)
+
+
 def _layers(kind: str, machine: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
-    """The README's table of layers: for each network and direction the geometric mean over PyTorch's times."""
-    means = {line.group: line.mean for line in summary.lines(outcomes) if line.peer == "PyTorch"}
-    split = [group.split("/", 2) for group in means if group.startswith(f"{kind}/")]
+    """The README's table of layers: for each network and direction the geometric mean over each framework's times."""
+    sums = [line for line in summary.lines(outcomes) if line.group.startswith(f"{kind}/")]
+    frameworks = [peer for peer in _FRAMEWORKS if any(line.peer == peer for line in sums)]
+    means = {(line.group, line.peer): line.mean for line in sums}
+    split = [line.group.split("/", 2) for line in sums]
     networks, directions = (list(dict.fromkeys(part[i] for part in split)) for i in (1, 2))
-    if not set(BATCHES) <= set(networks):
+    if not set(CONVOLUTIONS if kind == "conv" else POOLINGS) <= set(networks):
         return ""
     rows = []
     for network in networks:
-        cells = (means.get(f"{kind}/{network}/{direction}") for direction in directions)
-        rows.append([network, *("" if mean is None else _bold(ratio(mean), mean) for mean in cells)])
+        groups = [f"{kind}/{network}/{direction}" for direction in directions]
+        rows.append([network, *(_means([means.get((group, peer)) for peer in frameworks]) for group in groups)])
     header = ["network", *directions]
     lines = [header, ["---"] + ["---:"] * len(directions), *rows]
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     versions = machine["versions"]
+    named = " / ".join(f"{peer} {versions.get(_FRAMEWORKS[peer], '')}" for peer in frameworks)
     return (
-        f"{body}\nGeometric means over the layers against PyTorch {versions.get('torch', '')} in its better layout, "
-        f"{machine['threads']} thread(s).\nMade by `ferroconv bench {kind}/ --readme README.md`.\n"
+        f"{body}\nGeometric means over the layers against {named}, each in its better layout and over the layers that "
+        f"it computes; {machine['threads']} thread(s).\nMade by `ferroconv bench {kind}/ --readme README.md`.\n"
     )
 
 
@@ -183,9 +200,9 @@ _TABLES: dict[str, Callable[[dict[str, Any], Sequence[Outcome]], str]] = {
 }  # fmt: skip
 
 
-def _bold(text: str, times: float) -> str:
-    return f"**{text}**" if times < 1 else text
+def _bold(text: str, loss: bool) -> str:
+    return f"**{text}**" if loss else text
 
 
 def _cell(against: Against) -> str:
-    return _bold(f"{duration(against.fresh.median)} ({ratio(against.ratio)})", against.ratio)
+    return _bold(f"{duration(against.fresh.median)} ({ratio(against.ratio)})", against.lost)

@@ -27,16 +27,17 @@ class Line:
     """Geometric, each case counting once."""
     whole: float
     """Of the sums of the times, a network's layers as often as it has them."""
+    rival: bool = True
+    """False of a yardstick: no loss is counted."""
 
     @property
     def cells(self) -> list[str]:
         """As tables have it; a loss says so."""
-        numbers = [_ratio(value) for value in (self.least, self.mean, self.whole)]
+        numbers = [
+            ratio(value) + (" slower" if self.rival and value < 1 else "")
+            for value in (self.least, self.mean, self.whole)
+        ]
         return [self.group, self.peer, str(self.cases), str(self.slower), *numbers]
-
-
-def _ratio(value: float) -> str:
-    return ratio(value) + (" slower" if value < 1 else "")
 
 
 def lines(outcomes: Sequence[Outcome]) -> list[Line]:
@@ -47,19 +48,22 @@ def lines(outcomes: Sequence[Outcome]) -> list[Line]:
             groups.setdefault((outcome.group, peer), []).append(outcome)
     found = []
     for (group, peer), members in sorted(groups.items(), key=lambda item: outcomes.index(item[1][0])):
-        ratios = [one.peers[peer].ratio for one in members]
+        against = [one.peers[peer] for one in members]
+        ratios = [one.ratio for one in against]
         ours = sum(one.times * one.fresh.median for one in members)
         theirs = sum(one.times * one.fresh.median * one.peers[peer].ratio for one in members)
-        slower = sum(value < 1 for value in ratios)
+        slower, rival = sum(one.lost for one in against), all(one.rival for one in against)
         mean = statistics.geometric_mean(ratios)
-        found.append(Line(group, peer, len(members), slower, min(ratios), mean, theirs / ours))
+        found.append(Line(group, peer, len(members), slower, min(ratios), mean, theirs / ours, rival))
     return found
 
 
 def chart(summary: Sequence[Line]) -> dict[str, Ratios]:
-    """The means as bars: a chart for the first half of a group's name, in it a row for each second half."""
+    """The means of rivals as bars: a chart for the first half of a group's name, in it a row for each second half."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for line in summary:
+        if not line.rival:
+            continue
         parts = line.group.split("/")
         half = len(parts) // 2
         rows = found.setdefault("/".join(parts[:half]), {})

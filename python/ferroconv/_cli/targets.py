@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ferroconv
-from ferroconv._cli import peers
-from ferroconv._cli.cases import LARGE, TAPS
+from ferroconv._cli.cases import HUGE, LARGE
+from ferroconv._cli.layer_cases import CONV_DIRECTIONS
+from ferroconv._cli.layer_peers import TENSORFLOW
+from ferroconv._cli.masked import PLAIN
+from ferroconv._cli.peers import COPY, NDIMAGE, OPENCV, SIGNAL, TORCH, TRANSFORMS
+from ferroconv._cli.steps import STOCK
 
 if TYPE_CHECKING:
     from ferroconv._cli.outcomes import Outcome
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 IMPORT_SHARE = 1 / 3
 MEMORY_SLACK = 64 * 2**20
 PEAK_SHARE = 0.6
+SCALING = 1.85
 
 
 @dataclass(frozen=True)
@@ -36,69 +42,134 @@ class Line:
         return cls(passed, f"{word}  {claim}: {measured}")
 
 
+@dataclass(frozen=True)
+class Target:
+    """How many times as quick ferroconv has to be, over some cases, as the best of some peers."""
+
+    claim: str
+    names: str
+    """A regular expression: the whole names of the cases."""
+    peers: tuple[str, ...] = ()
+    """Those that count; none: all."""
+    mean: float = 0.0
+    """At least, geometric."""
+    least: float = 0.0
+    """At least, in each case."""
+    ratio: str = "ratio"
+    """Which of `Against`: into fresh outputs, into reused ones, or into these on one thread each."""
+    isas: tuple[str, ...] = ()
+    """Instruction sets on which it is asked for; none: all."""
+
+    def line(self, outcomes: Sequence[Outcome]) -> Line:
+        """What was measured of it."""
+        wanted = [f"mean at least {self.mean:g}x"] if self.mean else []
+        wanted += [f"each at least {self.least:g}x"] if self.least else []
+        claim = f"{self.claim}, {', '.join(wanted)}"
+        if self.isas and ferroconv.info()["isa_used"] not in self.isas:
+            return Line.of(None, claim, f"only on {' and '.join(self.isas)}")
+        cells = list(self._cells(outcomes))
+        if not cells:
+            return Line.of(None, claim, "not measured")
+        mean = statistics.geometric_mean(ratio for _, ratio in cells)
+        below = sum(ratio < self.least for _, ratio in cells)
+        worst, least = min(cells, key=lambda cell: cell[1])
+        short = f"{below} of {len(cells)} below, " if self.least else ""
+        measured = f"mean {mean:.2f}x, {short}least {least:.2f}x ({worst})"
+        return Line.of(mean >= self.mean and not below, claim, measured)
+
+    def _cells(self, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, float]]:
+        for outcome in outcomes:
+            if re.fullmatch(self.names, outcome.name) is None:
+                continue
+            against = [one for peer, one in outcome.peers.items() if not self.peers or peer in self.peers]
+            ratios = [value for value in (getattr(one, self.ratio) for one in against) if value is not None]
+            if ratios:
+                yield outcome.name, min(ratios)
+
+
+_AT = f"{LARGE}x{LARGE}"
+_NAMED = "(gaussian|box|sobel|laplace|minimum|maximum)"
+_FRAMEWORKS = (TORCH, TENSORFLOW)
+
+FILTERS = (
+    *(
+        Target(f"{dtype}, 5x5 to 31x31, beside {peer}", rf"native/{dtype}/{_AT}/(?!3x|51x).*", (peer,), mean, mean / 2)
+        for dtype, peer, mean in (
+            ("float32", SIGNAL, 100),
+            ("float32", NDIMAGE, 40),
+            ("float64", SIGNAL, 50),
+            ("float64", NDIMAGE, 15),
+        )
+    ),
+    Target("float32, 5x5 to 11x11, beside OpenCV", f"native/float32/{_AT}/(5|7|9|11)x.*", (OPENCV,), least=2.5),
+    *(
+        Target(f"{dtype}, 3x3 to 51x51, beside OpenCV", f"native/{dtype}/{_AT}/.*", (OPENCV,), 3)
+        for dtype in ("float32", "float64")
+    ),
+    Target("floats, 13x13 to 51x51, beside fftconvolve and oaconvolve", f"native/float.*/{_AT}/.*", (TRANSFORMS,), 6),
+    Target("uint8, 3x3 to 31x31, beside OpenCV", f"native/uint8/{_AT}/.*", (OPENCV,), 6),
+    Target(
+        "uint8, 3x3 to 31x31, beside OpenCV, one thread each", f"native/uint8/{_AT}/.*", (OPENCV,), 5,
+        ratio="ratio_alone",
+    ),
+    Target("uint8, 3x3 to 31x31, beside scipy.ndimage", f"native/uint8/{_AT}/.*", (NDIMAGE,), 100),
+    Target("named filters beside OpenCV", f"filters/{_NAMED}/.*", (OPENCV,), 3),
+    Target("named filters of ferroconv.ndimage beside SciPy", f"filters/{_NAMED}/.*", (NDIMAGE,), 25, 8),
+    Target("filters beside OpenCV and SciPy", "(native|filters)/.*", (OPENCV, NDIMAGE, SIGNAL, TRANSFORMS), least=1),
+    *(
+        Target(
+            f"3x3, box and Sobel over {HUGE}x{HUGE}, beside a copy into {outputs} outputs",
+            f"(native|filters/(box|sobel))/.*/{HUGE}x{HUGE}/.*", (COPY,), least=0.8, ratio=ratio,
+        )
+        for outputs, ratio in (("fresh", "ratio"), ("reused", "ratio_reused"))
+    ),
+    Target("pixels left out, beside the same filter of every pixel", "masks/.*", (PLAIN,), least=0.5),
+    Target("every dtype beside SciPy", "(ndimage|signal)/.*", least=1),
+    Target("a call on an 8x8 image beside SciPy's", "(ndimage|signal)/.*/8x8/.*", least=1),
+    Target("a filter of an 8x8 image beside SciPy's", "small/.*/8x8", least=1),
+)  # fmt: skip
+
+LAYERS = (
+    *(
+        Target(
+            f"LeNet's convolutions, batch 64, {direction}, beside {peer}", f"conv/lenet/.*/batch64/{direction}/.*",
+            (peer,), mean, 1.2,
+        )
+        for direction in CONV_DIRECTIONS
+        for peer, mean in ((TORCH, 2.5), (TENSORFLOW, 5))
+    ),
+    *(
+        Target(
+            f"convolutions of the four large networks, {direction}, beside the best framework",
+            f"conv/(alexnet|googlenet_v1|vgg_19|resnet_50)/.*/{direction}/.*", _FRAMEWORKS, 1.5, 1,
+        )
+        for direction in CONV_DIRECTIONS
+    ),
+    *(
+        Target(
+            "3x3 layers of VGG and ResNet beside the best framework",
+            "conv/(vgg_19/.*|resnet_50/.*branch2b)/batch.*/forward/.*", _FRAMEWORKS, mean, isas=isas,
+        )
+        for mean, isas in ((1.8, ("amx",)), (1.3, ("x86-64-v4-vnni", "x86-64-v4")))
+    ),
+    Target("maximum pooling beside PyTorch", "pool/.*/max(_indices)?/.*", (TORCH,), 2, 1),
+    Target("average pooling beside PyTorch", "pool/.*/avg(_grad)?/.*", (TORCH,), 1.2, 1),
+    Target("maximum pooling's gradient beside the best framework", "pool/.*/max_grad.*", _FRAMEWORKS, 3),
+    Target("training steps of LeNet beside Keras", "steps/lenet/batch[0-9]*", (STOCK,), least=2),
+    Target("their convolution and pooling beside Keras", "steps/lenet/.*/convolution-and-pooling", (STOCK,), least=4),
+    Target("predictions of VGG16 and ResNet50 beside Keras", "predict/(VGG16|ResNet50)/.*", (STOCK,), least=1.3),
+)  # fmt: skip
+"""A network's layers count in both of ferroconv's layouts, a framework in its better one."""
+
+
 def lines(outcomes: Sequence[Outcome], quick: bool) -> Iterator[Line]:
     """Every target in turn."""
-    for dtype, peer, wanted in (
-        ("float32", peers.SIGNAL, 100.0),
-        ("float32", peers.NDIMAGE, 40.0),
-        ("float64", peers.SIGNAL, 50.0),
-        ("float64", peers.NDIMAGE, 15.0),
-    ):
-        yield _overall(outcomes, dtype, peer, wanted)
-    cells = _large(outcomes, "float32", peers.OPENCV, range(5, 12))
-    yield _floor("float32 5x5 to 11x11, each at least 2.5x OpenCV", cells, 2.5)
-    small = [
-        (outcome.name, against.ratio)
-        for outcome in outcomes
-        if outcome.case.kind in ("ndimage", "signal")
-        for against in outcome.peers.values()
-    ]
-    yield _floor("no dtype slower than SciPy", small, 1.0)
-    yield _floor("a call on an 8x8 image no slower than SciPy's", [c for c in small if "/8x8/" in c[0]], 1.0)
-    tiny = [
-        (outcome.name, against.ratio)
-        for outcome in outcomes
-        if outcome.case.kind == "small" and outcome.case.size == 8
-        for against in outcome.peers.values()
-    ]
-    yield _floor("a filter of an 8x8 image no slower than SciPy's", tiny, 1.0)
+    for target in (*FILTERS, *LAYERS):
+        yield target.line(outcomes)
     yield _peak(outcomes)
+    yield _scaling(outcomes)
     yield _import()
     yield _memory(quick)
-
-
-Cells = list[tuple[str, float]]
-
-
-def _large(outcomes: Sequence[Outcome], dtype: str, peer: str, taps: Iterable[int]) -> Cells:
-    return [
-        (outcome.name, outcome.peers[peer].ratio)
-        for outcome in outcomes
-        if outcome.case.kind == "native"
-        and outcome.case.size == LARGE
-        and outcome.case.dtype == dtype
-        and outcome.case.taps in taps
-        and peer in outcome.peers
-    ]
-
-
-def _overall(outcomes: Sequence[Outcome], dtype: str, peer: str, wanted: float) -> Line:
-    """The geometric mean reaches the target and no cell is below half of it."""
-    cells = _large(outcomes, dtype, peer, TAPS)
-    claim = f"{dtype}, {LARGE}x{LARGE}, 5x5 and up, at least {wanted:g}x {peer} (no cell below half)"
-    if not cells:
-        return Line.of(None, claim, "not measured")
-    mean = statistics.geometric_mean(value for _, value in cells)
-    worst, least = min(cells, key=lambda cell: cell[1])
-    return Line.of(mean >= wanted and least >= wanted / 2, claim, f"mean {mean:.1f}x, least {least:.1f}x ({worst})")
-
-
-def _floor(claim: str, cells: Cells, wanted: float) -> Line:
-    if not cells:
-        return Line.of(None, claim, "not measured")
-    below = [cell for cell in cells if cell[1] < wanted]
-    worst, least = min(cells, key=lambda cell: cell[1])
-    return Line.of(not below, claim, f"{len(below)} of {len(cells)} below, least {least:.2f}x ({worst})")
 
 
 def _peak(outcomes: Sequence[Outcome]) -> Line:
@@ -113,6 +184,20 @@ def _peak(outcomes: Sequence[Outcome]) -> Line:
         return Line.of(None, claim, "not measured")
     worst, least = min(shares, key=lambda share: share[1])
     return Line.of(least >= PEAK_SHARE, claim, f"least {least:.0%} ({worst})")
+
+
+def _scaling(outcomes: Sequence[Outcome]) -> Line:
+    claim = f"7x7 and up, out= reused: two threads at least {SCALING:g} times as quick as one"
+    gains = [
+        (outcome.name, outcome.one_thread.median / outcome.reused.median)
+        for outcome in outcomes
+        if outcome.one_thread is not None and outcome.reused is not None
+        if outcome.threads == 2 and outcome.case.taps >= 7
+    ]
+    if not gains:
+        return Line.of(None, claim, "not measured")
+    worst, least = min(gains, key=lambda gain: gain[1])
+    return Line.of(least >= SCALING, claim, f"least {least:.2f} ({worst})")
 
 
 _IMPORTS = """
