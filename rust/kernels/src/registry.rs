@@ -51,9 +51,13 @@ pub trait Implementation<P>: Sync {
     fn supports(&self, _isa: Isa) -> Result<(), Reject> {
         Ok(())
     }
-    /// The name of the implementation, for any instruction set, whose results it gives to the bit.
-    fn stands_for(&self) -> Option<&'static str> {
-        None
+    /// A name that implementations share whose results are the same to the bit, on every instruction set.
+    fn results(&self, _problem: &P) -> &'static str {
+        self.name()
+    }
+    /// Whether only some instruction sets can have it: what a result is must not depend on that.
+    fn is_rare(&self) -> bool {
+        false
     }
     /// Estimated nanoseconds on one thread, for choosing among those that accept.
     ///
@@ -171,8 +175,7 @@ pub trait Operation: Sized + 'static {
     }
 
     /// The cheapest implementation that accepts. One that only some instruction sets have is chosen in the place of
-    /// the one that it stands for, or where all give the same: what a result is does not depend on the CPU's matrix
-    /// unit.
+    /// one that gives the same results, to the bit: what a result is does not depend on the CPU's matrix unit.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if none does, with every reason.
@@ -186,12 +189,12 @@ pub trait Operation: Sized + 'static {
             }
         };
         let all = || Self::IMPLEMENTATIONS.iter().copied();
-        let common = all().filter(|i| i.stands_for().is_none()).fold(None, cheapest);
-        let name = common.map(|(chosen, _)| chosen.name());
-        let stands = |i: &&'static dyn Implementation<Self>| {
-            i.stands_for().is_some_and(|other| name == Some(other) || self.is_exact())
+        let common = all().filter(|i| !i.is_rare()).fold(None, cheapest);
+        let results = common.map(|(chosen, _)| chosen.results(self));
+        let same = |i: &&'static dyn Implementation<Self>| {
+            i.is_rare() && (self.is_exact() || results == Some(i.results(self)))
         };
-        let best = all().filter(stands).fold(common, cheapest);
+        let best = all().filter(same).fold(common, cheapest);
         best.map(|(chosen, _)| chosen).ok_or_else(|| {
             let reasons: Vec<_> = (self.candidates(isa).into_iter())
                 .filter_map(|(i, cost)| Some(format!("{}: {}", i.name(), cost.err()?.0)))
@@ -243,6 +246,11 @@ impl Operation for ops::correlate::Correlate {
         let [[ih, iw], [kh, kw]] = [self.axes.map(|a| a.src), self.taps.shape()];
         let [rows, cols] = self.border.map(crate::border::Border::name);
         let [oh, ow] = self.output();
+        let pixels = |samples: usize| match self.channels {
+            1 => samples.to_string(),
+            n => format!("{}x{n}", samples / n),
+        };
+        let [iw, ow] = [iw, ow].map(pixels);
         format!(
             "{kh}x{kw} window over {ih}x{iw} {} to {oh}x{ow} {}, border {rows}/{cols}",
             self.src.name(),
@@ -255,11 +263,7 @@ impl Operation for ops::correlate::Correlate {
         if bound == 0.0 {
             return "exact".into();
         }
-        let fixed = match self.fixed_point() {
-            Ok(taps) => format!(" (with 16-bit taps, {:.2e} of a level)", taps.error),
-            Err(_) => String::new(),
-        };
-        format!("within {bound:.2e} x sum |w x| of the exact sum{fixed}, before rounding to the dtype")
+        format!("within {bound:.2e} x sum |w x| of the exact sum, before rounding to the dtype")
     }
 
     fn arithmetic(&self) -> &'static str {

@@ -104,6 +104,22 @@ impl Axis {
         (self.taps - 1) * self.dilation + 1
     }
 
+    /// The axis where each of its samples is `channels` side by side, of which a window meets one: positions are counted
+    /// in those. `None` where results are not side by side, or the axis would be longer than an array.
+    pub(crate) fn interleaved(self, channels: usize) -> Option<Self> {
+        let Self { src, dst, taps, stride, dilation, before, after } = self;
+        let scaled = |n: usize| n.checked_mul(channels).filter(|&n| n <= LIMIT);
+        let reach = scaled(taps.checked_mul(dilation)?)?;
+        (channels == 1 || stride == 1).then_some(Self {
+            src: scaled(src)?,
+            dst: scaled(dst)?,
+            dilation: reach / taps,
+            before: before * channels as isize,
+            after: scaled(after)?,
+            ..self
+        })
+    }
+
     /// The axis of a correlation. The centre of a window of `k` taps is tap `k / 2`, as in
     /// scipy.ndimage; a positive `origin` moves the window towards lower positions. Only
     /// [`Extent::Same`] takes an origin.

@@ -1,5 +1,5 @@
-//! Two windows at once, and windows with zeros: every implementation that takes them, on every instruction set, against
-//! the reference.
+//! Two windows at once, windows with zeros, pixels of several channels, and results that have to be the same by several
+//! implementations: every one that takes them, on every instruction set, against the reference or each other.
 
 use ferroconv_kernels::border::Border;
 use ferroconv_kernels::dtype::{DType, Element};
@@ -8,6 +8,7 @@ use ferroconv_kernels::ops::correlate::{Correlate, Spec, Taps, Term, Zeros};
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::reference::{ReferenceAxis, correlate};
 use ferroconv_kernels::registry::{Operation, Schedule};
+use ferroconv_kernels::shape::Extent;
 use ferroconv_kernels::view::{Dst, Src};
 
 /// The results of each implementation that takes a problem, with its id; the same bits for every schedule.
@@ -172,6 +173,143 @@ fn zeros_that_are_no_taps_read_nothing() {
                     );
                 } else if apart(4, 30) <= 1 {
                     assert!(found[p].is_nan(), "{id}, position {p}: {}", found[p]);
+                }
+            }
+        }
+    }
+}
+
+/// Pixels of several channels side by side give what their planes give, to the bit, by each implementation but
+/// transforms, whose tiles stand elsewhere.
+#[test]
+fn channels_side_by_side_are_as_planes() {
+    type Change = fn(&mut Spec);
+    let outer = |k: usize| {
+        let weights: Vec<f64> = smooth(k, 30.0);
+        Taps::from_terms(vec![Term { column: weights.clone(), row: weights }])
+    };
+    let dense: Vec<f64> = (0..15).map(|i| 0.1 + (i * i % 7) as f64 / 30.0).collect();
+    let dense = Taps::from_f64([3, 5], &dense);
+    let cross = Taps::from_f64([3, 3], &[0.0, 1.0, 0.0, 1.0, -4.5, 1.0, 0.0, 1.0, 0.0]);
+    let line = Taps::from_f64([1, 7], &smooth(7, 16.0));
+    let changes: [Change; 8] = [
+        |_| (),
+        |s| s.border = [Border::Constant, Border::Constant],
+        |s| s.border = [Border::Nearest, Border::Mirror],
+        |s| s.border = [Border::Mirror, Border::Wrap],
+        |s| (s.extent, s.border) = (Extent::Full, [Border::Wrap, Border::Nearest]),
+        |s| s.extent = Extent::Valid,
+        |s| s.origin = [1, -1],
+        |s| (s.dilation, s.border) = ([1, 2], [Border::Reflect, Border::Constant]),
+    ];
+    let mut names = std::collections::BTreeSet::new();
+    for ([h, w], channels) in [([7, 9], 3), ([12, 40], 2), ([20, 190], 4), ([5, 6], 17)] {
+        let image = paint(h * w * channels);
+        let plane = |c: usize| image.iter().skip(c).step_by(channels).copied().collect::<Vec<_>>();
+        for taps in [&outer(5), &outer(3), &dense, &cross, &line] {
+            for change in changes {
+                for dtype in [DType::U8, DType::F32, DType::I16] {
+                    let mut spec = Spec::new(dtype, [h, w], taps.clone());
+                    spec.cval = 7.0.into();
+                    spec.zeros = Zeros::NothingAmongFew;
+                    change(&mut spec);
+                    if [0, 1].iter().any(|&i| spec.origin[i].unsigned_abs() > spec.taps.shape()[i] / 2) {
+                        continue;
+                    }
+                    let apart = Correlate::new(spec.clone()).unwrap();
+                    let together = Correlate::new(Spec { channels, ..spec }).unwrap();
+                    assert_eq!(together.pixels(), apart.output());
+                    let found = all_results(&together, &image, [h, w * channels]);
+                    for c in 0..channels {
+                        let planes = all_results(&apart, &plane(c), [h, w]);
+                        for (id, found) in found.iter().filter(|(id, _)| !id.contains("/fft/")) {
+                            let Some((_, plane)) = planes.iter().find(|(other, _)| other == id) else {
+                                panic!("{id} takes all channels, and not one")
+                            };
+                            names.insert(id.split('/').nth(1).unwrap().to_owned());
+                            let found = found.iter().skip(c).step_by(channels);
+                            let same = found.zip(plane).all(|(a, b)| a.to_bits() == b.to_bits());
+                            assert!(same, "{id}: channel {c} of {channels}, {:?}", together.describe());
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for name in ["direct", "separable", "sparse", "pairs", "pair-passes"] {
+        assert!(names.contains(name), "{name} takes channels side by side");
+    }
+}
+
+/// The results of all implementations for an image of any of the dtypes of these tests.
+fn all_results(problem: &Correlate, image: &[f64], shape: [usize; 2]) -> Vec<(String, Vec<f64>)> {
+    macro_rules! of {
+        ($t:ty) => {{
+            let image: Vec<$t> = image.iter().map(|&v| v as $t).collect();
+            widened(results::<$t, $t>(problem, &image, shape))
+        }};
+    }
+    match problem.src {
+        DType::U8 => of!(u8),
+        DType::I16 => of!(i16),
+        DType::U16 => of!(u16),
+        _ => of!(f32),
+    }
+}
+
+/// Implementations that say so give the same integers on every instruction set, where sums are halves too; and a
+/// transform's are the rounded sums of a plain loop.
+#[test]
+fn integers_are_the_same_on_every_instruction_set() {
+    let (h, w) = (70, 150);
+    let mut random = 1_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    for dtype in [DType::U8, DType::I16, DType::U16] {
+        let most = if dtype == DType::U8 { 255.0 } else { 30_000.0 };
+        let noise: Vec<f64> = (0..h * w).map(|_| (next() * most).floor()).collect();
+        let flat: Vec<f64> = (0..h * w).map(|i| if i % w < 75 { 3.0 } else { (i / w) as f64 }).collect();
+        for k in [5, 13, 16] {
+            let n = (k * k) as f64;
+            let halves = vec![0.5; k * k];
+            let even = vec![1.0 / n; k * k];
+            let signed: Vec<f64> = (0..k * k).map(|_| (next() - 0.5) / k as f64).collect();
+            let smooth: Vec<f64> = (0..k * k).map(|_| next() / n).collect();
+            for weights in [halves, even, signed, smooth] {
+                let mut spec = Spec::new(dtype, [h, w], Taps::from_f64([k, k], &weights));
+                (spec.border, spec.cval) = ([Border::Constant, Border::Reflect], 5.0.into());
+                let axes = axes(&spec);
+                let problem = Correlate::new(spec).unwrap();
+                for image in [&noise, &flat] {
+                    let all = all_results(&problem, image, [h, w]);
+                    let exact = correlate(image, [h, w], &weights, [k; 2], &axes, 5.0);
+                    let mut shared: Vec<(&str, &Vec<f64>)> = Vec::new();
+                    for (id, found) in &all {
+                        let name = id.split('/').nth(1).unwrap();
+                        let implementation = Correlate::IMPLEMENTATIONS.iter().find(|i| i.name() == name);
+                        let results = implementation.expect("one of the list").results(&problem);
+                        match shared.iter().find(|(other, _)| *other == results) {
+                            _ if !matches!(results, "fixed point" | "fft") => (),
+                            Some((_, first)) => assert!(found == *first, "{id}, {dtype:?}, {k}x{k}"),
+                            None => shared.push((results, found)),
+                        }
+                        if results == "fft" {
+                            for (found, exact) in found.iter().zip(&exact) {
+                                let (least, most) = match dtype {
+                                    DType::U8 => (0.0, 255.0),
+                                    DType::I16 => (-32768.0, 32767.0),
+                                    _ => (0.0, 65535.0),
+                                };
+                                let apart = (found - exact.clamp(least, most)).abs();
+                                assert!(apart <= 0.5 + 1e-9, "{id}: {found} for {exact}");
+                            }
+                        }
+                    }
+                    assert!(!shared.is_empty(), "someone takes it");
                 }
             }
         }

@@ -5,6 +5,7 @@ use crate::door::{self, Integer, InvalidArgument, exception};
 use crate::window::{borders, constant, windows};
 use ferroconv_kernels::border::{Api, Border};
 use ferroconv_kernels::dtype::{Finish, Overflow, Rounding};
+use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation, Zeros};
 use ferroconv_kernels::shape::Extent;
 use numpy::{PyArrayDescr, PyArrayDescrMethods};
@@ -97,9 +98,16 @@ pub(crate) fn correlate<'py>(
     }
     let dst = spec.dst;
     let descr = native(dtype).or_else(|| (dst == image.dtype).then(|| image.descr()));
-    let problem = Correlate::kept(spec).map_err(exception)?;
+    let problem = match image.interleaved(axes).filter(|_| spec.stride[1] == 1) {
+        Some(channels) => {
+            let isa = Isa::best().map_err(exception)?;
+            Correlate::of_pixels(Spec { channels, ..spec.clone() }, isa)
+        }
+        None => Correlate::kept(spec.clone()),
+    };
+    let problem = problem.map_err(exception)?;
     let mut shape = image.shape().to_vec();
-    for (axis, n) in axes.into_iter().zip(problem.output()) {
+    for (axis, n) in axes.into_iter().zip(problem.pixels()) {
         shape[axis] = n;
     }
     let reads: Vec<_> = std::iter::once(&image).chain(&weights).collect();
@@ -107,6 +115,12 @@ pub(crate) fn correlate<'py>(
         Some(out) => Output::given(out, &shape, Some(dst), &reads)?,
         None => Output::new(py, &shape, dst, descr)?,
     };
+    if problem.channels > 1 && result.interleaved(axes) == Some(problem.channels) {
+        door::run(py, &*problem, &[image.samples(axes)?], &mut [result.samples(axes)?], workers)?;
+        return Ok(result.into_any());
+    }
+    // The result that was given has its samples elsewhere.
+    let problem = if problem.channels > 1 { Correlate::kept(spec).map_err(exception)? } else { problem };
     door::run(py, &*problem, &[image.view(axes)?], &mut [result.view(axes)?], workers)?;
     Ok(result.into_any())
 }

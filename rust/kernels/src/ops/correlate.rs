@@ -9,124 +9,17 @@
 
 use crate::Error;
 use crate::border::Border;
-use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow, Rounding};
+use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind, Overflow};
+use crate::isa::Isa;
 use crate::kept::Recent;
-use crate::registry::{Choice, Reject};
-use crate::shape::{Axis, Extent};
+use crate::registry::{Choice, Operation, Reject};
+use crate::shape::Axis;
 use num_complex::Complex;
 use std::sync::{Arc, OnceLock};
 
 use super::pairs::{FixedPoint, Scaled};
+pub use super::spec::{Constant, Spec, Summation, Zeros};
 pub use super::taps::{Taps, Term};
-
-/// The value outside the image under [`Border::Constant`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Constant {
-    /// The value.
-    pub value: Complex<f64>,
-    /// The same exactly, if it is an integer.
-    pub integer: Option<i128>,
-}
-
-impl Constant {
-    fn same(&self, other: &Self) -> bool {
-        let bits = |value: Complex<f64>| [value.re, value.im].map(f64::to_bits);
-        bits(self.value) == bits(other.value) && self.integer == other.integer
-    }
-}
-
-impl From<f64> for Constant {
-    fn from(re: f64) -> Self {
-        let integer = (re.fract() == 0.0 && re.abs() < 9.3e18).then_some(re as i128);
-        Self { value: Complex::new(re, 0.0), integer }
-    }
-}
-
-/// In which order, and with which roundings, the products are added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Summation {
-    /// Any that stays within the error bound: the fastest.
-    Any,
-    /// In `f64`, tap after tap in C order, each product rounded, as `scipy.ndimage.correlate` does.
-    /// Taps below 2^-52 in magnitude are left out, as it leaves them out.
-    TapOrder,
-    /// As `scipy.ndimage.correlate1d` does it in `f64`: the taps of a symmetric or antisymmetric
-    /// odd window in pairs, those of any other window from the last one round to the first. A window
-    /// over both axes is two such correlations, first down the columns, then along the rows: the
-    /// second reads what the first stored in the result's dtype, and is continued by the same constant.
-    Folded,
-}
-
-/// What a tap of zero is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zeros {
-    /// A tap: times an infinity, or a NaN, it is NaN.
-    Taps,
-    /// None: nothing is read there.
-    Nothing,
-    /// None in a window that has few taps among many zeros ([`Taps::are_few`]), else a tap: the window alone decides.
-    NothingAmongFew,
-}
-
-/// What is asked for, before it is checked.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    /// The image's dtype.
-    pub src: DType,
-    /// The result's dtype.
-    pub dst: DType,
-    /// The image's rows and columns.
-    pub image: [usize; 2],
-    /// The window.
-    pub taps: Taps,
-    /// A second window of the same size: the result is then the root of the sum of the squares of both sums.
-    pub magnitude: Option<Taps>,
-    /// What its zeros are.
-    pub zeros: Zeros,
-    /// Which positions are computed.
-    pub extent: Extent,
-    /// Displacement of the window, rows and columns.
-    pub origin: [isize; 2],
-    /// Distance between results.
-    pub stride: [usize; 2],
-    /// Distance between taps.
-    pub dilation: [usize; 2],
-    /// How each axis continues.
-    pub border: [Border; 2],
-    /// The constant border's value.
-    pub cval: Constant,
-    /// Order of summation, where it can be seen in the result.
-    pub summation: Summation,
-    /// How sums become integers.
-    pub finish: Finish,
-}
-
-impl Spec {
-    /// The native defaults: same extent, reflecting border, rounding half to even, saturating.
-    pub fn new(src: DType, image: [usize; 2], taps: Taps) -> Self {
-        let dst = match (src, taps.is_complex()) {
-            (DType::F64 | DType::I32 | DType::U32 | DType::I64 | DType::U64, true) => DType::C128,
-            (real, true) if !real.is_complex() => DType::C64,
-            _ => src,
-        };
-        Self {
-            src,
-            dst,
-            image,
-            taps,
-            magnitude: None,
-            zeros: Zeros::Taps,
-            extent: Extent::Same,
-            origin: [0; 2],
-            stride: [1; 2],
-            dilation: [1; 2],
-            border: [Border::Reflect; 2],
-            cval: 0.0.into(),
-            summation: Summation::Any,
-            finish: Finish { rounding: Rounding::HalfEven, overflow: Overflow::Saturate },
-        }
-    }
-}
 
 /// A checked correlation problem.
 #[derive(Clone, Debug)]
@@ -135,8 +28,10 @@ pub struct Correlate {
     pub src: DType,
     /// The result's dtype.
     pub dst: DType,
-    /// The window over rows and over columns.
+    /// The window over rows and over columns; these are counted in samples, of which a pixel has one for each channel.
     pub axes: [Axis; 2],
+    /// Channels of a pixel, side by side in a row.
+    pub channels: usize,
     /// How each axis continues.
     pub border: [Border; 2],
     /// The constant border's value.
@@ -174,35 +69,8 @@ pub(crate) fn clear() -> usize {
     KEPT.clear(|spec, problem| spec.taps.bytes() + problem.taps.bytes())
 }
 
-impl Spec {
-    /// Whether the problem is the same, to the bit.
-    fn same(&self, other: &Self) -> bool {
-        let plain = |spec: &Self| {
-            let Self {
-                src,
-                dst,
-                image,
-                zeros,
-                extent,
-                origin,
-                stride,
-                dilation,
-                border,
-                summation,
-                finish,
-                ..
-            } = *spec;
-            (src, dst, image, (zeros, extent, origin, stride), (dilation, border, summation, finish))
-        };
-        plain(self) == plain(other)
-            && self.cval.same(&other.cval)
-            && self.taps.same(&other.taps)
-            && match (&self.magnitude, &other.magnitude) {
-                (Some(a), Some(b)) => a.same(b),
-                (a, b) => a.is_none() && b.is_none(),
-            }
-    }
-}
+/// Nanoseconds for reading and writing a sample whose neighbours in its row are of other channels.
+const SCATTERED: f64 = 2.0;
 
 /// Sums up to here are exact in `i16`.
 const I16_EXACT: f64 = 32_767.0;
@@ -231,6 +99,21 @@ impl Correlate {
         Ok(problem)
     }
 
+    /// The problem of pixels whose channels are side by side: of all channels at once or, where that is estimated to
+    /// be quicker, of one of them, for each in its turn.
+    ///
+    /// # Errors
+    /// Those of [`Correlate::new`] and of [`Operation::select`].
+    pub fn of_pixels(spec: Spec, isa: Isa) -> Result<Arc<Self>, Error> {
+        let nanoseconds =
+            |problem: &Self| problem.chosen(isa).map(|chosen| chosen.cost(problem).unwrap_or(f64::INFINITY));
+        let together = Self::kept(spec.clone())?;
+        let apart = Self::kept(Spec { channels: 1, ..spec })?;
+        let samples = together.output().iter().product::<usize>() as f64;
+        let planes = together.channels as f64 * nanoseconds(&apart)? + samples * SCATTERED;
+        Ok(if nanoseconds(&together)? <= planes { together } else { apart })
+    }
+
     /// Where the choice of an implementation is remembered.
     pub(crate) fn memory(&self) -> &OnceLock<Choice<Self>> {
         &self.chosen
@@ -253,6 +136,15 @@ impl Correlate {
                 spec.dilation[i],
             )
         };
+        let channels = spec.channels;
+        let [rows, cols] = [axis(0)?, axis(1)?];
+        let cols = cols.interleaved(channels).filter(|_| channels > 0).ok_or_else(|| {
+            Error::Value(format!(
+                "channels side by side need a stride of 1 along columns, and rows no longer than arrays can be. \
+                 Received: {channels} channels, a stride of {}.",
+                spec.stride[1]
+            ))
+        })?;
         let spec_taps = taps.shape();
         let complex = src.is_complex() || taps.is_complex();
         if complex && !dst.is_complex() {
@@ -282,7 +174,8 @@ impl Correlate {
         let mut problem = Self {
             src,
             dst,
-            axes: [axis(0)?, axis(1)?],
+            axes: [rows, cols],
+            channels,
             border,
             cval,
             magnitude,
@@ -398,9 +291,14 @@ impl Correlate {
         }
     }
 
-    /// The result's rows and columns.
+    /// The result's rows, and samples of a row.
     pub fn output(&self) -> [usize; 2] {
         [self.axes[0].dst, self.axes[1].dst]
+    }
+
+    /// The result's rows and columns of pixels.
+    pub fn pixels(&self) -> [usize; 2] {
+        [self.axes[0].dst, self.axes[1].dst / self.channels]
     }
 
     /// Multiplications for one image.

@@ -50,8 +50,8 @@ impl Implementation<Correlate> for Guessed {
         if !integer(problem.src) || problem.src.size() > 1 || !integer(problem.dst) {
             return Err(Reject("needs an image of 8-bit integers, and integer results"));
         }
-        if problem.axes.iter().any(|axis| axis.stride != 1 || axis.dilation != 1) {
-            return Err(Reject("strides and dilations are 1 here"));
+        if problem.axes.iter().any(|axis| axis.stride != 1) || problem.axes[0].dilation != 1 {
+            return Err(Reject("strides and the vertical dilation are 1 here"));
         }
         if problem.finish.rounding != Rounding::Truncate {
             return Err(Reject("needs results that are truncated"));

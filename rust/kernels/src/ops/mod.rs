@@ -13,5 +13,6 @@ mod rows;
 pub mod separable;
 pub mod sliding;
 pub mod sparse;
+mod spec;
 mod strip;
 mod taps;

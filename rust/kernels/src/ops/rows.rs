@@ -8,19 +8,21 @@ use crate::dtype::{DType, Finish};
 use crate::simd::Simd;
 use crate::view::{Plane, Rows, Tile};
 
-/// Where a row of samples lies along the image's columns: `start, start + step, ...`, continued by `border`.
+/// Where a row of samples lies along the image's columns: `start, start + step, ...`, continued by `border`, which
+/// maps pixels of so many `channels` side by side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<A> {
     pub(super) start: isize,
     pub(super) step: usize,
     pub(super) border: Border,
+    pub(super) channels: usize,
     /// The sample outside a constant border.
     pub(super) outside: A,
 }
 
 /// Widens the samples of row `y`.
 pub(super) fn widen<S: Simd, A: Rows>(simd: S, plane: &Plane<'_>, y: usize, place: Place<A>, into: &mut [A]) {
-    let Place { start, step, border, outside } = place;
+    let Place { start, step, border, channels, outside } = place;
     let n = plane.shape()[1];
     let inside = |limit: isize| {
         // The first index i with start + i * step >= limit.
@@ -34,7 +36,10 @@ pub(super) fn widen<S: Simd, A: Rows>(simd: S, plane: &Plane<'_>, y: usize, plac
     }
     let edge = |samples: &mut [A], from: usize| {
         for (i, sample) in samples.iter_mut().enumerate() {
-            match border.index(start + ((from + i) * step) as isize, n) {
+            let at = start + ((from + i) * step) as isize;
+            let (pixel, channel) =
+                (at.div_euclid(channels as isize), at.rem_euclid(channels as isize) as usize);
+            match border.index(pixel, n / channels).map(|pixel| pixel * channels + channel) {
                 None => *sample = outside,
                 Some(x) => match (x as isize - start) as usize {
                     // Most are mirror images of what has been widened.

@@ -40,8 +40,8 @@ impl Implementation<Correlate> for Separable {
         if problem.axes.iter().any(|axis| axis.taps == 1) {
             return Err(Reject("the window has one row or one column"));
         }
-        if problem.axes.iter().any(|axis| axis.stride != 1 || axis.dilation != 1) {
-            return Err(Reject("strides and dilations are 1 here"));
+        if problem.axes.iter().any(|axis| axis.stride != 1) || problem.axes[0].dilation != 1 {
+            return Err(Reject("strides and the vertical dilation are 1 here"));
         }
         if problem.taps.is_complex() {
             return Err(Reject("needs real weights"));
@@ -80,6 +80,15 @@ impl Implementation<Correlate> for Separable {
         let products = problem.axes.iter().map(|axis| axis.taps).sum::<usize>() * count;
         let each = products as f64 * problem.arithmetic.size() as f64 / 100.0 + 1.5;
         Ok(h as f64 * w as f64 * each * problem.src.components() as f64)
+    }
+
+    fn bound(&self, problem: &Correlate) -> Option<String> {
+        let [_] = problem.terms().ok()? else { return None };
+        // Each pass rounds once a product, and the taps are rounded.
+        let roundings = problem.taps.shape().iter().sum::<usize>() + 3;
+        let bound = roundings as f64 * problem.arithmetic.unit_roundoff();
+        (problem.error_bound() > 0.0 && problem.magnitude.is_none())
+            .then(|| format!("within {bound:.2e} x sum |w x| of the exact sum, before rounding to the dtype"))
     }
 
     fn run(

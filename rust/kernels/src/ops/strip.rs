@@ -466,7 +466,8 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         for (phase, into) in slot.chunks_exact_mut(phase_len).take(phases).enumerate() {
             let into = &mut into[..cols.len() + read];
             let start = (cols.start * axis.stride + phase) as isize - axis.before;
-            let place = Place { start, step: axis.stride, border: self.problem.border[1], outside };
+            let (step, border, channels) = (axis.stride, self.problem.border[1], self.problem.channels);
+            let place = Place { start, step, border, channels, outside };
             rows::widen(simd, plane, y, place, into);
         }
     }

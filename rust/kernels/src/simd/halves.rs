@@ -202,36 +202,43 @@ pub fn down<V: Halves, const H: usize>(
     }
 }
 
-/// Sums along a row: over pairs `k` of the samples `2 k` on from the result's place and the next, times
+/// Sums along a row: over pairs `k` of the samples `2 k step` on from the result's place and a step further, times
 /// `weights[k]`.
 ///
 /// # Panics
-/// If the row is shorter than `width`, a whole number of vectors, and two samples for each pair.
+/// If there are no weights, or the row is shorter than `width`, a whole number of vectors, and what they reach.
 #[inline(always)]
-pub fn along<V: Halves>(row: &[i16], weights: &[Two], width: usize, rounded: Rounded, out: &mut [i16]) {
+pub fn along<V: Halves>(
+    row: &[i16],
+    weights: &[Two],
+    [width, step]: [usize; 2],
+    rounded: Rounded,
+    out: &mut [i16],
+) {
     assert!(
-        row.len() >= width + 2 * weights.len() && width.is_multiple_of(V::LANES),
+        row.len() >= width + (2 * weights.len() - 1) * step && width.is_multiple_of(V::LANES),
         "the row covers the block"
     );
     let mut x = 0;
     while x + 4 * V::LANES <= width {
-        // SAFETY: the row goes on for two samples a pair behind the block.
-        unsafe { along_at::<V, 4>(row, weights, rounded, out, x) }
+        // SAFETY: the row goes on behind the block for what the pairs reach.
+        unsafe { along_at::<V, 4>(row, weights, step, rounded, out, x) }
         x += 4 * V::LANES;
     }
     while x < width {
         // SAFETY: likewise; `width` is a whole number of vectors.
-        unsafe { along_at::<V, 1>(row, weights, rounded, out, x) }
+        unsafe { along_at::<V, 1>(row, weights, step, rounded, out, x) }
         x += V::LANES;
     }
 }
 
 /// # Safety
-/// `row` has `x + NV * LANES + 2 * weights.len()` samples.
+/// `row` has `x + NV * LANES + (2 * weights.len() - 1) * step` samples.
 #[inline(always)]
 unsafe fn along_at<V: Halves, const NV: usize>(
     row: &[i16],
     weights: &[Two],
+    step: usize,
     rounded: Rounded,
     out: &mut [i16],
     x: usize,
@@ -241,8 +248,8 @@ unsafe fn along_at<V: Halves, const NV: usize>(
         for v in 0..NV {
             // SAFETY: the caller's promise.
             let (a, b) = unsafe {
-                let from = row.as_ptr().add(x + 2 * k + v * V::LANES);
-                (V::load(from), V::load(from.add(1)))
+                let from = row.as_ptr().add(x + 2 * k * step + v * V::LANES);
+                (V::load(from), V::load(from.add(step)))
             };
             sums[v] = V::dot(sums[v], V::pairs(a, b), weights);
         }

@@ -1,7 +1,7 @@
 //! Arrays that are read.
 #![expect(unsafe_code, reason = "hands NumPy's memory to the kernels' views")]
 
-use super::layout::{channels_last, line, moved, stacked, walked};
+use super::layout::{channels_last, interleaved, line, moved, samples, stacked, walked};
 use super::{data, dtype_of, numpy};
 use crate::door::exception;
 use ferroconv_kernels::dtype::DType;
@@ -49,6 +49,18 @@ impl<'py> Input<'py> {
         let (shape, strides) = moved(&self.array, axes);
         // SAFETY: NumPy's own memory, shape and strides; `self` keeps the array alive, and, as
         // everywhere in NumPy, writing to it from another thread meanwhile is the caller's error.
+        unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
+    }
+
+    /// Channels side by side in each pixel of the image over these axes, if its rows are runs of pixels.
+    pub(crate) fn interleaved(&self, axes: [usize; 2]) -> Option<usize> {
+        interleaved(&self.array, axes)
+    }
+
+    /// Such an image, a row's samples as one axis.
+    pub(crate) fn samples(&self, axes: [usize; 2]) -> PyResult<Src<'_>> {
+        let (shape, strides) = samples(&self.array, axes);
+        // SAFETY: as in `view`; samples of a row follow one upon the other (`interleaved`).
         unsafe { Src::from_raw(data(&self.array), self.dtype, shape, strides) }.map_err(exception)
     }
 

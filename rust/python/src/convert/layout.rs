@@ -28,6 +28,32 @@ pub(super) fn line(array: &Bound<'_, PyUntypedArray>) -> (Vec<usize>, Vec<isize>
     ([&[1, 1], array.shape()].concat(), [&[size, size], array.strides()].concat())
 }
 
+/// Channels side by side behind rows and columns, if rows are runs of such pixels.
+pub(super) fn interleaved(array: &Bound<'_, PyUntypedArray>, [rows, cols]: [usize; 2]) -> Option<usize> {
+    let (shape, strides, size) = (array.shape(), array.strides(), array.dtype().itemsize() as isize);
+    let last = array.ndim() - 1;
+    let run = rows < cols
+        && cols + 1 == last
+        && shape[last] > 1
+        && strides[last] == size
+        && strides[cols] == size * shape[last] as isize;
+    run.then(|| shape[last])
+}
+
+/// Shape and strides with rows moved to the end, and all samples of a row as one axis.
+pub(super) fn samples(
+    array: &Bound<'_, PyUntypedArray>,
+    [rows, cols]: [usize; 2],
+) -> (Vec<usize>, Vec<isize>) {
+    let rest = (0..array.ndim() - 1).filter(|axis| ![rows, cols].contains(axis));
+    let order: Vec<usize> = rest.chain([rows]).collect();
+    let (shape, strides, last) = (array.shape(), array.strides(), array.ndim() - 1);
+    (
+        order.iter().map(|&a| shape[a]).chain([shape[cols] * shape[last]]).collect(),
+        order.iter().map(|&a| strides[a]).chain([strides[last]]).collect(),
+    )
+}
+
 /// Shape and strides with `axes` moved to the end, in that order.
 pub(super) fn moved(array: &Bound<'_, PyUntypedArray>, axes: [usize; 2]) -> (Vec<usize>, Vec<isize>) {
     let rest = (0..array.ndim()).filter(|axis| !axes.contains(axis));

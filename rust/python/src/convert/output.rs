@@ -1,7 +1,7 @@
 //! Arrays that are written.
 #![expect(unsafe_code, reason = "hands NumPy's memory to the kernels' views")]
 
-use super::layout::{channels_last, line, moved, stacked, walked};
+use super::layout::{channels_last, interleaved, line, moved, samples, stacked, walked};
 use super::{Input, data, dtype_of, memory};
 use crate::door::{InvalidArgument, exception};
 use ferroconv_kernels::dtype::DType;
@@ -113,6 +113,18 @@ impl<'py> Output<'py> {
         let (shape, strides) = moved(&self.array, axes);
         // SAFETY: NumPy's own memory, shape and strides, writable (new, or checked by `given`);
         // `self` keeps the array alive.
+        unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
+    }
+
+    /// As [`Input::interleaved`].
+    pub(crate) fn interleaved(&self, axes: [usize; 2]) -> Option<usize> {
+        interleaved(&self.array, axes)
+    }
+
+    /// As [`Input::samples`].
+    pub(crate) fn samples(&mut self, axes: [usize; 2]) -> PyResult<Dst<'_>> {
+        let (shape, strides) = samples(&self.array, axes);
+        // SAFETY: as in `view`; samples of a row follow one upon the other (`interleaved`).
         unsafe { Dst::from_raw(data(&self.array).cast_mut(), self.dtype, shape, strides) }.map_err(exception)
     }
 

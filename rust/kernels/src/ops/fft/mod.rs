@@ -30,8 +30,9 @@
 //!
 //! **Integers** with whole-numbered taps are transformed in `f64` where the first line is below 1/4 for every
 //! image of the dtype, `(12.8 n + 2.3) 2^-53 sqrt(2 N M) most |w|_2 < 1/4`, and every sum is below 2^53: the
-//! nearest integer is then the sum. Of other taps the contract is `LEVELS`, the same for every result; the second
-//! line with the dtype's largest sample for the rms says once for all tiles whether `f32` or `f64` holds it.
+//! nearest integer is then the sum. Of other taps the second line gives an error `e` for each tile. A result that is
+//! further than `2 e` from a half is rounded as the exact sum is; the few that are not are summed once more, tap by
+//! tap, so that integers are the same on every instruction set: those of [`FixedPoint`] where the taps are taken so.
 
 mod spectrum;
 #[cfg(test)]
@@ -39,8 +40,9 @@ mod tests;
 mod tile;
 mod trust;
 
-use super::correlate::{Correlate, LEVELS, Summation};
+use super::correlate::{Correlate, Summation};
 use super::direct::RegisterTile;
+use super::pairs::FixedPoint;
 use super::strip;
 use crate::Error;
 use crate::border::Border;
@@ -53,7 +55,7 @@ use crate::view::{Dst, Src, Tile, Tiles};
 use spectrum::Spectrum;
 use std::ops::Range;
 use std::sync::OnceLock;
-use tile::{Level, Proof, TileKernel};
+use tile::{Level, Proof, Settled, TileKernel};
 use trust::Witness;
 
 /// The implementation `fft`.
@@ -81,6 +83,10 @@ const PESSIMISM: f64 = 1.6;
 
 /// Nanoseconds for counting magnitudes under a result, and bounding them.
 const JUDGED: f64 = 8.5;
+
+/// Products that are summed once more for each result, at most: with more, `f64` is quicker; and nanoseconds of one.
+const SETTLED: f64 = 1.5;
+const SETTLING: f64 = 4.0;
 
 /// Taps below which the measured error is often beyond what can be shown of `sum |w x|`.
 const FEW: usize = 150;
@@ -201,8 +207,9 @@ impl Fft {
             return Err(Reject("needs taps whose magnitudes sum up to between 1e-100 and 1e100"));
         }
         let exact = is_exact(problem);
-        let double = exact || problem.arithmetic == Arithmetic::F64;
-        let plan = Plan::new(problem, double).ok_or(Reject("needs a window of 16384 x 16384 at most"))?;
+        let large = Reject("needs a window of 16384 x 16384 at most");
+        let double = is_double(problem, [LEAST; 2], likely_peak(problem));
+        let plan = Plan::new(problem, double).ok_or(large)?;
         if exact {
             let most = largest_sample(problem).ok_or(Reject("needs whole numbers for an exact sum"))?;
             let area = (plan.points[0] * plan.points[1]) as f64;
@@ -220,21 +227,31 @@ impl Implementation<Correlate> for Fft {
         "fft"
     }
 
+    fn bound(&self, problem: &Correlate) -> Option<String> {
+        is_settled(problem).then(|| problem.fixed_point().ok()?.bound()).flatten()
+    }
+
+    fn results(&self, problem: &Correlate) -> &'static str {
+        if is_settled(problem) && problem.fixed_point().is_ok() { FixedPoint::RESULTS } else { self.name() }
+    }
+
     fn cost(&self, problem: &Correlate) -> Result<f64, Reject> {
         let plan = Self::plan(problem)?;
-        let double = is_exact(problem) || problem.arithmetic == Arithmetic::F64;
         let [h, w] = problem.output();
+        let double = is_double(problem, plan.points, likely_peak(problem));
         let size = if double { 2.0 } else { 1.0 };
         let moved = h as f64 * w as f64 * size * problem.src.components() as f64 * MOVED;
         let taps = problem.taps.re().len();
-        let roundoff = problem.arithmetic.unit_roundoff();
-        let judged = !is_exact(problem) && !is_bounded(problem, &plan, roundoff);
+        let judged = !is_exact(problem) && !is_settled(problem);
         // Small windows seldom prove enough: what was transformed in vain is done again.
         let mut again = if taps < FEW && judged { plan.nanoseconds + moved } else { 0.0 };
         // Where taps cancel, few results show by themselves that they are exact enough.
         let [sum, _] = norms(problem);
         if judged && problem.taps.re().iter().sum::<f64>().abs() < sum / 4.0 {
             again += h as f64 * w as f64 * JUDGED;
+        }
+        if is_settled(problem) && !double {
+            again += h as f64 * w as f64 * SETTLING * settling(problem, plan.points, likely_peak(problem));
         }
         // The window's spectrum is a tile's transform in f64, and the search for a witness.
         let once = 2.0 * tile_nanoseconds(plan.points, true) + 40.0 * taps as f64;
@@ -266,13 +283,42 @@ pub fn clear() -> usize {
     spectrum::clear()
 }
 
-/// Whether the results of transforms with this roundoff are within `LEVELS` of a level, for every image of the dtype.
-fn is_bounded(problem: &Correlate, plan: &Plan, roundoff: f64) -> bool {
-    let (Kind::Integer(..), Some(most)) = (problem.dst.kind(), largest_sample(problem)) else { return false };
-    let [sum, _] = norms(problem);
-    let levels = ((plan.points[0] * plan.points[1]) as f64).log2();
-    // The largest of a window's frequencies is the sum of its magnitudes at most.
-    MARGIN * levels * roundoff * most * sum <= LEVELS
+/// How near to a half a result may be for its rounding to be in doubt, as a multiple of the root of the tile's sum of
+/// squares: twice the error.
+fn doubt(points: [usize; 2], peak: f64, double: bool) -> f64 {
+    let area = (points[0] * points[1]) as f64;
+    let roundoff = if double { f64::EPSILON } else { f64::from(f32::EPSILON) } / 2.0;
+    2.0 * MARGIN * area.log2() * roundoff * peak / area.sqrt()
+}
+
+/// Whether an integer result is rounded as the exact sum is, with few of the sums made once more.
+fn is_settled(problem: &Correlate) -> bool {
+    let integers = matches!(problem.dst.kind(), Kind::Integer(..)) && !problem.taps.is_complex();
+    let sums = norms(problem)[0] * largest_sample(problem).unwrap_or(f64::INFINITY);
+    integers && !is_exact(problem) && sums < 2_f64.powi(40)
+}
+
+/// Products that are summed once more for each result, on the average, after transforms in `f32`.
+fn settling(problem: &Correlate, points: [usize; 2], peak: f64) -> f64 {
+    let most = largest_sample(problem).expect("an image of integers");
+    let energy = 2.0 * (points[0] * points[1]) as f64 * (most / 2.0) * (most / 2.0);
+    // As many results as the doubt is wide, on either side of a half.
+    2.0 * doubt(points, peak, false) * energy.sqrt() * problem.taps.len() as f64
+}
+
+/// Whether transforms are made in `f64`; `peak` is the window's largest frequency, or taken to be it.
+fn is_double(problem: &Correlate, points: [usize; 2], peak: f64) -> bool {
+    if !is_settled(problem) {
+        return is_exact(problem) || problem.arithmetic == Arithmetic::F64;
+    }
+    let sums = norms(problem)[0] * largest_sample(problem).expect("an image of integers");
+    sums >= 2_f64.powi(22) || settling(problem, points, peak) > SETTLED
+}
+
+/// What the window's largest frequency is taken to be, before it is known: that of a smooth window, or of a random one.
+fn likely_peak(problem: &Correlate) -> f64 {
+    let [sum, root] = norms(problem);
+    (4.0 * root).max(problem.taps.re().iter().sum::<f64>().abs()).min(sum)
 }
 
 /// What tiles are transformed in, one after the other.
@@ -322,7 +368,9 @@ impl<'p> Kernel for Prepare<'p> {
 impl<'p> Prepare<'p> {
     fn job(self, [single_lanes, double_lanes]: [usize; 2]) -> Job<'p> {
         let Self { problem, src, plan, isa } = self;
-        let spectrum = Spectrum::kept(&problem.taps, plan.points, isa);
+        let settled = is_settled(problem).then(|| Settled::new(problem));
+        let taps = settled.as_ref().map_or(&problem.taps, |settled| &settled.taps);
+        let spectrum = Spectrum::kept(taps, plan.points, isa);
         let [sum, root] = norms(problem);
         let bound = problem.error_bound();
         let area = (plan.points[0] * plan.points[1]) as f64;
@@ -334,10 +382,14 @@ impl<'p> Prepare<'p> {
         let (half, double) = (f64::from(f32::EPSILON) / 2.0, f64::EPSILON / 2.0);
         let levels = if is_exact(problem) {
             Levels::Double(Level { engine: spectrum.engine(double_lanes), proof: Proof::Rounding })
-        } else if problem.arithmetic == Arithmetic::F32 && is_bounded(problem, &plan, half) {
-            Levels::Single(Level { engine: spectrum.engine(single_lanes), proof: Proof::Bounded })
-        } else if problem.arithmetic == Arithmetic::F64 && is_bounded(problem, &plan, double) {
-            Levels::Double(Level { engine: spectrum.engine(double_lanes), proof: Proof::Bounded })
+        } else if let Some(settled) = settled {
+            let is_double = is_double(problem, plan.points, spectrum.peak);
+            let proof = Proof::Settled(settled, doubt(plan.points, spectrum.peak, is_double));
+            if is_double {
+                Levels::Double(Level { engine: spectrum.engine(double_lanes), proof })
+            } else {
+                Levels::Single(Level { engine: spectrum.engine(single_lanes), proof })
+            }
         } else if problem.arithmetic == Arithmetic::F32 {
             let witness = Witness::new(&problem.taps, false);
             let factor = measured(half);

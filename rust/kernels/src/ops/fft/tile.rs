@@ -6,10 +6,10 @@ use super::{Job, Levels, Plan};
 use crate::alloc;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
-use crate::ops::correlate::Correlate;
+use crate::ops::correlate::{Correlate, Taps};
 use crate::ops::rows::{self, Place};
 use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
-use crate::simd::{Lane, MAX_LANES, Simd, Vector, lane};
+use crate::simd::{Lane, MAX_LANES, Simd, Vector, lane, load_tile, store_tile};
 use crate::view::{self, Rows, Tile};
 use std::ops::Range;
 
@@ -62,10 +62,103 @@ pub(super) struct Level<A> {
 pub(super) enum Proof {
     /// Every sum is an integer that the transforms err from by less than 1/4.
     Rounding,
-    /// No image of the dtype makes the transforms err by more than `LEVELS`.
-    Bounded,
+    /// A result is rounded as the exact sum is, but one that is a half, or as near to it as so many times the root of
+    /// the tile's sum of squares.
+    Settled(Settled, f64),
     /// A result's `sum |w x|` is at least `factor` times the root of the tile's sum of squares.
     Floor { factor: f64, witness: Option<Witness> },
+}
+
+/// The window of integer results, some of which are summed once more.
+pub(super) struct Settled {
+    /// What is transformed.
+    pub(super) taps: Taps,
+    /// The same as multiples of `unit`, a power of two: of 16-bit taps every sum is exact.
+    multiples: Vec<f64>,
+    unit: f64,
+}
+
+impl Settled {
+    pub(super) fn new(problem: &Correlate) -> Self {
+        let (taps, multiples, unit) = match problem.fixed_point() {
+            Ok(fixed) => {
+                let (multiples, unit) = fixed.taps();
+                let multiples: Vec<f64> = multiples.collect();
+                let taps: Vec<f64> = multiples.iter().map(|w| w * unit).collect();
+                (Taps::from_f64(problem.taps.shape(), &taps), multiples, unit)
+            }
+            Err(_) => (problem.taps.clone(), problem.taps.re().to_vec(), 1.0),
+        };
+        Self { taps, multiples, unit }
+    }
+
+    /// Puts the exact sum's rounding for the results of row `y` of a part that may be no further than `doubt` from a
+    /// half.
+    #[inline(always)]
+    fn settle<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, doubt: f64, y: usize, row: &mut [A]) {
+        let (sure, minus) = (A::from_f64(0.5 - doubt), A::from_f64(-1.0));
+        let doubted = |a: A| a.plus(a.round_half_even().times(minus)).magnitude() >= sure;
+        let mut settle = |group: &mut [A], x: usize| {
+            let sums = self.sums(simd, part, [y, x]);
+            let rounded = sums.iter().map(|sum| A::from_f64((sum * self.unit).round_ties_even()));
+            group.iter_mut().zip(rounded).for_each(|(a, rounded)| *a = rounded);
+        };
+        let (groups, rest) = row.as_chunks_mut::<MAX_LANES>();
+        let first = groups.len() * MAX_LANES;
+        for (i, group) in groups.iter_mut().enumerate() {
+            let mut flags = [0_u32; MAX_LANES];
+            for l in 0..MAX_LANES {
+                flags[l] = u32::from(doubted(group[l]));
+            }
+            if flags.iter().fold(0, |any, flag| any | flag) != 0 {
+                settle(group, i * MAX_LANES);
+            }
+        }
+        if rest.iter().any(|&a| doubted(a)) {
+            settle(rest, first);
+        }
+    }
+
+    /// Neighbouring results in units: products rounded and added in the order of the taps, on every instruction set.
+    #[inline(never)]
+    fn sums<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, [y, x]: [usize; 2]) -> [f64; MAX_LANES] {
+        let cols = self.taps.shape()[1];
+        let (mut samples, mut wide) =
+            (vec![A::default(); cols + MAX_LANES - 1], vec![0.0; cols + MAX_LANES - 1]);
+        let window = Part { start: [part.start[0] + y as isize, part.start[1] + x as isize], ..*part };
+        let mut sums = [0.0; MAX_LANES];
+        for (i, weights) in self.multiples.chunks_exact(cols).enumerate() {
+            window.bring(simd, i, &mut samples);
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    wide.iter_mut().zip(&samples).for_each(|(wide, sample)| *wide = sample.into_f64());
+                    add_row::<S::F64Unfused>(&wide, weights, &mut sums);
+                },
+            );
+        }
+        sums
+    }
+}
+
+/// Adds the products of a window's row to sums of neighbouring results.
+#[inline(always)]
+fn add_row<V: Vector<Elem = f64>>(samples: &[f64], weights: &[f64], sums: &mut [f64; MAX_LANES]) {
+    let vectors = const { MAX_LANES / V::LANES };
+    let mut all = [V::splat(0.0); MAX_LANES];
+    for v in 0..vectors {
+        [all[v]] = load_tile(sums, v * V::LANES);
+    }
+    for (j, &w) in weights.iter().enumerate() {
+        let samples = &samples[j..j + MAX_LANES];
+        for v in 0..vectors {
+            let [sample] = load_tile(samples, v * V::LANES);
+            all[v] = all[v].mul_add(sample, V::splat(w));
+        }
+    }
+    for v in 0..vectors {
+        store_tile(&[all[v]], sums, v * V::LANES);
+    }
 }
 
 /// The results of a tile that stand in one part of the complex plane.
@@ -166,7 +259,7 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
         if blocks.doubtful.len() <= blocks.good.len() {
             simd.vectorize(
                 #[inline(always)]
-                || write(simd, job, &level.proof, &halves, tile, [&mut *re, &mut *im], step),
+                || write(simd, job, (&level.proof, totals.energy), &halves, tile, [&mut *re, &mut *im], step),
             );
         } else {
             blocks.doubtful.append(&mut blocks.good);
@@ -217,6 +310,7 @@ struct Totals {
 }
 
 /// What one part of the complex plane holds: a half of a real image, or a component of a complex one.
+#[derive(Clone, Copy)]
 struct Part<'p, A> {
     problem: &'p Correlate,
     source: view::Plane<'p>,
@@ -250,8 +344,8 @@ impl<'p, A: Real> Part<'p, A> {
         match problem.border[0].index(self.start[0] + y as isize, problem.axes[0].src) {
             None => row.fill(self.outside),
             Some(from) => {
-                let (start, border) = (self.start[1], problem.border[1]);
-                let place = Place { start, step: 1, border, outside: self.outside };
+                let (start, border, channels) = (self.start[1], problem.border[1], problem.channels);
+                let place = Place { start, step: 1, border, channels, outside: self.outside };
                 rows::widen(simd, &self.source, from, place, row);
             }
         }
@@ -445,27 +539,35 @@ pub(super) fn transform<V: Vector>(
 fn write<S: Simd, A: Real>(
     simd: S,
     job: &Job<'_>,
-    proof: &Proof,
+    (proof, energy): (&Proof, f64),
     halves: &[Half],
     tile: &mut Tile<'_>,
     parts: [&mut [A]; 2],
     step: usize,
 ) {
     let finish = job.problem.finish;
+    let doubt = if let Proof::Settled(_, doubt) = proof { doubt * energy.sqrt() } else { 0.0 };
     for (i, part) in parts.into_iter().enumerate() {
         let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
         let Some([ys, xs]) = half.filter(|_| component < job.problem.dst.components()) else { continue };
         let mut whole = vec![0_i64; if matches!(proof, Proof::Rounding) { xs.len() } else { 0 }];
+        let source = Part::new(job, halves, tile.plane, i);
         for (y, row) in ys.clone().zip(part.chunks_exact_mut(step)) {
             let row = &mut row[..xs.len()];
-            if matches!(proof, Proof::Rounding) {
-                for (whole, &a) in whole.iter_mut().zip(&*row) {
-                    *whole = a.into_f64().round_ties_even() as i64;
+            match (proof, &source) {
+                (Proof::Rounding, _) => {
+                    for (whole, &a) in whole.iter_mut().zip(&*row) {
+                        *whole = a.into_f64().round_ties_even() as i64;
+                    }
+                    rows::narrow(simd, &mut whole, tile, component, [y, xs.start], finish);
+                    continue;
                 }
-                rows::narrow(simd, &mut whole, tile, component, [y, xs.start], finish);
-            } else {
-                rows::narrow(simd, row, tile, component, [y, xs.start], finish);
+                (Proof::Settled(settled, _), Some(source)) => {
+                    settled.settle(simd, source, doubt, y - ys.start, row);
+                }
+                _ => (),
             }
+            rows::narrow(simd, row, tile, component, [y, xs.start], finish);
         }
     }
 }

@@ -47,6 +47,14 @@ impl Implementation<Correlate> for Pairs {
         Some("i16")
     }
 
+    fn bound(&self, problem: &Correlate) -> Option<String> {
+        problem.fixed_point().ok().and_then(FixedPoint::bound)
+    }
+
+    fn results(&self, _: &Correlate) -> &'static str {
+        FixedPoint::RESULTS
+    }
+
     fn cost(&self, problem: &Correlate) -> Result<f64, Reject> {
         if problem.summation != Summation::Any {
             return Err(Reject("the order of summation shows in the result, and this is another one"));
@@ -98,6 +106,21 @@ pub(crate) struct FixedPoint {
 }
 
 impl FixedPoint {
+    /// What implementations share that round the exact sum under these taps, once.
+    pub(crate) const RESULTS: &str = "fixed point";
+
+    /// The error of a result in words, if there is one.
+    pub(crate) fn bound(&self) -> Option<String> {
+        let error = self.error;
+        (error > 0.0)
+            .then(|| format!("within {error:.2e} of a level of the exact sum, before rounding to the dtype"))
+    }
+
+    /// The integers that the taps are, and what one of them is worth.
+    pub(crate) fn taps(&self) -> (impl Iterator<Item = f64>, f64) {
+        (self.taps.iter().map(|&w| f64::from(w)), 2_f64.powi(-(self.shift as i32)))
+    }
+
     /// # Errors
     /// The reason why the problem's taps can't be taken so.
     pub(crate) fn new(problem: &Correlate) -> Result<Self, Reject> {
@@ -154,8 +177,12 @@ impl FixedPoint {
         };
         let shift = (0..=MOST_SHIFT).rev().find(fits).ok_or(Reject("the sums may exceed 32 bits"))?;
         let unit = 2_f64.powi(-(shift as i32));
-        let left: f64 = taps.re().iter().map(|&w| (w - scaled(w, shift) * unit).abs()).sum();
-        let error = left * largest;
+        // What roundings up and roundings down amount to, each where the samples are that make the most of it.
+        let error = [1.0, -1.0].map(|sign| {
+            let left = taps.re().iter().map(|&w| sign * (w - scaled(w, shift) * unit));
+            left.map(|left| (left * samples[0] as f64).max(left * samples[1] as f64)).sum::<f64>()
+        });
+        let error = error[0].max(error[1]);
         // NaN and infinite taps end here too.
         if error <= LEVELS {
             let taps: Vec<i16> = taps.re().iter().map(|&w| scaled(w, shift) as i16).collect();

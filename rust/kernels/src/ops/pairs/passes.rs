@@ -46,8 +46,11 @@ impl Implementation<Correlate> for PairPasses {
         problem.one_window()?;
         problem.one_sum()?;
         problem.scratch_fits()?;
-        if problem.axes.iter().any(|axis| axis.taps == 1 || axis.stride != 1 || axis.dilation != 1) {
-            return Err(Reject("needs rows and columns in the window, and strides and dilations of 1"));
+        let [rows, cols] = &problem.axes;
+        if rows.taps == 1 || cols.taps == 1 || rows.stride != 1 || cols.stride != 1 || rows.dilation != 1 {
+            return Err(Reject(
+                "needs rows and columns in the window, strides of 1 and a vertical dilation of 1",
+            ));
         }
         if problem.scaled()?.error > 0.0 && problem.fixed_point().is_ok_and(|taps| taps.error == 0.0) {
             return Err(Reject("rounds between the passes, and the taps are 16-bit numbers as they are"));
@@ -223,8 +226,9 @@ impl Trial {
 struct Prepared {
     column: Vec<Two>,
     row: Vec<Two>,
-    /// Samples that the second pass reads beyond one a result.
+    /// Samples that the second pass reads beyond one a result, and from one tap to the next.
     reach: usize,
+    dilation: usize,
     between: Rounded,
     end: Rounded,
 }
@@ -250,13 +254,14 @@ impl Inner for Passes {
             column: paired(&scaled.column),
             row: paired(&scaled.row),
             reach: geometry.reach,
+            dilation: problem.axes[1].dilation,
             between: Rounded { offset: taken, shift: scaled.between },
             end: Rounded { offset, shift: scaled.shift },
         }
     }
 
     fn scratch<A: Accumulator>(prepared: &Prepared, geometry: &Geometry, width: usize) -> usize {
-        geometry.height * pitch(width + prepared.reach)
+        geometry.height * prepared.pitch(width)
     }
 
     #[inline(always)]
@@ -268,9 +273,9 @@ impl Inner for Passes {
         out: [&mut [V::Elem]; R],
     ) {
         const { assert!(R <= 2 * MAX_HALF_ROWS) };
-        let length = window.width + prepared.reach;
+        let (length, pitch) = (window.width + prepared.reach, prepared.pitch(window.width));
         let middle = V::Elem::halves_mut(scratch).expect(HALVES);
-        let middle = &mut middle[..R * pitch(length)];
+        let middle = &mut middle[..R * pitch];
         for parity in 0..R.min(2) {
             // Every other result row shares its pairs of rows; the last one's partner may be any, under a 0.
             let rows = window.rows[parity..].iter().chain(window.rows.last());
@@ -283,7 +288,7 @@ impl Inner for Passes {
                             &prepared.column,
                             length,
                             prepared.between,
-                            every_other(middle, pitch(length), parity),
+                            every_other(middle, pitch, parity),
                         ),)*
                         _ => unreachable!("half of a block's rows"),
                     }
@@ -291,16 +296,18 @@ impl Inner for Passes {
             }
             heights!(1 2 3);
         }
-        for (row, out) in middle.chunks_exact(pitch(length)).zip(out) {
+        for (row, out) in middle.chunks_exact(pitch).zip(out) {
             let out = V::Elem::halves_mut(out).expect(HALVES);
-            along::<S::I16>(row, &prepared.row, window.width, prepared.end, out);
+            along::<S::I16>(row, &prepared.row, [window.width, prepared.dilation], prepared.end, out);
         }
     }
 }
 
-/// From one row between the passes to the next: the last pair of an odd row reads a sample beyond it.
-const fn pitch(length: usize) -> usize {
-    length + most_lanes::<i16>()
+impl Prepared {
+    /// From one row between the passes to the next: the last pair of an odd row reads a sample beyond it.
+    const fn pitch(&self, width: usize) -> usize {
+        width + self.reach + self.dilation.next_multiple_of(most_lanes::<i16>())
+    }
 }
 
 /// Rows `parity, parity + 2, ...` of a block.

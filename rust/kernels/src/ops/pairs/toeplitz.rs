@@ -53,8 +53,16 @@ impl Implementation<Correlate> for Toeplitz {
         isa.tiles().map(|_| ()).ok_or(Reject("needs AMX, which this instruction set has not"))
     }
 
-    fn stands_for(&self) -> Option<&'static str> {
-        Some(Pairs.name())
+    fn is_rare(&self) -> bool {
+        true
+    }
+
+    fn bound(&self, problem: &Correlate) -> Option<String> {
+        Pairs.bound(problem)
+    }
+
+    fn results(&self, problem: &Correlate) -> &'static str {
+        Pairs.results(problem)
     }
 
     fn cost(&self, problem: &Correlate) -> Result<f64, Reject> {
@@ -308,6 +316,7 @@ impl Job<'_> {
             start: tile.cols.start as isize - cols.before,
             step: 1,
             border: self.problem.border[1],
+            channels: self.problem.channels,
             outside,
         };
         for y in 0..tile.rows.len() + rows.span() - 1 {
