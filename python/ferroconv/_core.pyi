@@ -100,6 +100,7 @@ def correlate(
     dtype: np.dtype[Any] | None,
     out: npt.NDArray[Any] | None,
     workers: int | None,
+    left_out: tuple[npt.NDArray[np.bool_] | None, bool] | None = None,
     /,
 ) -> npt.NDArray[Any]: ...
 def sliding(

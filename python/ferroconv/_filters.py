@@ -12,7 +12,7 @@ from ferroconv import _core
 from ferroconv._args import check_precision, pair
 from ferroconv._docs import PARAGRAPHS, fill
 from ferroconv._lazy import deferred, is_lazy
-from ferroconv._normalised import ignoring
+from ferroconv._normalised import LeftOut, ignoring
 
 Extent = Literal["full", "same", "valid"]
 
@@ -198,15 +198,15 @@ def _native(
         row, col = (-o - d * (1 - n % 2) for o, d, n in zip((row, col), steps, weights.shape, strict=True))
     plane, strides = spatial(axes, channel_axis, image.ndim), pair(stride, "stride")
 
-    def run(image: Any, cval: Any, dtype: Any, out: Any) -> npt.NDArray[Any]:
+    def run(image: Any, cval: Any, dtype: Any, out: Any, left_out: LeftOut | None = None) -> npt.NDArray[Any]:
         return _core.correlate(
             image, weights, plane, overflow, turn, False, extent, border, cval, (row, col), strides, steps,
-            None if dtype is None else np.dtype(dtype), out, workers,
+            None if dtype is None else np.dtype(dtype), out, workers, left_out,
         )  # fmt: skip
 
     if nan == "propagate" and mask is None:
         return run(image, cval, dtype, out)
-    return ignoring(run, image, [weights], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out)
+    return ignoring(run, image, [weights], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out, fused=run)
 
 
 def check(overflow: str, nan: str) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ferroconv import _core, _passes
 from ferroconv._args import apart, pair, per_axis
 from ferroconv._filters import spatial
+from ferroconv._normalised import LeftOut
 from ferroconv._passes import Pass
 from ferroconv._weights import Taps
 
@@ -38,8 +39,9 @@ class Options(NamedTuple):
 
 
 def separable(
-    image: npt.NDArray[Any], window: Window, options: Options, cval: Any, dtype: Any, out: npt.NDArray[Any] | None
-) -> npt.NDArray[Any]:
+    image: npt.NDArray[Any], window: Window, options: Options, cval: Any, dtype: Any, out: npt.NDArray[Any] | None,
+    left_out: LeftOut | None = None,
+) -> npt.NDArray[Any]:  # fmt: skip
     """Correlate with a window by a pass along each axis where that is the same; else directly.
 
     Passes give every result of the image's size. Other extents, strides and dilations, and sums of
@@ -48,10 +50,12 @@ def separable(
     """
     target = result_dtype(image, dtype)
     if window[0].size * window[1].size <= FEW:
-        return direct(image, _outer(*window), options, cval, target, out)
+        return direct(image, _outer(*window), options, cval, target, out, left_out)
     passes = plan(image, window, options)
     if passes is None or not _passes.faithful(image.dtype, passes, cval, options.overflow):
-        return direct(image, np.multiply.outer(window[0].array, window[1].array), options, cval, target, out)
+        return direct(image, np.multiply.outer(window[0].array, window[1].array), options, cval, target, out, left_out)
+    if left_out is not None:
+        return direct(image, [(window[0].values, window[1].values)], options, cval, target, out, left_out)
     apart(image, out)
     return _passes.run(image, passes, options.overflow, cval, target, out, options.workers)
 
@@ -63,15 +67,15 @@ def _outer(rows: Taps, cols: Taps) -> npt.NDArray[np.float64]:
 
 
 def direct(
-    image: npt.NDArray[Any], weights: npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[Any]], options: Options,
-    cval: Any, dtype: Any, out: npt.NDArray[Any] | None,
+    image: npt.NDArray[Any], weights: Any, options: Options, cval: Any, dtype: Any, out: npt.NDArray[Any] | None,
+    left_out: LeftOut | None = None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    """Correlate with a window of two axes, or with two, for the magnitude of both."""
+    """Correlate with a window of two axes, an array or its outer product; or with two, for the magnitude of both."""
     plane = spatial(options.axes, options.channel_axis, image.ndim)
     return _core.correlate(
         image, weights, plane, options.overflow, False, False, options.extent, options.border, cval,
         pair(options.origin, "origin"), pair(options.stride, "stride"), pair(options.dilation, "dilation"),
-        result_dtype(image, dtype), out, options.workers,
+        result_dtype(image, dtype), out, options.workers, left_out,
     )  # fmt: skip
 
 

@@ -111,9 +111,10 @@ def _walk(
 def _walks(passes: tuple[Pass, ...], ndim: int, fused: bool) -> tuple[list[Walk], Walk]:
     """The passes, one or two for each walk over the image: all walks but the last one, and that.
 
-    One along another axis and one along the last can be made together.
+    One along another axis and one along the last can be made together; if none goes along the last axis, that is part
+    of the pixels, and the last is the one before.
     """
-    last = ndim - 1
+    last = ndim - 1 if ndim == 2 or any(step.axis == ndim - 1 for step in passes) else ndim - 2
     walks: list[Walk] = []
     alone = None  # the pass of the last walk, if it is one that another may join
     for step in passes:

@@ -13,7 +13,7 @@ from ferroconv._docs import fill
 from ferroconv._filters import Extent, check
 from ferroconv._lazy import deferred, is_lazy
 from ferroconv._native import Options, separable
-from ferroconv._normalised import ignoring
+from ferroconv._normalised import LeftOut, ignoring
 from ferroconv._weights import NOTHING, Taps, gaussian_taps
 
 
@@ -91,10 +91,12 @@ def gaussian(
             "nan='ignore' and mask= divide by the sum of the weights that are left, so the weights must not sum to "
             f"zero, as those of a derivative do. Received: order={order!r}; fill the gaps in first."
         )
-    return ignoring(
-        lambda image, cval, dtype, out: separable(image, (rows, cols), options, cval, dtype, out),
-        image, [rows.array, cols.array], nan=nan, mask=mask, cval=cval, dtype=dtype, out=out,
-    )  # fmt: skip
+
+    def run(image: Any, cval: Any, dtype: Any, out: Any, left_out: LeftOut | None = None) -> npt.NDArray[Any]:
+        return separable(image, (rows, cols), options, cval, dtype, out, left_out)
+
+    taps = [rows.array, cols.array]
+    return ignoring(run, image, taps, nan=nan, mask=mask, cval=cval, dtype=dtype, out=out, fused=run)
 
 
 def _taps(sigma: float, order: int, radius: int | None, truncate: float) -> Taps:

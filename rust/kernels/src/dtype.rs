@@ -207,6 +207,8 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn plus(self, other: Self) -> Self;
     /// `sqrt(self^2 + other^2)`, of floats alone.
     fn norm(self, other: Self) -> Self;
+    /// `self * (whole / part)`, of floats alone.
+    fn made_up(self, whole: Self, part: Self) -> Self;
     /// A row as one of `i16`, if it is.
     fn halves(_: &[Self]) -> Option<&[i16]> {
         None
@@ -237,6 +239,8 @@ macro_rules! float_accumulator {
             fn plus(self, other: Self) -> Self { self + other }
             #[inline(always)]
             fn norm(self, other: Self) -> Self { (self * self + other * other).sqrt() }
+            #[inline(always)]
+            fn made_up(self, whole: Self, part: Self) -> Self { self * (whole / part) }
         }
     )*};
 }
@@ -263,6 +267,8 @@ macro_rules! integer_accumulator {
             fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
             #[inline(always)]
             fn norm(self, _: Self) -> Self { unreachable!("magnitudes are made in floating point") }
+            #[inline(always)]
+            fn made_up(self, _: Self, _: Self) -> Self { unreachable!("samples are left out in floating point") }
         }
     )*};
 }

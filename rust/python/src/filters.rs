@@ -4,9 +4,9 @@ use crate::convert::{Input, Output, dtype_of};
 use crate::door::{self, Integer, InvalidArgument, exception};
 use crate::window::{borders, constant, windows};
 use ferroconv_kernels::border::{Api, Border};
-use ferroconv_kernels::dtype::{Finish, Overflow, Rounding};
+use ferroconv_kernels::dtype::{DType, Finish, Overflow, Rounding};
 use ferroconv_kernels::isa::Isa;
-use ferroconv_kernels::ops::correlate::{Correlate, Spec, Summation, Zeros};
+use ferroconv_kernels::ops::correlate::{Correlate, LeftOut, Spec, Summation, Zeros};
 use ferroconv_kernels::shape::Extent;
 use numpy::{PyArrayDescr, PyArrayDescrMethods};
 use pyo3::prelude::*;
@@ -48,9 +48,11 @@ fn rules(name: &str) -> PyResult<(Api, Summation, Zeros, Finish)> {
 ///
 /// `rule` is "saturate" or "wrap" (the native functions' overflow), or SciPy's borders, order of summation and
 /// integers: "signal", "ndimage", "ndimage1d", for sums of the last one's passes "ndimage-sum", and "ndimage-cross",
-/// by which zeros are no taps. `turn` reverses the weights, for convolution, and `conjugate` conjugates them. `dtype` is the result's, None for the rule's own.
+/// by which zeros are no taps. `turn` reverses the weights, for convolution, and `conjugate` conjugates them. `dtype` is
+/// the result's, None for the rule's own. `left_out` says which samples are left out, if any may be: a mask, or None, and
+/// whether NaN.
 #[pyfunction]
-#[pyo3(signature = (image, weights, axes, rule, turn, conjugate, extent, border, cval, origin, stride, dilation, dtype, out, workers, /))]
+#[pyo3(signature = (image, weights, axes, rule, turn, conjugate, extent, border, cval, origin, stride, dilation, dtype, out, workers, left_out=None, /))]
 #[expect(clippy::too_many_arguments, reason = "one door for every correlation; Python names the arguments")]
 pub(crate) fn correlate<'py>(
     py: Python<'py>,
@@ -69,6 +71,7 @@ pub(crate) fn correlate<'py>(
     dtype: Option<&Bound<'py, PyArrayDescr>>,
     out: Option<&Bound<'py, PyAny>>,
     workers: Option<Integer>,
+    left_out: Option<(Option<Bound<'py, PyAny>>, bool)>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let workers = door::workers(workers)?;
     let [axes, origin, stride, dilation] = [axes, origin, stride, dilation].map(|pair| pair.map(|n| n.0));
@@ -91,6 +94,11 @@ pub(crate) fn correlate<'py>(
     spec.dilation = dilation.map(|n| usize::try_from(n).unwrap_or(0));
     spec.magnitude = magnitude;
     spec.zeros = zeros;
+    let mut mask = None;
+    if let Some((given, nan)) = left_out {
+        mask = given.as_ref().map(Input::new).transpose()?;
+        spec.left_out = Some(LeftOut { masked: mask.is_some(), nan });
+    }
     spec.summation = summation;
     spec.finish = finish;
     if let Some(dtype) = dtype {
@@ -98,7 +106,8 @@ pub(crate) fn correlate<'py>(
     }
     let dst = spec.dst;
     let descr = native(dtype).or_else(|| (dst == image.dtype).then(|| image.descr()));
-    let problem = match image.interleaved(axes).filter(|_| spec.stride[1] == 1) {
+    let plain = spec.stride[1] == 1 && spec.left_out.is_none();
+    let problem = match image.interleaved(axes).filter(|_| plain) {
         Some(channels) => {
             let isa = Isa::best().map_err(exception)?;
             Correlate::of_pixels(Spec { channels, ..spec.clone() }, isa)
@@ -110,7 +119,17 @@ pub(crate) fn correlate<'py>(
     for (axis, n) in axes.into_iter().zip(problem.pixels()) {
         shape[axis] = n;
     }
-    let reads: Vec<_> = std::iter::once(&image).chain(&weights).collect();
+    if let Some(mask) =
+        mask.as_ref().filter(|mask| mask.dtype != DType::Bool || mask.shape() != image.shape())
+    {
+        return Err(InvalidArgument::new_err(format!(
+            "a mask must be of bool and have the image's shape, {:?}. Received: {} of shape {:?}.",
+            image.shape(),
+            mask.dtype.name(),
+            mask.shape()
+        )));
+    }
+    let reads: Vec<_> = std::iter::once(&image).chain(&weights).chain(&mask).collect();
     let mut result = match out {
         Some(out) => Output::given(out, &shape, Some(dst), &reads)?,
         None => Output::new(py, &shape, dst, descr)?,
@@ -121,7 +140,11 @@ pub(crate) fn correlate<'py>(
     }
     // The result that was given has its samples elsewhere.
     let problem = if problem.channels > 1 { Correlate::kept(spec).map_err(exception)? } else { problem };
-    door::run(py, &*problem, &[image.view(axes)?], &mut [result.view(axes)?], workers)?;
+    let mut srcs = vec![image.view(axes)?];
+    if let Some(mask) = &mask {
+        srcs.push(mask.view(axes)?);
+    }
+    door::run(py, &*problem, &srcs, &mut [result.view(axes)?], workers)?;
     Ok(result.into_any())
 }
 

@@ -18,7 +18,7 @@ use num_complex::Complex;
 use std::sync::{Arc, OnceLock};
 
 use super::pairs::{FixedPoint, Scaled};
-pub use super::spec::{Constant, Spec, Summation, Zeros};
+pub use super::spec::{Constant, LeftOut, Spec, Summation, Zeros};
 pub use super::taps::{Taps, Term};
 
 /// A checked correlation problem.
@@ -42,6 +42,8 @@ pub struct Correlate {
     pub magnitude: Option<Taps>,
     /// What zeros among them are.
     pub zeros: Zeros,
+    /// Which samples are left out.
+    pub left_out: Option<LeftOut>,
     /// Order of summation; [`Summation::Any`] wherever the arithmetic makes every order equal.
     pub summation: Summation,
     /// How sums become integers.
@@ -160,6 +162,13 @@ impl Correlate {
                 src.name()
             )));
         }
+        if spec.left_out.is_some() && (complex || spec.magnitude.is_some() || dst.kind() != Kind::Float) {
+            return Err(Error::Type(format!(
+                "samples are left out of one real sum, whose result can hold a NaN. Received: {} to {}.",
+                src.name(),
+                dst.name()
+            )));
+        }
         let magnitude = spec.magnitude;
         if magnitude.is_some() && (complex || dst.is_complex()) {
             return Err(Error::Type(format!(
@@ -184,6 +193,7 @@ impl Correlate {
                 Zeros::NothingAmongFew => Zeros::Taps,
                 zeros => zeros,
             },
+            left_out: spec.left_out,
             taps,
             summation: spec.summation,
             finish,
@@ -384,9 +394,10 @@ impl Correlate {
 
     /// Whether there is one window.
     pub(crate) fn one_window(&self) -> Result<(), Reject> {
-        match self.magnitude {
-            None => Ok(()),
-            Some(_) => Err(Reject("sums over one window; a magnitude has two")),
+        match (&self.magnitude, self.left_out) {
+            (None, None) => Ok(()),
+            (Some(_), _) => Err(Reject("sums over one window; a magnitude has two")),
+            _ => Err(Reject("reads every sample; some are left out")),
         }
     }
 
@@ -416,6 +427,10 @@ impl Correlate {
         let complex = self.taps.is_complex();
         let mut real = vec![source(0, Part::Re)];
         let mut imaginary = Vec::new();
+        if self.left_out.is_some() {
+            // Which samples are there, as ones and zeros.
+            real.push(source(1, Part::Re));
+        }
         if self.src.is_complex() {
             real.extend(complex.then_some(source(1, Part::MinusIm)));
             imaginary.push(source(1, Part::Re));

@@ -6,6 +6,7 @@
 
 use super::correlate::{Correlate, Source};
 use super::magnitude::Magnitude;
+use super::normalised::Normalised;
 use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
 use crate::dtype::{Accumulator, Arithmetic};
@@ -36,6 +37,12 @@ impl Implementation<Correlate> for Direct {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         match (&problem.magnitude, problem.arithmetic) {
+            (None, Arithmetic::F32) if problem.left_out.is_some() => {
+                strip::run_in::<lane::F32, Normalised<RegisterTile>>(problem, srcs, dsts, schedule)
+            }
+            (None, _) if problem.left_out.is_some() => {
+                strip::run_in::<lane::F64, Normalised<RegisterTile>>(problem, srcs, dsts, schedule)
+            }
             (None, _) => strip::run::<RegisterTile>(problem, srcs, dsts, schedule),
             (_, Arithmetic::F32) => {
                 strip::run_in::<lane::F32, Magnitude<RegisterTile>>(problem, srcs, dsts, schedule)

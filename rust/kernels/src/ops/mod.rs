@@ -7,6 +7,7 @@ pub mod fft;
 pub mod folded;
 pub mod guessed;
 mod magnitude;
+mod normalised;
 pub mod pairs;
 pub mod pool;
 mod rows;

@@ -14,6 +14,7 @@
 use super::correlate::{Correlate, Source, Summation};
 use super::folded::PairedTaps;
 use super::magnitude::Magnitude;
+use super::normalised::Normalised;
 use super::rows;
 use super::strip::{self, Geometry, Inner, Window};
 use super::taps::MOST_TERMS;
@@ -100,6 +101,12 @@ impl Implementation<Correlate> for Separable {
     ) -> Result<(), Error> {
         use crate::simd::lane;
         match problem.arithmetic {
+            Arithmetic::F32 if problem.left_out.is_some() => {
+                strip::run_in::<lane::F32, Normalised<Passes<false>>>(problem, srcs, dsts, schedule)
+            }
+            _ if problem.left_out.is_some() => {
+                strip::run_in::<lane::F64, Normalised<Passes<false>>>(problem, srcs, dsts, schedule)
+            }
             Arithmetic::F32 if problem.magnitude.is_some() => {
                 strip::run_in::<lane::F32, Magnitude<Passes<false>>>(problem, srcs, dsts, schedule)
             }

@@ -55,6 +55,16 @@ pub enum Zeros {
     NothingAmongFew,
 }
 
+/// Which samples are left out. A result is then `sum(w x) * sum(w) / sum(w')`, where `w'` and the first sum are over the
+/// taps whose samples are left: normalised convolution (Knutsson and Westin 1993).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Those that a second array, of `bool`, marks.
+    pub masked: bool,
+    /// Those that are NaN.
+    pub nan: bool,
+}
+
 /// What is asked for, before it is checked.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -70,6 +80,8 @@ pub struct Spec {
     pub magnitude: Option<Taps>,
     /// What its zeros are.
     pub zeros: Zeros,
+    /// The samples that are left out, if some may be: the problem then reads the image, and the mask if there is one.
+    pub left_out: Option<LeftOut>,
     /// Which positions are computed.
     pub extent: Extent,
     /// Channels of a pixel, side by side in a row, of which the window meets one.
@@ -105,6 +117,7 @@ impl Spec {
             taps,
             magnitude: None,
             zeros: Zeros::Taps,
+            left_out: None,
             extent: Extent::Same,
             channels: 1,
             origin: [0; 2],
@@ -127,6 +140,7 @@ impl Spec {
                 dst,
                 image,
                 zeros,
+                left_out,
                 extent,
                 channels,
                 origin,
@@ -141,7 +155,7 @@ impl Spec {
                 src,
                 dst,
                 image,
-                (zeros, extent, channels, origin, stride),
+                (zeros, left_out, extent, channels, origin, stride),
                 (dilation, border, summation, finish),
             )
         };

@@ -64,6 +64,13 @@ pub(super) trait Inner: 'static {
     /// Makes of a row of samples what the loop reads; such rows are never lent.
     fn brought<S: Simd, A: Accumulator>(_: S, _: &Self::Prepared<A>, _: &mut [A]) {}
 
+    /// Whether a second source says which samples of the first are left out.
+    const JOINED: bool = false;
+
+    /// Makes of a row of samples, and of one that is not 0 where a mask marks them (any, where there is no mask), what
+    /// the loop reads.
+    fn joined<S: Simd, A: Accumulator>(_: S, _: &Self::Prepared<A>, _: [&mut [A]; 2]) {}
+
     /// Accumulators of scratch that a block of `width` columns needs.
     fn scratch<A: Accumulator>(_: &Self::Prepared<A>, _: &Geometry, _width: usize) -> usize {
         0
@@ -183,6 +190,7 @@ fn emptied<'r, A>(mut list: Vec<&[A]>) -> Vec<&'r [A]> {
 pub(super) struct Job<'p, A: Accumulator, I: Inner> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
+    mask: Option<&'p Src<'p>>,
     geometry: Geometry,
     components: Vec<Component<A, I::Prepared<A>>>,
 }
@@ -204,13 +212,14 @@ pub(super) fn run_in<L: Lane<Elem: Rows>, I: Inner>(
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let (src, dst) = single(srcs, dsts);
+    let (src, mask) = srcs.split_first().expect("an image is read");
+    let (_, dst) = single(std::slice::from_ref(src), dsts);
     let planes = src.planes();
     let workers = schedule.workers.worth(problem.nanoseconds() * planes as f64);
     let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));
     let tiles = Tiles::new(dst, size);
     let workers = workers.at_most(tiles.count());
-    let job = Job::<L::Elem, I>::new(problem, src, size[1]);
+    let job = Job::<L::Elem, I> { mask: mask.first(), ..Job::new(problem, src, size[1]) };
     workers.drain(|| tiles.take(), |mut tile| job.compute::<L>(schedule.isa, &mut tile))
 }
 
@@ -269,7 +278,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 Component { sources, outside, prepared }
             })
             .collect();
-        Self { problem, src, geometry, components }
+        Self { problem, src, mask: None, geometry, components }
     }
 
     /// Computes a tile of at most the width that the job was made for.
@@ -284,7 +293,12 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 self.clear(component, tile);
                 continue;
             }
-            let planes: Vec<_> = sources.iter().map(|s| self.src.plane(tile.plane, s.component)).collect();
+            let plane = |source: &Source| match self.mask {
+                Some(mask) if source.component == 1 => mask.plane(tile.plane, 0),
+                _ if I::JOINED => self.src.plane(tile.plane, 0),
+                _ => self.src.plane(tile.plane, source.component),
+            };
+            let planes: Vec<_> = sources.iter().map(plane).collect();
             let interior = self.interior::<V>(&planes, &tile.cols);
             let edges = [
                 (tile.cols.start..interior.start, false),
@@ -314,7 +328,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let axis = &self.problem.axes[1];
         let none = cols.end..cols.end;
         let rows = self.geometry.rows_for(self.geometry.height) * planes.len();
-        if axis.stride != 1 || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows)) {
+        if I::JOINED || axis.stride != 1 || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows)) {
             return none;
         }
         let first = axis.before.max(0) as usize;
@@ -379,8 +393,23 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                             for unit in filled.max(from)..from + per_source {
                                 for (s, plane) in planes.iter().enumerate() {
                                     let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
-                                    self.bring(simd, plane, source_row(unit), cols.clone(), values[s], slot);
+                                    if !I::JOINED || s == 0 || self.mask.is_some() {
+                                        self.bring(
+                                            simd,
+                                            plane,
+                                            source_row(unit),
+                                            cols.clone(),
+                                            values[s],
+                                            slot,
+                                        );
+                                    }
                                     I::brought(simd, prepared, slot);
+                                }
+                                if I::JOINED {
+                                    let (first, second) = ring.split_at_mut(slots * row_len);
+                                    let rows = [first, second]
+                                        .map(|ring| &mut ring[unit % slots * row_len..][..row_len]);
+                                    I::joined(simd, prepared, rows);
                                 }
                             }
                             filled = from + per_source;

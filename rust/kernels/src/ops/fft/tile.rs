@@ -98,7 +98,7 @@ impl Settled {
     fn settle<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, doubt: f64, y: usize, row: &mut [A]) {
         let (sure, minus) = (A::from_f64(0.5 - doubt), A::from_f64(-1.0));
         let doubted = |a: A| a.plus(a.round_half_even().times(minus)).magnitude() >= sure;
-        let mut settle = |group: &mut [A], x: usize| {
+        let settle = |group: &mut [A], x: usize| {
             let sums = self.sums(simd, part, [y, x]);
             let rounded = sums.iter().map(|sum| A::from_f64((sum * self.unit).round_ties_even()));
             group.iter_mut().zip(rounded).for_each(|(a, rounded)| *a = rounded);
