@@ -190,6 +190,27 @@ def test_a_convolution_with_an_addend_has_no_counterpart_in_keras():
     assert ["addend" in one.reason for one in report.kept] == [True]
 
 
+def test_inputs_of_their_own_are_not_taken_for_arrays_of_one_shape():
+    x, whole = keras.Input((9, 11, 4)), keras.Input((9, 11, 4), dtype="int32")
+    model = as_trained(keras.Model([x, whole], L.Add()([whole, L.Conv2D(4, 1)(x)])))
+    copy, found = fused(model)
+    assert not found
+    integers = np.arange(9 * 11 * 4, dtype=np.int32).reshape(1, 9, 11, 4)
+    for second in (np.repeat(integers, 3, 0), integers):  # Keras spreads one picture over three
+        inputs = [IMAGES, second]
+        close(copy(inputs), model(inputs), 2e-6)
+
+
+def test_layers_within_wrappers_on_the_way_back():
+    layers = [fk.Conv2D(4, 1, keep_filters=True), L.TimeDistributed(fk.Conv2D(3, 1, keep_filters=True))]
+    model = keras.Sequential([keras.Input((2, 5, 6, 4)), layers[1]])
+    frames = np.random.default_rng(3).random((2, 2, 5, 6, 4), np.float32)
+    close(fk.to_stock(model).predict_on_batch(frames), model.predict_on_batch(frames), 2e-6)
+    x = keras.Input((5, 6, 4))
+    _, report = fk.to_stock(keras.Model(x, layers[0](x, x)), report=True)
+    assert ["addend" in one.reason for one in report.kept] == [True]
+
+
 def test_weights_that_change_are_packed_anew():
     copy, _ = fused(straight(L.Conv2D(40, 3, use_bias=False), L.ReLU(), L.Conv2D(30, 1), L.Conv2D(30, 3, groups=2)))
     assert all(one.keep_filters for one in copy.layers if hasattr(one, "kernel"))

@@ -51,7 +51,7 @@ def ignoring(
 
     `weights` has the window, or what it is the outer product of. Two sums are made, of the pixels with
     zeros for those left out and of ones in their place, hence about twice the cost: in one walk by `fused`
-    where that sums as the filter itself does, else by two filters and some walks more. Where no pixel is
+    where that sums as the filter itself does, else by two filters and some walks more. If nothing can be
     left out, the filter itself is run. Results whose window is whole have its bits.
     """
     image = np.asarray(image)
@@ -68,8 +68,9 @@ def ignoring(
     taps = [np.asarray(part) for part in weights]
     total, magnitude = _sums(taps)
     mask = None if mask is None else _mask(mask, image.shape)
-    small = len(taps) > 1 or taps[0].size <= DENSE
-    if fused is not None and small and "c" not in (image.dtype.kind, target.kind):
+    if not hollow and not outside and not mask.any():
+        return run(image, cval, dtype, out)
+    if fused is not None and _sums_alike(image.dtype, target, taps, magnitude):
         return fused(image, cval, target, out, (mask, nan == "ignore"))
     present = np.ones(image.shape, bool) if mask is None else ~mask
     if not outside and present.all() and not (hollow and _holds_nan(image)):
@@ -91,6 +92,17 @@ def ignoring(
     if not explaining():
         out[...] = result
     return out
+
+
+def _sums_alike(
+    image: np.dtype[Any], target: np.dtype[Any], taps: Sequence[npt.NDArray[Any]], magnitude: float
+) -> bool:
+    """Whether the plain filter sums as the fused one does: no transforms, and no integers that ``float32`` rounds."""
+    if "c" in (image.kind, target.kind) or (len(taps) == 1 and taps[0].size > DENSE):
+        return False
+    whole = image.kind in "biu" and all((part % 1 == 0).all() for part in taps)
+    most = 1 if image.kind == "b" or not whole else float(np.iinfo(image).max)
+    return not whole or magnitude * most < 2**24
 
 
 def _sums(taps: Sequence[npt.NDArray[Any]]) -> tuple[float, float]:

@@ -27,6 +27,10 @@ KEPT = 4096
 """Taps of passes whose walks are kept for the next call, at most."""
 
 
+FEW = 16
+"""Samples of a pixel, at most, whose rows are too short for a walk of their own."""
+
+
 class Pass(NamedTuple):
     """One correlation along one axis: ``out[x] = sum of weights[j] * image[x + j - k // 2 - origin]``."""
 
@@ -88,7 +92,7 @@ def run(
         return run(image[None], rows, rule, cval, dtype, target, workers)[0]
     mirror = rule == "ndimage1d"
     walks = _kept if sum([step.taps.size for step in passes]) <= KEPT else _walks
-    before, last = walks(tuple(passes), image.ndim, not mirror or dtype.kind != "b")
+    before, last = walks(tuple(passes), _last(image, passes), not mirror or dtype.kind != "b")
     if before:
         between = _stored(dtype) if mirror else accurate(image.dtype, dtype, passes, cval)
         for walk in before:
@@ -108,13 +112,24 @@ def _walk(
     )  # fmt: skip
 
 
-def _walks(passes: tuple[Pass, ...], ndim: int, fused: bool) -> tuple[list[Walk], Walk]:
+def _last(image: npt.NDArray[Any], passes: Sequence[Pass]) -> int:
+    """The axis of the columns: the last one, or the one before if the last is part of the pixels.
+
+    It is where no pass goes along it, and a row's pixels follow one upon the other, or have few samples.
+    """
+    last = image.ndim - 1
+    if image.ndim == 2 or any(step.axis == last for step in passes):
+        return last
+    samples = image.shape[last]
+    rows = image.strides[last] == image.itemsize and image.strides[last - 1] == samples * image.itemsize
+    return last - 1 if rows or samples <= FEW else last
+
+
+def _walks(passes: tuple[Pass, ...], last: int, fused: bool) -> tuple[list[Walk], Walk]:
     """The passes, one or two for each walk over the image: all walks but the last one, and that.
 
-    One along another axis and one along the last can be made together; if none goes along the last axis, that is part
-    of the pixels, and the last is the one before.
+    One along another axis and one along the columns can be made together.
     """
-    last = ndim - 1 if ndim == 2 or any(step.axis == ndim - 1 for step in passes) else ndim - 2
     walks: list[Walk] = []
     alone = None  # the pass of the last walk, if it is one that another may join
     for step in passes:

@@ -196,11 +196,11 @@ def _unlike_ours(layer: Any) -> str | None:
 
 def _refused(layer: Any, target: Any) -> str | None:
     """Why a layer can't be built as its counterpart, though there is one."""
-    if target is keras.layers.Conv2D and any("addend" in node.arguments.kwargs for node in layer._inbound_nodes):
+    if target is keras.layers.Conv2D and any(len(node.input_tensors) > 1 for node in layer._inbound_nodes):
         return "it takes an addend, which Keras' layer does not: convert the model that it was made of"
     if target is keras.layers.Conv2D and max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
         try:
-            target.from_config(layer.get_config())
+            target.from_config(_plain(layer.get_config()))
         except (TypeError, ValueError):  # Keras' from_config makes the one of the other
             return "this Keras refuses strides together with dilation"
     return None
@@ -293,8 +293,7 @@ class _Conversion:
 
     def _suited(self, config: dict[str, Any], target: Any) -> dict[str, Any]:
         """A configuration as a copy takes it: filters stay packed where they are not trained any further."""
-        plain = {key: value for key, value in config.items() if key != "keep_filters"}
-        return plain | ({"keep_filters": True} if self.inference and target is layers.Conv2D else {})
+        return _plain(config) | ({"keep_filters": True} if self.inference and target is layers.Conv2D else {})
 
     def _other(self, layer: Any) -> Any:
         """Copy a layer that has no counterpart; those of which it tells in its configuration are exchanged."""
@@ -325,11 +324,17 @@ class _Conversion:
         inner = {key: self._exchanged(value) for key, value in config.items()}
         if target is None:
             return inner
+        inner["config"] = _plain(inner["config"])
         self.report.replaced.append(Entry(inner["config"].get("name", ""), config["class_name"]))
         name = keras.saving.get_registered_name(target)
         registered = name if ">" in name else None
         module = target.__module__ if registered else "keras.layers"
         return {**inner, "module": module, "registered_name": registered, "class_name": target.__name__}
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what Keras' layers have not."""
+    return {key: value for key, value in config.items() if key != "keep_filters"}
 
 
 def _spelling(cls: type) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def plan(model: Any) -> Plan:
             operand = 0
             if behind and not always and _normalises(behind, conv):
                 norm, last, behind = behind.operation, behind, following.get(id(behind))
-            if behind and id(behind.operation) not in taken and _adds(behind, conv):
+            if behind and id(behind.operation) not in taken and _adds(behind, conv, len(one.inputs) > 1):
                 add, operand = behind.operation, _operand(behind, last)
                 taken.add(id(add))
                 behind = following.get(id(behind))
@@ -196,14 +196,19 @@ def _normalises(node: Any, conv: Any) -> bool:
     return norm.axis in ((-1, 3) if conv.data_format == "channels_last" else (1, -3))
 
 
-def _adds(node: Any, conv: Any) -> bool:
-    """Whether a call adds two arrays of one shape, of which a convolution's results may be one."""
+def _adds(node: Any, conv: Any, several: bool) -> bool:
+    """Whether a call adds two arrays of one shape and dtype, of which a convolution's results may be one.
+
+    The model's `several` inputs may be batches of different lengths.
+    """
     add, shapes = node.operation, [tuple(tensor.shape) for tensor in node.input_tensors]
     if type(add) is not keras.layers.Add or type(conv) not in (keras.layers.Conv2D, layers.Conv2D):
         return False
-    if len(shapes) != 2 or shapes[0] != shapes[1] or None in shapes[0][1:]:  # else one may be spread over the other
+    # Else one may be spread over the other.
+    if len(shapes) != 2 or shapes[0] != shapes[1] or None in shapes[0][0 if several else 1 :]:
         return False
-    return add.activity_regularizer is None and add.compute_dtype == conv.compute_dtype
+    dtypes = {add.compute_dtype, conv.compute_dtype, *(tensor.dtype for tensor in node.input_tensors)}
+    return add.activity_regularizer is None and len(dtypes) == 1
 
 
 def _operand(node: Any, before: Any) -> int:

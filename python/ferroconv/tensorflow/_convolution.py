@@ -96,7 +96,9 @@ def _convolve(
     for one in biases:
         one.shape.assert_has_rank(1)
         _fits("the length of bias", one.shape[0], wide)
-    y = _CONV(x, filters, biases, addends, *layer, relu, keep_filters, name=name)
+    # Memory that others write to in place must not be taken for what it was.
+    keep = keep_filters and filters.op.type in ("ReadVariableOp", "Const")
+    y = _CONV(x, filters, biases, addends, *layer, relu, keep, name=name)
     y.set_shape(shape(n, size, wide, data_format))
     for one in addends:
         y.set_shape(one.shape)
@@ -142,8 +144,9 @@ def conv2d(
     addend : Tensor, optional
         What is added to the results before the activation, of their shape: a residual block's shortcut.
     keep_filters : bool, optional
-        In a graph: hold the filters' tensor and what they were packed to for the next call, which packs them again
-        only if its tensor is another one. For models that are not trained any further.
+        In a graph, of filters that are a constant or the value of a variable: hold their tensor, and what they were
+        packed to, for the next call, which packs them again only if its tensor is another one. For models that are
+        not trained any further.
 
     Returns
     -------

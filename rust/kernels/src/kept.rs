@@ -44,7 +44,8 @@ impl<K, V: ?Sized> Recent<K, V> {
     }
 }
 
-/// Gives up whatever is kept from one call to the next, results' memory aside; says how many bytes it took.
+/// Gives up what is kept here from one call to the next; says how many bytes it took. Results' memory is kept elsewhere,
+/// and packed filters by whoever holds them.
 pub fn clear() -> usize {
     crate::ops::fft::clear() + crate::ops::correlate::clear()
 }

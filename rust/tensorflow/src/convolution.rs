@@ -33,9 +33,10 @@ struct Conv2D {
 
 /// Filters that stay packed while the node is given the same tensor.
 ///
-/// To hold a tensor is what makes that sound: TensorFlow writes to memory that has one holder alone, and moves a
-/// variable elsewhere before it changes one that has more (`PrepareToUpdateVariable`). So as long as the tensor is
-/// held, the same address means the same numbers.
+/// Only for nodes whose filters are a constant or are read from a resource variable, which Python sees to. To hold
+/// their tensor is then what makes that sound: TensorFlow moves a variable elsewhere before it changes memory that has
+/// another holder (`PrepareToUpdateVariable`), so that the same address means the same numbers. Arrays that were fed,
+/// and reference variables, are written to where they stand.
 #[derive(Default)]
 struct KeptFilters(Mutex<Option<Arc<(Tensor, Packed)>>>);
 

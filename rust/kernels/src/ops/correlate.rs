@@ -74,6 +74,9 @@ pub(crate) fn clear() -> usize {
 /// Nanoseconds for reading and writing a sample whose neighbours in its row are of other channels.
 const SCATTERED: f64 = 2.0;
 
+/// Results of a tile's row, about.
+const WIDE: usize = 2048;
+
 /// Sums up to here are exact in `i16`.
 const I16_EXACT: f64 = 32_767.0;
 
@@ -105,15 +108,19 @@ impl Correlate {
     /// be quicker, of one of them, for each in its turn.
     ///
     /// # Errors
-    /// Those of [`Correlate::new`] and of [`Operation::select`].
+    /// Those of [`Correlate::new`].
     pub fn of_pixels(spec: Spec, isa: Isa) -> Result<Arc<Self>, Error> {
-        let nanoseconds =
-            |problem: &Self| problem.chosen(isa).map(|chosen| chosen.cost(problem).unwrap_or(f64::INFINITY));
-        let together = Self::kept(spec.clone())?;
-        let apart = Self::kept(Spec { channels: 1, ..spec })?;
-        let samples = together.output().iter().product::<usize>() as f64;
-        let planes = together.channels as f64 * nanoseconds(&apart)? + samples * SCATTERED;
-        Ok(if nanoseconds(&together)? <= planes { together } else { apart })
+        let nanoseconds = |problem: &Self| {
+            let cost = problem.chosen(isa).ok().and_then(|chosen| chosen.cost(problem).ok());
+            cost.unwrap_or(f64::INFINITY)
+        };
+        let apart = Self::kept(Spec { channels: 1, ..spec.clone() })?;
+        let Ok(together) = Self::kept(spec) else { return Ok(apart) };
+        let [rows, cols] = together.output();
+        let planes = together.channels as f64 * nanoseconds(&apart) + (rows * cols) as f64 * SCATTERED;
+        // What a row of a tile reads beyond its results is brought in, and summed down, for each of them.
+        let beyond = (together.axes[1].span() - 1) as f64 / cols.clamp(1, WIDE) as f64;
+        Ok(if nanoseconds(&together) * (1.0 + beyond) <= planes { together } else { apart })
     }
 
     /// Where the choice of an implementation is remembered.

@@ -27,7 +27,7 @@ struct Layout {
 }
 
 impl Packed {
-    /// Sizes of pictures that are met in turn, a full batch and the last one, may have one each.
+    /// A full batch and the last one may be run by different implementations, or differ in their pictures' size.
     const MOST: usize = 2;
 
     /// What `pack` makes for a pass, or made before.

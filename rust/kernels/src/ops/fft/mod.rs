@@ -46,7 +46,7 @@ use super::pairs::FixedPoint;
 use super::strip;
 use crate::Error;
 use crate::border::Border;
-use crate::dtype::{Arithmetic, Kind};
+use crate::dtype::{Arithmetic, Kind, Rounding};
 use crate::isa::{Isa, Kernel};
 use crate::parallel::Workers;
 use crate::registry::{Implementation, Reject, Schedule, single};
@@ -172,14 +172,19 @@ fn norms(problem: &Correlate) -> [f64; 2] {
     [all().map(|w| w.abs()).sum(), all().map(|w| w * w).sum::<f64>().sqrt()]
 }
 
-/// The largest magnitude that a sample of the continued image has, if the image and its border are integers.
+/// The largest magnitude that a sample of the continued image has, if the image is of integers.
 fn largest_sample(problem: &Correlate) -> Option<f64> {
     let Kind::Integer(least, most) = problem.src.kind() else { return None };
     let most = least.unsigned_abs().max(most.unsigned_abs()) as f64;
     if problem.border.contains(&Border::Constant) {
-        return Some(most.max(problem.cval.integer?.unsigned_abs() as f64));
+        return Some(most.max(problem.cval.value.re.abs())).filter(|most| most.is_finite());
     }
     Some(most)
+}
+
+/// Whether the constant, if there is one, is a number that `fits`.
+fn constant_fits(problem: &Correlate, fits: impl Fn(f64) -> bool) -> bool {
+    !problem.border.contains(&Border::Constant) || fits(problem.cval.value.re)
 }
 
 /// Whether the result is an integer that has to be the exact sum.
@@ -211,7 +216,9 @@ impl Fft {
         let double = is_double(problem, [LEAST; 2], likely_peak(problem));
         let plan = Plan::new(problem, double).ok_or(large)?;
         if exact {
-            let most = largest_sample(problem).ok_or(Reject("needs whole numbers for an exact sum"))?;
+            let whole = problem.cval.integer.is_some() || constant_fits(problem, |_| false);
+            let most = largest_sample(problem).filter(|_| whole);
+            let most = most.ok_or(Reject("needs whole numbers for an exact sum"))?;
             let area = (plan.points[0] * plan.points[1]) as f64;
             let error = worst_case(plan.points) * f64::EPSILON / 2.0 * (2.0 * area).sqrt() * most * root;
             if error >= 0.25 || sum * most >= 2_f64.powi(53) {
@@ -294,6 +301,7 @@ fn doubt(points: [usize; 2], peak: f64, double: bool) -> f64 {
 /// Whether an integer result is rounded as the exact sum is, with few of the sums made once more.
 fn is_settled(problem: &Correlate) -> bool {
     let integers = matches!(problem.dst.kind(), Kind::Integer(..)) && !problem.taps.is_complex();
+    let integers = integers && problem.finish.rounding == Rounding::HalfEven;
     let sums = norms(problem)[0] * largest_sample(problem).unwrap_or(f64::INFINITY);
     integers && !is_exact(problem) && sums < 2_f64.powi(40)
 }
@@ -312,7 +320,8 @@ fn is_double(problem: &Correlate, points: [usize; 2], peak: f64) -> bool {
         return is_exact(problem) || problem.arithmetic == Arithmetic::F64;
     }
     let sums = norms(problem)[0] * largest_sample(problem).expect("an image of integers");
-    sums >= 2_f64.powi(22) || settling(problem, points, peak) > SETTLED
+    let single = constant_fits(problem, |cval| f64::from(cval as f32) == cval);
+    !single || sums >= 2_f64.powi(22) || settling(problem, points, peak) > SETTLED
 }
 
 /// What the window's largest frequency is taken to be, before it is known: that of a smooth window, or of a random one.

@@ -301,7 +301,7 @@ impl Inner for PairTile {
         }
     }
 
-    /// Pairs the samples of a row. The last `dilation` of it have no partner, and are read under zeros alone.
+    /// Pairs the samples of a row. The last `dilation` of it have no partner, which is read under a zero alone.
     fn brought<S: Simd, A: Accumulator>(simd: S, prepared: &Prepared<A>, row: &mut [A]) {
         let Prepared { dilation, turned, .. } = *prepared;
         // By value: behind a reference, the compiler has to expect that a store changes them.
@@ -315,6 +315,8 @@ impl Inner for PairTile {
                     1 => (1..row.len()).for_each(|x| row[x - 1] = paired(row[x - 1], row[x])),
                     far => (far..row.len()).for_each(|x| row[x - far] = paired(row[x - far], row[x])),
                 }
+                let alone = row.len().saturating_sub(dilation);
+                row[alone..].iter_mut().for_each(|sample| *sample = lane_of(half(*sample), 0));
             },
         );
     }
@@ -398,8 +400,13 @@ mod tests {
         let weights: Vec<f64> = (0..25).map(|i| f64::from(i) / 300.0).collect();
         let taken = fixed(DType::U8, &weights).unwrap();
         let unit = 2_f64.powi(-(taken.shift as i32));
-        let left: f64 = weights.iter().zip(&taken.taps).map(|(w, &t)| (w - f64::from(t) * unit).abs()).sum();
-        assert!(left * 255.0 <= taken.error * (1.0 + 1e-12) && taken.error <= LEVELS);
+        let left: Vec<f64> = weights.iter().zip(&taken.taps).map(|(w, &t)| w - f64::from(t) * unit).collect();
+        // The image that is white under every tap rounded down, and the one under every tap rounded up.
+        for sign in [1.0, -1.0] {
+            let worst = 255.0 * left.iter().map(|left| (sign * left).max(0.0)).sum::<f64>();
+            assert!(worst > 0.0 && worst <= taken.error * (1.0 + 1e-12) && taken.error <= LEVELS);
+        }
+        assert!(fixed(DType::I8, &weights).unwrap().error > 0.0);
         assert!(fixed(DType::U8, &[0.3; 31]).is_err(), "31 roundings of 2^-18 are too much");
         assert!(fixed(DType::U16, &weights).is_err(), "levels of 16 bits are finer");
         assert!(fixed(DType::U8, &[f64::NAN, 0.5]).is_err());
