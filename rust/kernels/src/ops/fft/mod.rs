@@ -32,7 +32,8 @@
 //! image of the dtype, `(12.8 n + 2.3) 2^-53 sqrt(2 N M) most |w|_2 < 1/4`, and every sum is below 2^53: the
 //! nearest integer is then the sum. Of other taps the second line gives an error `e` for each tile. A result that is
 //! further than `2 e` from a half is rounded as the exact sum is; the few that are not are summed once more, tap by
-//! tap, so that integers are the same on every instruction set: those of [`FixedPoint`] where the taps are taken so.
+//! tap, so that integers are the same on every instruction set: those of taps in 16-bit fixed point where these are
+//! exact enough.
 
 mod spectrum;
 #[cfg(test)]
@@ -393,7 +394,7 @@ impl<'p> Prepare<'p> {
             Levels::Double(Level { engine: spectrum.engine(double_lanes), proof: Proof::Rounding })
         } else if let Some(settled) = settled {
             let is_double = is_double(problem, plan.points, spectrum.peak);
-            let proof = Proof::Settled(settled, doubt(plan.points, spectrum.peak, is_double));
+            let proof = Proof::Settled(Box::new(settled), doubt(plan.points, spectrum.peak, is_double));
             if is_double {
                 Levels::Double(Level { engine: spectrum.engine(double_lanes), proof })
             } else {

@@ -64,7 +64,7 @@ pub(super) enum Proof {
     Rounding,
     /// A result is rounded as the exact sum is, but one that is a half, or as near to it as so many times the root of
     /// the tile's sum of squares.
-    Settled(Settled, f64),
+    Settled(Box<Settled>, f64),
     /// A result's `sum |w x|` is at least `factor` times the root of the tile's sum of squares.
     Floor { factor: f64, witness: Option<Witness> },
 }
