@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from support import paint
 
 from ferroconv import explain, nn
 
@@ -489,7 +490,7 @@ def test_signatures():
     layer = "bias=None, *, strides=1, padding='valid', dilation_rate=1, "
     rest = "data_format='channels_last', activation=None, precision='highest', out=None, workers=None)"
     assert bare == {
-        "conv2d": "(x, filters, " + layer + "groups=1, " + rest,
+        "conv2d": "(x, filters, " + layer + "groups=1, " + rest.removesuffix(")") + ", addend=None)",
         "depthwise_conv2d": "(x, filters, " + layer + rest,
         "separable_conv2d": "(x, depthwise_filters, pointwise_filters, " + layer + rest,
         "conv2d_transpose": "(x, filters, "
@@ -497,3 +498,28 @@ def test_signatures():
         + "groups=1, "
         + rest,
     }
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("filters", [(3, 3, 6, 10), (1, 1, 6, 200), (5, 4, 6, 3)])
+def test_an_addend_is_added_before_the_activation(filters, data_format):
+    x, w, bias = paint((2, 9, 8, 6), "float64"), paint(filters, "float64", 1), paint(filters[3], "float64", 2)
+    first = data_format == "channels_first"
+    x = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if first else x
+    plain = nn.conv2d(x, w, bias, padding="same", data_format=data_format)
+    addend = paint(plain.shape, "float64", 3)
+    options = {"padding": "same", "data_format": data_format, "activation": "relu"}
+    for one in (addend, np.asfortranarray(addend), addend.astype(">f8")):
+        got = nn.conv2d(x, w, bias, addend=one, **options)
+        np.testing.assert_allclose(got, np.maximum(plain + addend, 0), atol=1e-12)
+    half = [one.astype(np.float16) for one in (x, w, bias, addend)]
+    got = nn.conv2d(*half[:3], addend=half[3], **options)
+    want = np.maximum(nn.conv2d(*(one.astype(np.float64) for one in half[:3]), padding="same", data_format=data_format)
+                      + half[3], 0)  # fmt: skip
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-3)
+    with pytest.raises(ValueError, match=r"addend must have the shape.*Received"):
+        nn.conv2d(x, w, bias, addend=addend[:1], padding="same", data_format=data_format)
+    with pytest.raises(TypeError, match="one dtype"):
+        nn.conv2d(x, w, bias, addend=addend.astype(np.float32), padding="same", data_format=data_format)
+    with pytest.raises(ValueError, match="share memory"):
+        nn.conv2d(x, w, bias, addend=addend, out=addend, **options)
