@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ferroconv._args import apart
 from ferroconv._docs import PARAGRAPHS
 from ferroconv._explain import explaining
+from ferroconv._passes import largest
 
 Run = Callable[[Any, Any, Any, Any], npt.NDArray[Any]]
 """A filter with all its options but ``(image, cval, dtype, out)``."""
@@ -101,8 +102,7 @@ def _sums_alike(
     if "c" in (image.kind, target.kind) or (len(taps) == 1 and taps[0].size > DENSE):
         return False
     whole = image.kind in "biu" and all((part % 1 == 0).all() for part in taps)
-    most = 1 if image.kind == "b" or not whole else float(np.iinfo(image).max)
-    return not whole or magnitude * most < 2**24
+    return not whole or magnitude * largest(image) < 2**24
 
 
 def _sums(taps: Sequence[npt.NDArray[Any]]) -> tuple[float, float]:

@@ -285,14 +285,14 @@ def faithful(image: np.dtype[Any], passes: Sequence[Pass], cval: Any, rule: str)
 
 def _bound(image: np.dtype[Any], passes: Sequence[Pass], cval: Any) -> float:
     """The largest magnitude that a sum of an integer image can have."""
-    most = _most(image)
+    most = largest(image)
     if _constant(passes):
         most = max(most, abs(cval))
     return most * math.prod(step.taps.magnitude for step in passes)
 
 
 @functools.lru_cache
-def _most(integer: np.dtype[Any]) -> float:
+def largest(integer: np.dtype[Any]) -> float:
     """The largest magnitude of a sample."""
     return 1.0 if integer.kind == "b" else float(max(-int(np.iinfo(integer).min), int(np.iinfo(integer).max)))
 
