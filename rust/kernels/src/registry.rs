@@ -422,7 +422,7 @@ macro_rules! convolution {
     )*};
 }
 convolution! {
-    Forward, "conv2d", "sum |x w|", [Diagonal, Winograd, Winograd4, Gather];
-    GradInput, "conv2d-grad-input", "sum |grad w|", [Diagonal, Winograd, Winograd4, Gather];
-    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Dots, Diagonal, Outer];
+    Forward, "conv2d", "sum |x w|", [Depthwise, Winograd, Winograd4, Gather];
+    GradInput, "conv2d-grad-input", "sum |grad w|", [Depthwise, Winograd, Winograd4, Gather];
+    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Dots, Depthwise, Outer];
 }

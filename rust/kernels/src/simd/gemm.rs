@@ -3,9 +3,7 @@
 //!
 //! [`gather`] sums over taps, for a few pixels and a few vectors of channels at once; [`outer`] sums
 //! over pixels, for a few taps and a few vectors of channels. Both keep their sums in registers and
-//! load a vector of the right side for each sample of the left. `DIAGONAL` products are those of layers
-//! whose channels know nothing of each other: a lane's sample is then the one of its own channel, and
-//! there is a vector of samples where there was one sample for all lanes.
+//! load a vector of the right side for each sample of the left.
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a tile")]
 
 use super::Vector;
@@ -90,12 +88,10 @@ impl Runs {
 /// sums[r][lane] += sum over k of source[pixels[r] + place k] * weights[k][lane]
 /// ```
 ///
-/// If `DIAGONAL`, the sample is `source[pixels[r] + place k + lane]`.
-///
 /// # Panics
 /// If a window leaves `source`, or `weights` are too short.
 #[inline(always)]
-pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+pub fn gather<V: Vector, const R: usize, const NV: usize>(
     source: &[V::Elem],
     pixels: &[usize; R],
     runs: &Runs,
@@ -103,8 +99,7 @@ pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     mut sums: [[V; NV]; R],
 ) -> [[V; NV]; R] {
     let width = NV * V::LANES;
-    let reach = if DIAGONAL { runs.reach + width - 1 } else { runs.reach };
-    let room = source.len().checked_sub(reach).expect("a window fits the source");
+    let room = source.len().checked_sub(runs.reach).expect("a window fits the source");
     for &pixel in pixels {
         assert!(pixel <= room, "a window inside the source");
     }
@@ -128,8 +123,8 @@ pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
                     right[v] = V::load(weights.add(v * V::LANES));
                 }
                 for r in 0..R {
+                    let sample = V::splat(*from[r].add(k));
                     for v in 0..NV {
-                        let sample = sample::<V, DIAGONAL>(from[r].add(k), v);
                         sums[r][v] = sums[r][v].mul_add(sample, right[v]);
                     }
                 }
@@ -138,16 +133,6 @@ pub fn gather<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
         }
     }
     sums
-}
-
-/// What the lanes of vector `v` are multiplied by.
-///
-/// # Safety
-/// `from` has one element, if `DIAGONAL` as many as the lanes of the vectors up to `v`.
-#[inline(always)]
-unsafe fn sample<V: Vector, const DIAGONAL: bool>(from: *const V::Elem, v: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe { if DIAGONAL { V::load(from.add(v * V::LANES)) } else { V::splat(*from) } }
 }
 
 /// A line of pixels that [`outer`] sums over.
@@ -186,12 +171,10 @@ impl Line {
 /// sums[r][lane] += sum over pixels p of source[window of p + places[r]] * right[p][lane]
 /// ```
 ///
-/// If `DIAGONAL`, the sample is `source[window of p + places[r] + lane]`.
-///
 /// # Panics
 /// If a window leaves `source`, or `right` or `sums` are too short.
 #[inline(always)]
-pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+pub fn outer<V: Vector, const R: usize, const NV: usize>(
     source: &[V::Elem],
     places: &[usize; R],
     lines: &[Line],
@@ -205,8 +188,7 @@ pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
     for &place in places {
         reach = reach.max(place);
     }
-    let reach = if DIAGONAL { reach + width } else { reach + 1 };
-    let room = source.len().checked_sub(reach).expect("a window fits the source");
+    let room = source.len().checked_sub(reach + 1).expect("a window fits the source");
     let mut pixels = 0;
     for line in lines {
         assert!(
@@ -241,8 +223,8 @@ pub fn outer<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
                     row[v] = V::load(right.add(v * V::LANES));
                 }
                 for r in 0..R {
+                    let sample = V::splat(*from[r].add(at));
                     for v in 0..NV {
-                        let sample = sample::<V, DIAGONAL>(from[r].add(at), v);
                         tile[r][v] = tile[r][v].mul_add(sample, row[v]);
                     }
                 }

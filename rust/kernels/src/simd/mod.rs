@@ -6,6 +6,7 @@
 //! that they may be executed.
 
 mod amx;
+mod depthwise;
 mod dots;
 mod fetch;
 pub mod fft;
@@ -20,6 +21,7 @@ pub mod winograd;
 mod x86;
 
 pub use amx::{Configured, Signs, TOEPLITZ, Tiles, Weights};
+pub use depthwise::{Own, gather_own, outer_own};
 pub use dots::{DOTS, Grid, dots};
 pub use fetch::fetch;
 pub(crate) use gemm::with_tile;

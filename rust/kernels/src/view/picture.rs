@@ -122,6 +122,11 @@ impl<'a> Picture<'a> {
         self.shape
     }
 
+    /// Whether its columns are nearer to each other than its channels.
+    pub fn has_planes(&self) -> bool {
+        self.strides[1].abs() < self.strides[2].abs()
+    }
+
     /// The picture as one row, if its rows follow one upon the other.
     pub fn in_one_row(&self) -> Option<Self> {
         let ([rows, cols, deep], [row, col, channel]) = (self.shape, self.strides);

@@ -44,7 +44,7 @@ impl Implementation<GradFilters> for Outer {
     fn cost(&self, problem: &GradFilters) -> Result<f64, Reject> {
         let conv = &problem.conv;
         let pixels: f64 = conv.y_shape()[..3].iter().map(|&n| n as f64).product();
-        Ok(nanoseconds(conv, conv.outputs / conv.groups, false) + pixels * PIXEL)
+        Ok(nanoseconds(conv, conv.outputs / conv.groups) + pixels * PIXEL)
     }
 
     fn run(
@@ -54,34 +54,20 @@ impl Implementation<GradFilters> for Outer {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        compute(problem, false, srcs, dsts, schedule)
+        problem.check_arrays(srcs, dsts);
+        let conv = &problem.conv;
+        let workers = schedule.workers.worth(nanoseconds(conv, conv.outputs / conv.groups));
+        let schedule = Schedule { workers, ..*schedule };
+        let mut srcs = srcs.to_vec();
+        srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
+        with_lane!(conv, |L| solve::<L>(problem, &srcs, dsts, &schedule))
     }
-}
-
-/// Computes the gradient; `diagonal` takes groups of one channel and one result together.
-pub(super) fn compute(
-    problem: &GradFilters,
-    diagonal: bool,
-    srcs: &[Src<'_>],
-    dsts: &mut [Dst<'_>],
-    schedule: &Schedule<'_>,
-) -> Result<(), Error> {
-    let conv = &problem.conv;
-    problem.check_arrays(srcs, dsts);
-    let wide = conv.outputs / if diagonal { 1 } else { conv.groups };
-    let workers = schedule.workers.worth(nanoseconds(conv, wide, diagonal));
-    let schedule = Schedule { workers, ..*schedule };
-    let mut srcs = srcs.to_vec();
-    srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
-    with_lane!(conv, |L| solve::<L>(problem, diagonal, &srcs, dsts, &schedule))
 }
 
 /// How a gradient is parted: data. The problem alone decides what decides the order of the sums, so that a
 /// schedule's tile has no say here, and its threads only in how many parts the panels have.
 struct Plan<'p> {
     problem: &'p GradFilters,
-    /// Whether a channel of `x` meets its own channel of `y` alone.
-    diagonal: bool,
     groups: usize,
     phases: [Phase; 2],
     /// Channels of a group of `x`, and of `y`.
@@ -105,12 +91,11 @@ const BAND: usize = 768 << 10;
 
 fn solve<L: Lane<Elem: Floats>>(
     problem: &GradFilters,
-    diagonal: bool,
     srcs: &[Src<'_>],
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let plan = Plan::new(problem, diagonal, lanes::<L>(schedule.isa), schedule.workers.threads());
+    let plan = Plan::new(problem, lanes::<L>(schedule.isa), schedule.workers.threads());
     let groups = plan.groups;
     // One row more than there are taps: the bias's gradient.
     let size = (plan.places.len() + 1) * plan.width();
@@ -144,9 +129,9 @@ fn solve<L: Lane<Elem: Floats>>(
 }
 
 impl<'p> Plan<'p> {
-    fn new(problem: &'p GradFilters, diagonal: bool, lanes: usize, threads: usize) -> Self {
+    fn new(problem: &'p GradFilters, lanes: usize, threads: usize) -> Self {
         let conv = &problem.conv;
-        let groups = if diagonal { 1 } else { conv.groups };
+        let groups = conv.groups;
         let phases = [0, 1].map(|i| Phase::forward(&conv.windows[i]).remove(0));
         let (deep, wide) = (conv.inputs / groups, conv.outputs / groups);
         let panels = panels(wide.div_ceil(lanes));
@@ -156,8 +141,7 @@ impl<'p> Plan<'p> {
         let bytes =
             |rows: usize, cols: usize| (span(0, rows) * span(1, cols) * deep + rows * cols * width) * size;
         let [_, height, length, _] = conv.y_shape();
-        let sums: usize =
-            phases.iter().map(|p| p.taps.len()).product::<usize>() * if diagonal { 1 } else { deep };
+        let sums: usize = phases.iter().map(|p| p.taps.len()).product::<usize>() * deep;
         // All sums are read and written for every band; where they are few, a band may stay near.
         let most = if sums * width * size <= WARM { WARM } else { BAND };
         let few = 4.min(height);
@@ -166,16 +150,14 @@ impl<'p> Plan<'p> {
         let whole = rows >= height && cols >= length && bytes(rows, cols) > 0;
         let pictures = if whole { (most / bytes(rows, cols)).clamp(1, conv.pictures.max(1)) } else { 1 };
         // The samples of one channel at neighbouring pixels must not all be in one set of the first-level cache.
-        let step =
-            if !diagonal && deep > 0 && (deep * size).is_multiple_of(512) { deep + MAX_LANES } else { deep };
+        let step = if deep > 0 && (deep * size).is_multiple_of(512) { deep + MAX_LANES } else { deep };
         let down = span(1, cols) * step;
         let steps = [down * span(0, rows), down, step];
         let place = |i: usize, offset: isize| (offset - phases[i].least()) as usize;
         let mut places = Vec::new();
         for &(dy, _) in &phases[0].taps {
             for &(dx, _) in &phases[1].taps {
-                let summed = if diagonal { 1 } else { deep };
-                places.extend((0..summed).map(|c| place(0, dy) * down + place(1, dx) * step + c));
+                places.extend((0..deep).map(|c| place(0, dy) * down + place(1, dx) * step + c));
             }
         }
         let bytes = (sums + 1) * width * groups * size;
@@ -185,21 +167,7 @@ impl<'p> Plan<'p> {
         let chunks = chunks.clamp(1, CHUNKS);
         let splits = (2 * threads).div_ceil(chunks * groups).clamp(1, panels.len().max(1));
         let band = [pictures, rows.max(1), cols.max(1)];
-        Self {
-            problem,
-            diagonal,
-            groups,
-            phases,
-            deep,
-            wide,
-            lanes,
-            panels,
-            band,
-            steps,
-            places,
-            chunks,
-            splits,
-        }
+        Self { problem, groups, phases, deep, wide, lanes, panels, band, steps, places, chunks, splits }
     }
 
     /// Padded channels of a group of `y`.
@@ -404,26 +372,7 @@ impl Band {
                         let (sums, bias) =
                             sums[(first - start) * (rows + 1)..][..(rows + 1) * n].split_at_mut(rows * n);
                         with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
-                            if plan.diagonal {
-                                let own = &samples[first..];
-                                tiles::<L::Vector<S>, R, NV, true>(
-                                    own,
-                                    &plan.places,
-                                    &lines,
-                                    right,
-                                    sums,
-                                    fresh,
-                                );
-                            } else {
-                                tiles::<L::Vector<S>, R, NV, false>(
-                                    samples,
-                                    &plan.places,
-                                    &lines,
-                                    right,
-                                    sums,
-                                    fresh,
-                                );
-                            }
+                            tiles::<L::Vector<S>, R, NV>(samples, &plan.places, &lines, right, sums, fresh);
                         });
                         if fresh {
                             bias.fill(L::Elem::default());
@@ -462,7 +411,7 @@ fn part_of<V: Vector>(from: &[V::Elem], held: usize, first: usize, into: &mut [V
 
 /// All sums of one panel, a few at a time.
 #[inline(always)]
-fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+fn tiles<V: Vector, const R: usize, const NV: usize>(
     samples: &[V::Elem],
     places: &[usize],
     lines: &[Line],
@@ -484,7 +433,7 @@ fn tiles<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
                 _ => unused.next().expect("as many as a tile has").as_mut_slice(),
             },
         );
-        simd::outer::<V, R, NV, DIAGONAL>(samples, &at, lines, gradients, width, rows, fresh);
+        simd::outer::<V, R, NV>(samples, &at, lines, gradients, width, rows, fresh);
     }
 }
 

@@ -119,7 +119,7 @@ impl<'p> Pass<'p> {
         let places = rows.taps.iter().flat_map(|&(dy, _)| {
             cols.taps.iter().map(move |&(dx, _)| place(rows, dy) * pitch + place(cols, dx) * self.step())
         });
-        Runs::new(places.map(|place| (place, self.summed())))
+        Runs::new(places.map(|place| (place, self.deep)))
     }
 }
 
@@ -140,7 +140,7 @@ impl<L: Lane<Elem: Floats>> Kernel for Pack<'_, L> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { pass, taps, phases: [rows, cols], piece: Piece { group, panels, into } } = self;
-        let summed = pass.summed();
+        let summed = pass.deep;
         let order = || rows.taps.iter().flat_map(|&(_, ky)| cols.taps.iter().map(move |&(_, kx)| [ky, kx]));
         let count = rows.taps.len() * cols.taps.len();
         simd.vectorize(
@@ -239,7 +239,7 @@ impl<'p, A: Floats> Job<'p, A> {
         let part = self.part(place, group);
         let mask = self.sources.mask.map(|mask| mask.picture(picture));
         let picture = self.sources.src.picture(picture);
-        let lent = if mask.is_none() && !self.pass.diagonal { part.lend(&picture) } else { None };
+        let lent = if mask.is_none() { part.lend(&picture) } else { None };
         let source = lent.unwrap_or_else(|| {
             if self.pitch > 0 {
                 part.bring::<V>(&picture, mask.as_ref(), &mut source[..part.len()], spare);
@@ -293,8 +293,8 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
                 for (y, row) in rows.clone().zip(into.chunks_exact_mut(cols.len() * wide)) {
                     finish.row::<L::Vector<S>>([picture, y], &cols, &channels, line, row);
                 }
-                for (y, row) in rows.clone().zip(out.chunks_exact(cols.len() * wide)) {
-                    to.narrow_with::<L::Vector<S>>(y, row);
+                if !lends {
+                    to.narrow_with::<L::Vector<S>>(&rows, &out[..rows.len() * cols.len() * wide]);
                 }
             },
         );
@@ -355,12 +355,7 @@ impl Pair<'_> {
             let start = &job.bias[first * V::LANES..];
             let lane = panel.start * V::LANES;
             with_tile!(V, panel.vectors, |R, NV| {
-                if pass.diagonal {
-                    let own = &source[lane..];
-                    walk.run::<V, R, NV, true>(own, &self.runs, weights, Some(start), out, lane, room);
-                } else {
-                    walk.run::<V, R, NV, false>(source, &self.runs, weights, Some(start), out, lane, room);
-                }
+                walk.run::<V, R, NV>(source, &self.runs, weights, Some(start), out, lane, room);
             });
         }
     }
@@ -378,7 +373,7 @@ impl Walk {
     /// Computes them: adds to `start` or, without it, to what stands there.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "both sides of a product, and where it goes")]
-    pub(super) fn run<V: Vector, const R: usize, const NV: usize, const DIAGONAL: bool>(
+    pub(super) fn run<V: Vector, const R: usize, const NV: usize>(
         &self,
         source: &[V::Elem],
         runs: &Runs,
@@ -418,7 +413,7 @@ impl Walk {
                     None => load_tile(&out[to[r]..to[r] + room], channel),
                 };
             }
-            let sums = simd::gather::<V, R, NV, DIAGONAL>(source, &from, runs, weights, sums);
+            let sums = simd::gather::<V, R, NV>(source, &from, runs, weights, sums);
             for r in 0..filled {
                 store_tile(&sums[r], &mut out[to[r]..to[r] + room], channel);
             }

@@ -12,7 +12,7 @@
 //! in memory are a matter of strides alone. Filters have the axes rows, columns, channels of a
 //! group, results. A channel `c` belongs to group `c / (channels / groups)`.
 
-mod diagonal;
+mod depthwise;
 mod dots;
 mod filters;
 mod finish;
@@ -24,7 +24,7 @@ mod phase;
 mod planes;
 mod winograd;
 
-pub use diagonal::Diagonal;
+pub use depthwise::Depthwise;
 pub use dots::Dots;
 pub use filters::Outer;
 pub use gather::Gather;
@@ -128,11 +128,9 @@ impl Conv {
 
 /// Estimated nanoseconds of one thread that makes every product: lanes that have no channel of the result
 /// are lost.
-fn nanoseconds(conv: &Conv, wide: usize, diagonal: bool) -> f64 {
+fn nanoseconds(conv: &Conv, wide: usize) -> f64 {
     let lost = wide.max(1).next_multiple_of(8) as f64 / wide.max(1) as f64;
-    // A sample for each lane is loaded for each multiply-add.
-    let rate = if diagonal { 16.0 } else { RATE };
-    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / rate
+    conv.multiply_adds() * lost * conv.arithmetic().size() as f64 / 4.0 / RATE
 }
 
 /// Multiply-adds of `f32` a nanosecond.

@@ -134,6 +134,16 @@ impl<'a, A: Floats> Taps<'a, A> {
         Self { lent: lent.unwrap_or_default(), copy, across: kw, size, step: outer }
     }
 
+    /// The same with rows `step` apart, and zeros between them.
+    pub(super) fn apart(filters: &Src<'a>, step: usize) -> Self {
+        let &[kh, kw, inner, outer] = filters.shape() else { panic!("an array of four axes") };
+        if outer == step {
+            return Self::new(filters);
+        }
+        let copy = padded(Some(filters), [kh * kw * inner, outer], step);
+        Self { lent: Vec::new(), copy, across: kw, size: inner * step, step }
+    }
+
     /// The rows of a panel of a tap, from channels `deep` on, and the distance between them, if they hold
     /// nothing but the panel's weights, in order.
     pub(super) fn lend(
@@ -144,11 +154,12 @@ impl<'a, A: Floats> Taps<'a, A> {
         [first, width]: [usize; 2],
         deep: usize,
     ) -> Option<(&[A], usize)> {
-        let whole = first + width <= pass.wide && (!pass.transposed || pass.diagonal);
+        let whole = first + width <= pass.wide && !pass.transposed;
         whole.then(|| (&self.tap(tap)[deep * self.step + group * pass.wide + first..], self.step))
     }
 
-    fn tap(&self, [ky, kx]: [usize; 2]) -> &[A] {
+    /// The rows of a tap.
+    pub(super) fn tap(&self, [ky, kx]: [usize; 2]) -> &[A] {
         let tap = ky * self.across + kx;
         if self.lent.is_empty() { &self.copy[tap * self.size..][..self.size] } else { self.lent[tap] }
     }
@@ -168,12 +179,12 @@ impl<'a, A: Floats> Taps<'a, A> {
         let [first, width] = [panel.start, panel.vectors].map(|n| n * V::LANES);
         let wide = (pass.wide - first).min(width);
         let (tap, step) = (self.tap(tap), self.step);
-        if pass.transposed && !pass.diagonal {
+        if pass.transposed {
             let from = &tap[first * step + group * pass.deep + deep..];
             turn::<V>(from, step, [wide, into.len() / width], into, width);
         }
         for (d, row) in into.chunks_exact_mut(width).enumerate() {
-            if !pass.transposed || pass.diagonal {
+            if !pass.transposed {
                 let at = (deep + d) * step + group * pass.wide + first;
                 let from = &tap[at..at + wide];
                 if wide == width {
@@ -259,6 +270,11 @@ impl Part {
         self.rows.len() * self.pitch
     }
 
+    /// The same columns and channels of other rows.
+    pub(super) fn of(&self, rows: &Range<isize>) -> Self {
+        Self { rows: rows.clone(), ..self.clone() }
+    }
+
     /// The part itself, if it is one row of a picture, or whole rows, and stands in memory as the copy would.
     pub(super) fn lend<'a, A: Floats>(&self, picture: &Picture<'a>) -> Option<&'a [A]> {
         let [height, width, deep] = picture.shape();
@@ -289,6 +305,31 @@ impl Part {
         Some((Self { rows: 0..1, cols, pitch: self.len(), ..self.clone() }, flat))
     }
 
+    /// Columns of a picture that are in the part, and where they stand in a row of the copy.
+    fn held(&self, width: usize) -> [Range<usize>; 2] {
+        let cols = inside(&self.cols, width);
+        let before =
+            if cols.is_empty() { 0 } else { (cols.start as isize - self.cols.start) as usize * self.step };
+        let held = before..before + cols.len() * self.step;
+        [cols, held]
+    }
+
+    /// Brings in a row of a picture that is at hand as a dense copy of the part's channels.
+    #[inline(always)]
+    pub(super) fn copy<A: Plain + Default>(&self, from: &[A], width: usize, into: &mut [A]) {
+        let ([cols, held], deep) = (self.held(width), self.channels.len());
+        zero(&mut into[..held.start]);
+        zero(&mut into[held.end..]);
+        let from = &from[cols.start * deep..cols.end * deep];
+        if self.step == deep {
+            into[held].copy_from_slice(from);
+        } else {
+            for (from, into) in from.chunks_exact(deep).zip(into[held].chunks_exact_mut(self.step)) {
+                into[..deep].copy_from_slice(from);
+            }
+        }
+    }
+
     /// Brings it in. A `mask` of the picture's shape (where pixels stand close) zeroes what it is not positive for; `spare` has
     /// room for a row.
     #[inline(always)]
@@ -302,16 +343,8 @@ impl Part {
         // Whole rows are one: there are more whole vectors in it. (`spare` has room for one of several.)
         let flat = if mask.is_none() { self.in_one_row(picture) } else { None };
         let (part, picture) = flat.as_ref().map_or((self, picture), |(part, picture)| (part, picture));
-        let [height, width, _] = picture.shape();
-        let step = part.step;
-        let inside = |range: &Range<isize>, n: usize| {
-            let start = range.start.clamp(0, n as isize);
-            start as usize..range.end.clamp(start, n as isize) as usize
-        };
-        let (rows, cols) = (inside(&part.rows, height), inside(&part.cols, width));
-        let before =
-            if cols.is_empty() { 0 } else { (cols.start as isize - part.cols.start) as usize * step };
-        let held = before..before + cols.len() * step;
+        let ([height, width, _], step) = (picture.shape(), part.step);
+        let (rows, [cols, held]) = (inside(&part.rows, height), part.held(width));
         for (y, row) in part.rows.clone().zip(into.chunks_exact_mut(part.pitch)) {
             if y < 0 || !rows.contains(&(y as usize)) || held.is_empty() {
                 zero(row);
@@ -331,6 +364,12 @@ impl Part {
             }
         }
     }
+}
+
+/// What of a range is below `n`, and not below 0.
+fn inside(range: &Range<isize>, n: usize) -> Range<usize> {
+    let start = range.start.clamp(0, n as isize);
+    start as usize..range.end.clamp(start, n as isize) as usize
 }
 
 #[inline(always)]

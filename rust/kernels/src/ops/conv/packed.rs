@@ -23,7 +23,6 @@ struct Layout {
     isa: Isa,
     conv: Conv,
     transposed: bool,
-    diagonal: bool,
 }
 
 impl Packed {
@@ -46,7 +45,6 @@ impl Packed {
             isa,
             conv: Conv { pictures: 0, ..pass.conv.clone() },
             transposed: pass.transposed,
-            diagonal: pass.diagonal,
         };
         if let Some(Ok(found)) = kept.find(|other| *other == layout).map(Arc::downcast) {
             return Ok(found);

@@ -18,8 +18,6 @@ pub(super) struct Pass<'p> {
     pub(super) wide: usize,
     /// Whether the filters' last axis is summed over.
     pub(super) transposed: bool,
-    /// Whether a channel is summed over by itself.
-    pub(super) diagonal: bool,
     pub(super) relu: bool,
 }
 
@@ -45,20 +43,8 @@ impl<'p> Pass<'p> {
             deep,
             wide,
             transposed,
-            diagonal: false,
             relu,
         }
-    }
-
-    /// The same for groups of one channel and one result, taken together.
-    pub(super) fn diagonal(self) -> Self {
-        let channels = self.conv.inputs;
-        Self { groups: 1, deep: channels, wide: channels, diagonal: true, ..self }
-    }
-
-    /// Channels that a result sums over.
-    pub(super) fn summed(&self) -> usize {
-        if self.diagonal { 1 } else { self.deep }
     }
 
     /// Rows and columns of results.
@@ -97,7 +83,7 @@ impl<'p> Pass<'p> {
     /// set of the first-level cache.
     pub(super) fn step(&self) -> usize {
         let crowded = self.deep > 0 && (self.deep * self.conv.arithmetic().size()).is_multiple_of(4096);
-        if crowded && !self.diagonal { self.deep + MAX_LANES } else { self.deep }
+        if crowded { self.deep + MAX_LANES } else { self.deep }
     }
 
     /// Estimated nanoseconds of one thread that brings every weight to where it is read.
@@ -108,7 +94,7 @@ impl<'p> Pass<'p> {
 
     /// Estimated nanoseconds of one thread that makes every product.
     pub(super) fn nanoseconds(&self) -> f64 {
-        super::nanoseconds(self.conv, self.wide, self.diagonal)
+        super::nanoseconds(self.conv, self.wide)
     }
 }
 

@@ -31,7 +31,6 @@ const FEW: usize = 8;
 pub(super) fn takes(pass: &Pass<'_>, src: &Src<'_>, dst: &Dst<'_>) -> bool {
     let [rows, cols] = pass.results();
     pass.pointwise()
-        && !pass.diagonal
         && src.has_planes()
         && dst.has_planes()
         && (pass.wide >= MANY && rows * cols >= FEW || cols < FEW && rows * cols >= 2 * FEW)
@@ -237,7 +236,7 @@ impl<A: Floats> Job<'_, A> {
             let lane = panel.start * V::LANES;
             let right = &samples[lane * self.pass.deep..];
             with_tile!(V, panel.vectors, |R, NV| {
-                walk.run::<V, R, NV, false>(filters, &self.runs, right, None, sums, lane, width);
+                walk.run::<V, R, NV>(filters, &self.runs, right, None, sums, lane, width);
             });
         }
     }

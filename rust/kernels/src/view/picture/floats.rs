@@ -167,33 +167,41 @@ impl Picture<'_> {
 }
 
 impl BlockRows<'_> {
-    /// [`narrow`](Self::narrow) by squares of a vector's lanes, where channels are planes.
+    /// [`narrow`](Self::narrow) of some rows by squares of a vector's lanes, where channels are planes.
     ///
     /// # Panics
     /// As there.
     #[inline(always)]
-    pub fn narrow_with<V: Vector<Elem: Floats>>(&mut self, y: usize, from: &[V::Elem]) {
-        let (n, deep) = (self.cols.len(), self.channels.len());
-        match planes::<V>(self.dtype, self.strides) {
-            Some(plane) if n >= V::LANES && deep >= V::LANES => {
-                assert!(from.len() == n * deep, "the whole row");
-                let to = self.at(y).cast::<V::Elem>();
-                squares(
-                    n,
-                    deep,
-                    V::LANES,
-                    #[inline(always)]
-                    |x, c| {
-                        // SAFETY: pixels `x..x + LANES` of channels `c..c + LANES`, inside `from` and inside the
-                        // block, which is exclusively ours.
-                        unsafe {
-                            let from = from.as_ptr().add(x * deep + c);
-                            V::transpose(from, deep, to.wrapping_add(c * plane + x), plane);
-                        }
-                    },
-                );
-            }
-            _ => self.narrow(y, from),
+    pub fn narrow_with<V: Vector<Elem: Floats>>(&mut self, rows: &Range<usize>, from: &[V::Elem]) {
+        let (cols, deep) = (self.cols.len(), self.channels.len());
+        assert!(from.len() == rows.len() * cols * deep, "whole rows");
+        let plane = planes::<V>(self.dtype, self.strides).filter(|_| deep >= V::LANES);
+        // Rows that follow one upon the other are one: there are more whole squares in it.
+        let one = plane.is_some() && self.strides[0] == cols as isize * self.strides[1];
+        let n = if one { rows.len() * cols } else { cols };
+        for (y, from) in rows.clone().step_by(n / cols).zip(from.chunks_exact(n * deep)) {
+            let Some(plane) = plane.filter(|_| n >= V::LANES) else {
+                for (y, from) in (y..).zip(from.chunks_exact(cols * deep)) {
+                    self.narrow(y, from);
+                }
+                continue;
+            };
+            assert!(y + n / cols <= self.rows.end, "rows of the block");
+            let to = self.at(y).cast::<V::Elem>();
+            squares(
+                n,
+                deep,
+                V::LANES,
+                #[inline(always)]
+                |x, c| {
+                    // SAFETY: pixels `x..x + LANES`, of one row or of rows that follow one upon the other, of
+                    // channels `c..c + LANES`, inside `from` and inside the block, which is exclusively ours.
+                    unsafe {
+                        let from = from.as_ptr().add(x * deep + c);
+                        V::transpose(from, deep, to.wrapping_add(c * plane + x), plane);
+                    }
+                },
+            );
         }
     }
 

@@ -95,7 +95,7 @@ fn cost<F: Filtering>(pass: &Pass<'_>) -> Result<f64, Reject> {
     if F::PRECISION < conv.precision {
         return Err(Reject("is less exact than precision='highest'"));
     }
-    if pass.diagonal || conv.windows.iter().any(|w| w.taps != 3 || w.stride != 1 || w.dilation != 1) {
+    if conv.windows.iter().any(|w| w.taps != 3 || w.stride != 1 || w.dilation != 1) {
         return Err(Reject("needs 3x3 filters with strides and dilations of 1"));
     }
     let [rows, cols] = grid::<F>(pass);

@@ -200,7 +200,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
                 let size = rows * panel.vectors * V::LANES;
                 let weights = &weights[F::PLACES * rows * first + place * size..][..size];
                 with_tile!(V, panel.vectors, |R, NV| {
-                    walk.run::<V, R, NV, false>(from, &row, weights, start, into, first, wide);
+                    walk.run::<V, R, NV>(from, &row, weights, start, into, first, wide);
                 });
             }
         }
@@ -238,7 +238,7 @@ impl<'t, 'p, A: Floats, F: Filtering> Task<'t, 'p, A, F> {
                 }
                 for (y, row) in (y..place.rows.end).zip(out.chunks_exact_mut(at.down)).take(F::M) {
                     layer.finish.row::<L::Vector<S>>([place.picture, y], &place.cols, &channels, spare, row);
-                    to.narrow_with::<L::Vector<S>>(y, row);
+                    to.narrow_with::<L::Vector<S>>(&(y..y + 1), row);
                 }
             }
         }
