@@ -41,7 +41,7 @@ impl Drop for Buffer {
 static KEPT: Mutex<VecDeque<Buffer>> = Mutex::new(VecDeque::new());
 
 /// Whether memory is kept from one call to the next.
-pub(crate) fn keeps() -> bool {
+pub fn keeps() -> bool {
     static KEEPS: OnceLock<bool> = OnceLock::new();
     *KEEPS.get_or_init(|| std::env::var("FERROCONV_CACHE").as_deref() != Ok("0"))
 }

@@ -155,7 +155,36 @@ fn layers() -> Vec<(String, Conv)> {
         );
     }
     let window = axis(6, 3, 1, 1, Padding::Same);
-    add("depthwise".into(), window, window, 9, 9, 9);
+    for channels in [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 65, 130, 512] {
+        add(format!("depthwise, {channels} channels"), window, window, channels, channels, channels);
+    }
+    for width in 1..18 {
+        let (rows, cols) = (axis(5, 2, 1, 2, Padding::Same), axis(width, 3, 1, 1, Padding::Explicit(2, 0)));
+        add(format!("depthwise, {width} columns"), rows, cols, 18, 18, 18);
+    }
+    for (stride, dilation) in strides {
+        for padding in [Padding::Valid, Padding::Same, Padding::Explicit(4, 1), Padding::Explicit(0, 7)] {
+            let (rows, cols) = (axis(9, 3, stride, dilation, padding), axis(16, 5, 1, 2, Padding::Same));
+            add(
+                format!("depthwise, rows by {stride}, dilation {dilation}, {padding:?}"),
+                rows,
+                cols,
+                9,
+                9,
+                9,
+            );
+            add(
+                format!("depthwise, columns by {stride}, dilation {dilation}, {padding:?}"),
+                cols,
+                rows,
+                9,
+                9,
+                9,
+            );
+        }
+    }
+    let (rows, cols) = (axis(40, 3, 1, 1, Padding::Same), axis(70, 7, 2, 1, Padding::Same));
+    add("depthwise, several blocks".into(), rows, cols, 150, 150, 150);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
     add("depthwise by 2".into(), axis(7, 3, 2, 1, Padding::Same), window, 17, 17, 17);
     add(

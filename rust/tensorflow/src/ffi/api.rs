@@ -2,7 +2,7 @@
 //! has loaded. Signatures are those of `tf_status.h`, `tf_tensor.h`, `ops.h`, `kernels.h` and
 //! `grappler.h`, the same from TensorFlow 2.12 to 2.21.
 
-use super::callbacks::{Compute, Create, Delete, Infer};
+use super::callbacks::{Compute, Create, Delete, GiveBack, Infer};
 use crate::op::{Code, Failure};
 use libloading::Library;
 use std::ffi::{c_char, c_int, c_uchar, c_void};
@@ -76,6 +76,7 @@ symbols! {
     get_code = TF_GetCode(*const RawStatus) -> c_int;
     message = TF_Message(*const RawStatus) -> *const c_char;
 
+    new_tensor = TF_NewTensor(c_int, *const i64, c_int, *mut c_void, usize, GiveBack, *mut c_void) -> *mut RawTensor;
     delete_tensor = TF_DeleteTensor(*mut RawTensor);
     tensor_type = TF_TensorType(*const RawTensor) -> c_int;
     num_dims = TF_NumDims(*const RawTensor) -> c_int;
@@ -111,6 +112,7 @@ symbols! {
     context_failure = TF_OpKernelContext_Failure(*mut RawContext, *mut RawStatus);
     num_inputs = TF_NumInputs(*mut RawContext) -> c_int;
     get_input = TF_GetInput(*mut RawContext, c_int, *mut *mut RawTensor, *mut RawStatus);
+    set_output = TF_SetOutput(*mut RawContext, c_int, *const RawTensor, *mut RawStatus);
     allocate_output = TF_AllocateOutput(*mut RawContext, c_int, c_int, *const i64, c_int, usize, *mut RawStatus) -> *mut RawTensor;
 
     new_buffer = TF_NewBuffer() -> *mut RawBuffer;

@@ -4,12 +4,15 @@ use super::api::{RawConstruction, RawContext, RawShape, RawShapes, RawStatus, ap
 use super::context::{Attributes, Call};
 use super::status::Status;
 use crate::op::{Code, Failure, Op, Shape};
+use ferroconv_kernels::alloc::results;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 pub(super) type Create = unsafe extern "C" fn(*mut RawConstruction) -> *mut c_void;
 pub(super) type Compute = unsafe extern "C" fn(*mut c_void, *mut RawContext);
 pub(super) type Delete = unsafe extern "C" fn(*mut c_void);
+pub(super) type GiveBack = unsafe extern "C" fn(*mut c_void, usize, *mut c_void);
 pub(super) type Infer = unsafe extern "C" fn(*mut RawShapes, *mut RawStatus);
 
 /// Runs `body`; a panic is a failure too.
@@ -37,6 +40,18 @@ pub(super) unsafe extern "C" fn create<O: Op>(construction: *mut RawConstruction
             unsafe { (api().construction_failure)(construction, Status::of(&failure).raw()) };
             std::ptr::null_mut()
         }
+    }
+}
+
+/// Takes back the memory of a tensor that we made.
+///
+/// # Safety
+/// TensorFlow calls it once, by the contract of `TF_NewTensor`, with memory that came from [`results::take`] for
+/// `bytes`, when its last holder has let it go.
+pub(super) unsafe extern "C" fn give_back(data: *mut c_void, bytes: usize, _: *mut c_void) {
+    if let Some(data) = NonNull::new(data.cast()) {
+        // SAFETY: the caller's promise.
+        unsafe { results::give(data, bytes) }
     }
 }
 

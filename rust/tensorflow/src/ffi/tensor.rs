@@ -41,6 +41,11 @@ impl Tensor {
         Self { raw, shape, dtype }
     }
 
+    /// The handle, which stays this value's.
+    pub(super) fn raw(&self) -> *const RawTensor {
+        self.raw
+    }
+
     /// The shape.
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape

@@ -26,6 +26,9 @@ use std::ops::Range;
 const CHUNKS: usize = 16;
 const PIXELS: usize = 256;
 
+/// Channels that are summed together, at most.
+const CHANNELS: usize = 4 * PLANES;
+
 pub(super) fn compute(
     problem: &GradFilters,
     srcs: &[Src<'_>],
@@ -84,16 +87,15 @@ impl<'p> Plan<'p> {
         let [pictures, height, width, all] = shape;
         let phases = [0, 1].map(|i| Phase::forward(&conv.windows[i]).remove(0));
         let (slots, taps) = (slots(&phases[..1]), phases[0].taps.len() * phases[1].taps.len());
-        let planes = srcs.iter().any(Src::has_planes);
-        let near = if planes { all.min(PLANES) } else { all };
         let span = |cols: usize| Phase::span(&phases[1..], &(0..cols)).len();
+        let near = all.min(CHANNELS);
         let band = halve(width, |cols| slots * span(cols) * near * conv.arithmetic().size() <= RING);
         let lines = pictures * height;
         let chunks = (lines * width / PIXELS).min(lines / (2 * slots)).clamp(1, CHUNKS);
         // How the channels are parted changes no sum.
         let parts = (2 * threads).div_ceil(chunks);
-        let most = if planes { PLANES } else { all.div_ceil(parts).max(PLANES) };
-        let deep = channels(all, most, lanes);
+        let most = if srcs.iter().any(Src::has_planes) { PLANES } else { CHANNELS };
+        let deep = channels(all, all.div_ceil(parts).clamp(PLANES, most), lanes);
         Self { conv, srcs, phases, slots, shape, band: band.max(1), taps, chunks, deep, lanes }
     }
 
