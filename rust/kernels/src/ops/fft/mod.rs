@@ -83,7 +83,7 @@ const MOVED: f64 = 1.6;
 const PESSIMISM: f64 = 1.6;
 
 /// Nanoseconds for counting magnitudes under a result, and bounding them.
-const JUDGED: f64 = 8.5;
+const JUDGED: f64 = 3.5;
 
 /// Products that are summed once more for each result, at most: with more, `f64` is quicker; and nanoseconds of one.
 const SETTLED: f64 = 1.5;

@@ -250,7 +250,10 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
                         || count(simd, job, &halves, tile.plane, witness.as_ref()),
                     )
                 });
-                blocks = classify(job, &halves, cells, witness.as_ref(), floor, !usable);
+                blocks = simd.vectorize(
+                    #[inline(always)]
+                    || classify(job, &halves, cells, witness.as_ref(), floor, !usable),
+                );
             }
             if !blocks.doubtful.is_empty() && !last {
                 return false;
@@ -468,6 +471,7 @@ struct Blocks {
 }
 
 /// Tells the blocks apart: `floor` gives what is asked of `sum |w x|`.
+#[inline(always)]
 fn classify<A: Real>(
     job: &Job<'_>,
     halves: &[Half],

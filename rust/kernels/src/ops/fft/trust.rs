@@ -64,7 +64,10 @@ impl Witness {
                 start.min(n)..((middle[axis] + half).round() as usize).clamp(start.min(n), n)
             };
             let (rows, cols) = (range(0, kh), range(1, kw));
-            let area = rows.len() * cols.len();
+            let cell = cell_size(rows.len().min(cols.len()));
+            // What lies in whole cells wherever the rectangle stands.
+            let whole = |n: usize| (n + 1).saturating_sub(cell) / cell * cell;
+            let area = whole(rows.len()) * whole(cols.len());
             let inside = || rows.clone().flat_map(|i| magnitude[i * kw..][cols.clone()].iter().copied());
             let thresholds: Vec<(f64, usize)> = if every {
                 vec![(inside().fold(f64::INFINITY, f64::min), 0)]
@@ -78,7 +81,6 @@ impl Witness {
                 at.push((inside().fold(f64::INFINITY, f64::min), 0));
                 at
             };
-            let cell = cell_size(rows.len().min(cols.len()));
             for (least, below) in thresholds {
                 let score = if every && least < FAINT * most {
                     0.0
@@ -96,6 +98,7 @@ impl Witness {
     }
 
     /// For each `cell` x `cell` square of results, whether each of them reads enough: `required` of `S`.
+    #[inline(always)]
     pub(super) fn judge<A: Real>(&self, cells: &Cells<A>, required: f64, results: [usize; 2]) -> Vec<bool> {
         let [rows, cols] = results.map(|n| n.div_ceil(self.cell));
         let (sums, shift) = (cells.sums_under([&self.rows, &self.cols]), self.below as f64 * cells.most);
@@ -110,13 +113,24 @@ impl Witness {
     }
 }
 
-/// Samples of a side of a cell under a rectangle of this side: what falls between cells is a third at most.
+/// Samples of a side of a cell under a rectangle of this side: half of the rectangle, or nearly, lies in whole cells
+/// wherever it stands. Measured: random samples under random taps sum up to 2.5 times what is asked for from 13 x 13 taps
+/// on, to 20 times under 21 x 21, and cells half as large made the count take half as long as the transforms.
 fn cell_size(side: usize) -> usize {
     match side {
-        0..=11 => 1,
-        12..=23 => 2,
-        24..=47 => 4,
-        _ => 8,
+        0..=6 => 1,
+        7..=14 => 2,
+        15..=30 => 4,
+        31..=62 => 8,
+        _ => 16,
+    }
+}
+
+/// Adds one run to the beginning of another.
+#[inline(always)]
+fn add<A: Real>(to: &mut [A], from: &[A]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = to.plus(from);
     }
 }
 
@@ -210,59 +224,56 @@ impl<A: Real> Cells<A> {
 
     /// For each cell of results, the sum over the cells that lie in the rectangle of each of its windows;
     /// an infinite one where a spoilt cell lies under one of the windows.
+    #[inline(always)]
     fn sums_under(&self, rectangle: [&Range<usize>; 2]) -> Vec<A> {
         let q = self.size;
         let mut sums = self.sums.clone();
         for (axis, range) in rectangle.into_iter().enumerate() {
             let first = (q - 1 + range.start).div_ceil(q);
             let count = (range.end / q).saturating_sub(first);
-            sums = self.slide(&sums, axis, first, count);
+            sums = self.slide(sums, axis, first, count);
         }
         sums
     }
 
-    /// Sums of `count` neighbours along an axis, from `first` on; what lies beyond the grid is left out.
-    fn slide(&self, from: &[A], axis: usize, first: usize, count: usize) -> Vec<A> {
-        let step = if axis == 0 { self.grid[1] } else { 1 };
-        let mut power = from.to_vec();
-        let mut out = vec![A::default(); from.len()];
+    /// Sums of `count` neighbours along an axis, from `first` on; what lies beyond the grid is left out. (Windows of
+    /// 1, 2, 4, ... neighbours, of which those that make up `count` are added.)
+    #[inline(always)]
+    fn slide(&self, mut power: Vec<A>, axis: usize, first: usize, count: usize) -> Vec<A> {
+        let cols = self.grid[1];
+        let mut out = vec![A::default(); power.len()];
         let (mut offset, mut width) = (first, 1);
-        while width <= count {
-            if count & width != 0 {
-                self.add_shifted(&mut out, &power, axis, offset);
-                offset += width;
-            }
-            let shift = (width * step).min(power.len());
-            if axis == 0 {
-                for i in 0..power.len() - shift {
-                    power[i] = power[i].plus(power[i + shift]);
+        if axis == 0 {
+            while width <= count {
+                if count & width != 0 {
+                    add(&mut out, &power[(offset * cols).min(power.len())..]);
+                    offset += width;
                 }
-            } else {
-                for row in power.chunks_exact_mut(self.grid[1]) {
-                    for i in 0..row.len().saturating_sub(width) {
-                        row[i] = row[i].plus(row[i + width]);
-                    }
+                let shift = (width * cols).min(power.len());
+                // A piece is not changed before the one that it is added to.
+                for start in (0..power.len() - shift).step_by(shift.max(1)) {
+                    let (to, from) = power.split_at_mut(start + shift);
+                    add(&mut to[start..], from);
                 }
+                width *= 2;
             }
-            width *= 2;
+            return out;
+        }
+        let mut shifted = vec![A::default(); cols];
+        for (row, out) in power.chunks_exact_mut(cols).zip(out.chunks_exact_mut(cols)) {
+            (offset, width) = (first, 1);
+            while width <= count {
+                if count & width != 0 {
+                    add(out, &row[offset.min(cols)..]);
+                    offset += width;
+                }
+                let shifted = &mut shifted[width.min(cols)..];
+                shifted.copy_from_slice(&row[width.min(cols)..]);
+                add(row, shifted);
+                width *= 2;
+            }
         }
         out
-    }
-
-    fn add_shifted(&self, out: &mut [A], from: &[A], axis: usize, by: usize) {
-        let cols = self.grid[1];
-        if axis == 0 {
-            let by = (by * cols).min(from.len());
-            for (out, &a) in out.iter_mut().zip(&from[by..]) {
-                *out = out.plus(a);
-            }
-        } else {
-            for (out, from) in out.chunks_exact_mut(cols).zip(from.chunks_exact(cols)) {
-                for (out, &a) in out.iter_mut().zip(&from[by.min(cols)..]) {
-                    *out = out.plus(a);
-                }
-            }
-        }
     }
 
     /// For each square of results of a cell's size, whether a spoilt cell lies under one of its windows.
