@@ -13,6 +13,7 @@ from support import python
 
 tf = pytest.importorskip("tensorflow")
 
+import ferroconv  # noqa: E402
 import ferroconv.tensorflow as ft  # noqa: E402
 from ferroconv import _core, nn  # noqa: E402
 from ferroconv.tensorflow import _ops  # noqa: E402
@@ -394,6 +395,38 @@ def test_words_that_are_none():
     ):
         with pytest.raises(ValueError, match="Received"):
             call()
+
+
+def test_large_results_are_their_own():
+    """Those of a MiB and more are made in memory that is kept for the next one: never one that is still held."""
+    images = tf.reshape(tf.range(1 << 18, dtype=tf.float32), (1, 512, 512, 1))
+    held = [ft.max_pool2d(images + tf.cast(shift, tf.float32), 1) for shift in range(4)]
+    views = [result.numpy() for result in held]
+    for shift, (result, view) in enumerate(zip(held, views, strict=True)):
+        np.testing.assert_array_equal(result, images + tf.cast(shift, tf.float32))
+        assert np.shares_memory(view, result.numpy())
+    del held, result
+    for shift in range(4, 8):
+        np.testing.assert_array_equal(
+            ft.max_pool2d(images + tf.cast(shift, tf.float32), 1)[0, -1, -1], 2.0**18 - 1 + shift
+        )
+    for shift, view in enumerate(views):
+        np.testing.assert_array_equal(view[0, -1, -1], 2.0**18 - 1 + shift)
+
+
+def test_memory_of_large_results_is_kept_and_given_back():
+    ferroconv.clear_cache()
+    images = tf.ones((1, 512, 512, 2))
+    graph = tf.function(lambda x: tf.reduce_sum(ft.max_pool2d(x, 1)))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert {float(total) for total in pool.map(lambda _: graph(images), range(8))} == {2.0**19}
+    assert ferroconv.clear_cache() >= 2 << 20
+    code = """
+import tensorflow as tf, ferroconv, ferroconv.tensorflow as ft
+assert float(tf.reduce_sum(ft.max_pool2d(tf.ones((1, 512, 512, 2)), 1))) == 2 ** 19
+assert ferroconv.clear_cache() == 0
+"""
+    python(code, FERROCONV_CACHE="0")
 
 
 def test_xla_says_that_it_can_not():

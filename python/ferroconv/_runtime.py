@@ -62,7 +62,7 @@ def threads(threads: int) -> Iterator[None]:
 def clear_cache() -> int:
     """Give the memory that is kept for the next calls back to the operating system.
 
-    The memory of a large result (1 MiB or more) is kept when the array is gone, and used for the next
+    The memory of a large result (1 MiB or more) is kept when the array or tensor is gone, and used for the next
     result of its size: at most 256 MiB, the oldest given back first. So are the spectra of the last eight windows that
     were applied by Fourier transforms, 4 MiB each at most, and what was found out about the last 32 windows of 16384
     taps or fewer. With ``FERROCONV_CACHE=0`` in the environment nothing is kept.

@@ -185,6 +185,14 @@ fn layers() -> Vec<(String, Conv)> {
     }
     let (rows, cols) = (axis(40, 3, 1, 1, Padding::Same), axis(70, 7, 2, 1, Padding::Same));
     add("depthwise, several blocks".into(), rows, cols, 150, 150, 150);
+    // Phases of the transpose whose rows don't ascend.
+    for (size, taps, stride, dilation) in [(8, 2, 2, 3), (9, 3, 3, 2), (17, 4, 3, 4), (20, 3, 5, 3)] {
+        let (rows, cols) =
+            (axis(size, taps, stride, dilation, Padding::Same), axis(9, 3, 2, 3, Padding::Same));
+        add(format!("depthwise, {taps} taps by {stride}, dilation {dilation}"), rows, cols, 10, 10, 10);
+    }
+    let (rows, cols) = (axis(9, 7, 1, 1, Padding::Same), axis(9, 7, 1, 1, Padding::Same));
+    add("depthwise, many channels under a wide window".into(), rows, cols, 400, 400, 400);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
     add("depthwise by 2".into(), axis(7, 3, 2, 1, Padding::Same), window, 17, 17, 17);
     add(
@@ -609,7 +617,10 @@ fn packed_filters_stay() {
             let name = format!("{} on {}, {conv}", implementation.name(), isa.name());
             let (plain, kept) = (run(&conv, &filters, None), Packed::default());
             assert_eq!(plain, run(&conv, &filters, Some(&kept)), "{name}, kept");
-            assert_eq!(plain, run(&conv, &nothing, Some(&kept)), "{name}, found");
+            // Depthwise filters are read where they stand.
+            if implementation.name() != "depthwise" {
+                assert_eq!(plain, run(&conv, &nothing, Some(&kept)), "{name}, found");
+            }
             assert!(run(&conv, &nothing, None).iter().all(|y| y.is_nan()), "{name}, not kept");
         }
     }

@@ -141,11 +141,12 @@ impl Call<'_> {
         let dims: Dims<_> = shape.iter().map(|&n| n as i64).collect();
         let (index, dtype, rank) = (index as i32, number(dtype), dims.len() as i32);
         // A large result is kept for the next one of its size: TensorFlow's own memory is the operating system's each
-        // time, whose page faults took 8 % of ResNet50.
+        // time, whose page faults took 8 % of ResNet50. (An op behind this one can't write its own result here: what is
+        // added to a convolution and not part of it has memory of its own.)
         if let Some(memory) = (bytes >= LARGE && results::keeps()).then(|| results::take(bytes)).flatten() {
             let data = memory.as_ptr().cast();
             // SAFETY: as many sizes as said; memory of so many bytes, which is ours until it is given back, and so
-            // aligned that it isn't copied. The handle of the new tensor is ours too.
+            // aligned that it isn't copied. The length is the shape's, so that there is a tensor, whose handle is ours.
             let tensor = unsafe {
                 let give: GiveBack = give_back;
                 Tensor::from_raw((api().new_tensor)(
@@ -158,7 +159,7 @@ impl Call<'_> {
                     null_mut(),
                 ))
             };
-            // SAFETY: a live context and tensor; TensorFlow checks index and dtype, and holds the memory from now on.
+            // SAFETY: a live context and tensor; TensorFlow checks the index, and holds the memory from now on.
             unsafe { (api().set_output)(self.raw, index, tensor.raw(), self.status.raw()) };
             return self.status.check().map(|()| tensor);
         }

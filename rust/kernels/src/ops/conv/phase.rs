@@ -51,7 +51,7 @@ impl Phase {
     pub(super) fn within(&self, range: &Range<usize>) -> Range<usize> {
         let index = |at: usize| {
             let after = at.saturating_sub(self.first);
-            // A row is asked for its phase: a division takes as long as a few of its results.
+            // Asked for every row: a division takes as long as a few results.
             (if self.step == 1 { after } else { after.div_ceil(self.step) }).min(self.count)
         };
         index(range.start)..index(range.end)

@@ -170,11 +170,11 @@ impl BlockRows<'_> {
     /// [`narrow`](Self::narrow) of some rows by squares of a vector's lanes, where channels are planes.
     ///
     /// # Panics
-    /// As there.
+    /// As there, and if there are no rows.
     #[inline(always)]
     pub fn narrow_with<V: Vector<Elem: Floats>>(&mut self, rows: &Range<usize>, from: &[V::Elem]) {
         let (cols, deep) = (self.cols.len(), self.channels.len());
-        assert!(from.len() == rows.len() * cols * deep, "whole rows");
+        assert!(!rows.is_empty() && from.len() == rows.len() * cols * deep, "whole rows");
         let plane = planes::<V>(self.dtype, self.strides).filter(|_| deep >= V::LANES);
         // Rows that follow one upon the other are one: there are more whole squares in it.
         let one = plane.is_some() && self.strides[0] == cols as isize * self.strides[1];

@@ -8,14 +8,14 @@
 //! at the end: the bits don't depend on the number of threads. A chunk walks down its rows as the layer does.
 
 use super::ring::Ring;
-use super::{PLANES, RING, apart, channels, cost, slots};
+use super::{PLANES, RING, apart, channels, cost, near, slots};
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
+use crate::ops::conv::GradFilters;
 use crate::ops::conv::pack::{Part, halve, lanes, share};
 use crate::ops::conv::pass::with_lane;
 use crate::ops::conv::phase::Phase;
-use crate::ops::conv::{Conv, GradFilters};
 use crate::registry::Schedule;
 use crate::simd::{Lane, Simd, outer_own};
 use crate::view::{Blocks, Dst, Floats, Src};
@@ -46,7 +46,6 @@ pub(super) fn compute(
 
 /// How a gradient is parted.
 struct Plan<'p> {
-    conv: &'p Conv,
     srcs: &'p [Src<'p>],
     phases: [Phase; 2],
     slots: usize,
@@ -82,21 +81,22 @@ fn solve<L: Lane<Elem: Floats>>(
 }
 
 impl<'p> Plan<'p> {
-    fn new(problem: &'p GradFilters, srcs: &'p [Src<'p>], lanes: usize, threads: usize) -> Self {
+    fn new(problem: &GradFilters, srcs: &'p [Src<'p>], lanes: usize, threads: usize) -> Self {
         let (conv, shape) = (&problem.conv, problem.conv.y_shape());
         let [pictures, height, width, all] = shape;
         let phases = [0, 1].map(|i| Phase::forward(&conv.windows[i]).remove(0));
         let (slots, taps) = (slots(&phases[..1]), phases[0].taps.len() * phases[1].taps.len());
         let span = |cols: usize| Phase::span(&phases[1..], &(0..cols)).len();
-        let near = all.min(CHANNELS);
-        let band = halve(width, |cols| slots * span(cols) * near * conv.arithmetic().size() <= RING);
+        let size = conv.arithmetic().size();
+        let near = near([&phases[..1], &phases[1..]], width, all.clamp(1, CHANNELS), size);
+        let band = halve(width, |cols| slots * span(cols) * near * size <= RING);
         let lines = pictures * height;
         let chunks = (lines * width / PIXELS).min(lines / (2 * slots)).clamp(1, CHUNKS);
         // How the channels are parted changes no sum.
         let parts = (2 * threads).div_ceil(chunks);
-        let most = if srcs.iter().any(Src::has_planes) { PLANES } else { CHANNELS };
+        let most = if srcs.iter().any(Src::has_planes) { PLANES } else { near.max(PLANES) };
         let deep = channels(all, all.div_ceil(parts).clamp(PLANES, most), lanes);
-        Self { conv, srcs, phases, slots, shape, band: band.max(1), taps, chunks, deep, lanes }
+        Self { srcs, phases, slots, shape, band: band.max(1), taps, chunks, deep, lanes }
     }
 
     /// Channels of each part.
@@ -173,7 +173,7 @@ fn add<S: Simd, L: Lane<Elem: Floats>>(
     [rows, cols, channels]: [&Range<usize>; 3],
     sums: &mut [L::Elem],
 ) {
-    let (held, step) = (channels.len().max(plan.lanes), apart(channels.len(), plan.lanes, plan.conv));
+    let (held, step) = (channels.len().max(plan.lanes), apart(channels.len(), size_of::<L::Elem>()));
     let span = Phase::span(&plan.phases[1..], cols);
     let part = Part { rows: 0..0, channels: channels.clone(), step, pitch: span.len() * step, cols: span };
     let (first, end) = (cols.start as isize, cols.end as isize);

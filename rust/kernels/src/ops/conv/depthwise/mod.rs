@@ -44,8 +44,10 @@ fn cost(conv: &Conv) -> Result<f64, Reject> {
     }
     let moved: usize =
         [conv.x_shape(), conv.y_shape()].iter().map(|shape| shape.iter().product::<usize>()).sum();
+    // Lanes without a channel are lost.
+    let lost = conv.inputs.max(1).next_multiple_of(8) as f64 / conv.inputs.max(1) as f64;
     let size = conv.arithmetic().size() as f64 / 4.0;
-    Ok((conv.multiply_adds() / RATE + moved as f64 * MOVED) * size)
+    Ok((conv.multiply_adds() / RATE + moved as f64 * MOVED) * lost * size)
 }
 
 passes!(
@@ -79,8 +81,17 @@ impl Implementation<GradFilters> for Depthwise {
 /// Bytes of a ring of source rows, unless a pixel has more.
 const RING: usize = 128 << 10;
 
-/// Channels of a block where they are planes.
+/// Channels of a block where they are planes, and of others at least.
 const PLANES: usize = 64;
+
+/// Columns of results whose rows a ring should hold: fewer are mostly read twice, beside each other.
+const COLUMNS: usize = 14;
+
+/// Pixels that are turned about together where planes' rows are shorter than a vector.
+const TOGETHER: usize = 64;
+
+/// Results of a block at most: between two the caller may be interrupted.
+const PATIENCE: usize = 16 << 20;
 
 /// Channels of a block: all, or so many that each block has a vector of them.
 fn channels(all: usize, most: usize, lanes: usize) -> usize {
@@ -101,14 +112,20 @@ struct Job<'p, A: Plain> {
     slots: usize,
 }
 
-/// Numbers from one pixel's, or tap's, channels to the next's, with room for a vector of them: those of one channel
-/// must not all be in a few sets of the first-level cache.
-fn apart(channels: usize, lanes: usize, conv: &Conv) -> usize {
-    let crowded = channels > 0 && (channels * conv.arithmetic().size()).is_multiple_of(2048);
-    channels.max(lanes) + if crowded { MAX_LANES } else { 0 }
+/// Numbers from one pixel's, or tap's, channels to the next's: those of one channel must not all be in a few sets of the
+/// first-level cache.
+fn apart(channels: usize, size: usize) -> usize {
+    let crowded = channels > 0 && (channels * size).is_multiple_of(2048);
+    channels + if crowded { MAX_LANES } else { 0 }
 }
 
-/// Rows of a ring.
+/// So many channels that a ring of `slots` rows keeps near what a few columns of results read, `most` at most.
+fn near([rows, cols]: [&[Phase]; 2], width: usize, most: usize, size: usize) -> usize {
+    let pixels = slots(rows) * Phase::span(cols, &(0..width.min(COLUMNS))).len();
+    halve(most, |channels| channels <= PLANES || pixels * channels * size <= RING)
+}
+
+/// Rows of a ring: from the first to the last that results of all phases with one index read.
 fn slots(phases: &[Phase]) -> usize {
     let offsets = || phases.iter().flat_map(|phase| &phase.taps).map(|&(offset, _)| offset);
     offsets().max().zip(offsets().min()).map_or(1, |(most, least)| (most - least) as usize + 1)
@@ -126,24 +143,24 @@ fn solve(
     with_lane!(conv, |L| {
         let lanes = lanes::<L>(schedule.isa);
         let planes = sources.src.has_planes() || dst.has_planes();
-        let most = if planes { PLANES } else { all.max(1) };
+        let [down, across] = pass.phases.each_ref().map(Vec::as_slice);
+        let most = near([down, across], width, if planes { PLANES } else { all.max(1) }, size);
         let deep = channels(all, most, lanes);
-        let slots = slots(&pass.phases[0]);
+        let slots = slots(down);
         let [rows, cols] = schedule.tile.unwrap_or_else(|| {
-            let bytes = |cols| {
-                slots * Phase::span(&pass.phases[1], &(0..cols)).len() * apart(deep, lanes, conv) * size
-            };
+            let bytes = |cols| slots * Phase::span(across, &(0..cols)).len() * deep * size;
             let cols = halve(width, |cols| bytes(cols) <= RING);
-            let across = width.div_ceil(cols) * all.div_ceil(deep.max(1)) * conv.pictures.max(1);
-            let parts = (4 * workers.threads()).div_ceil(across).min(height / (4 * slots)).max(1);
-            [height.div_ceil(if workers.threads() == 1 { 1 } else { parts }), cols]
+            let others = width.div_ceil(cols) * all.div_ceil(deep) * conv.pictures.max(1);
+            let parts = (4 * workers.threads()).div_ceil(others).min(height / (4 * slots)).max(1);
+            let rows = height.div_ceil(if workers.threads() == 1 { 1 } else { parts });
+            [rows.min(PATIENCE / (cols * deep)).max(1), cols]
         });
         let blocks = Blocks::new(std::slice::from_mut(dst), [rows, cols, deep]);
         let bias = padded(sources.bias, [1, all], all.max(lanes));
         let job = Job {
             pass,
             sources,
-            taps: Taps::apart(sources.filters, apart(all, lanes, conv)),
+            taps: Taps::apart(sources.filters, apart(all, size).max(lanes)),
             bias,
             lanes,
             slots,
@@ -172,26 +189,33 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
     let (pass, sources) = (job.pass, job.sources);
     let (index, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
     let (channels, deep) = (block.channels.clone(), block.channels.len());
-    let (held, step) = (deep.max(job.lanes), apart(deep, job.lanes, job.pass.conv));
+    let (held, step) = (deep.max(job.lanes), apart(deep, size_of::<L::Elem>()));
     let span = Phase::span(&pass.phases[1], &cols);
     let part = Part { rows: 0..0, channels: channels.clone(), step, pitch: span.len() * step, cols: span };
     let (picture, mask) = (sources.src.picture(index), sources.mask.map(|mask| mask.picture(index)));
     let [mut to] = block.parts();
-    let lends = deep == held && to.lend_widened::<L::Elem>(rows.start).is_some();
+    let mut lent = |y| to.lend_widened::<L::Elem>(y).is_some();
+    // If two rows are aligned, all are.
+    let lends = deep == held && lent(rows.start) && lent((rows.start + 1).min(rows.end - 1));
     // Rows of planes that are shorter than a vector are turned about together.
-    let together = if cols.len() < job.lanes { rows.len() } else { 1 };
+    let together = if cols.len() < job.lanes { TOGETHER / cols.len() } else { 1 };
     let results = if lends { 0 } else { (together * deep + held) * cols.len() };
     let finish = Finish::new(pass, sources);
     let [ring, spare, stage] = Ring::<L::Elem>::room(&part, job.slots, &picture, mask.is_some());
     let lengths = [ring, spare, stage, finish.room(cols.len() * deep), results];
-    let windows = job.windows(channels.start);
+    let (windows, down) = (job.windows(channels.start), &pass.phases[0]);
     alloc::scratch(lengths, |[ring, spare, stage, line, out]: [&mut [L::Elem]; 5]| {
         simd.vectorize(
             #[inline(always)]
             || {
                 let mut ring = Ring::new(picture, mask, part, job.slots, [ring, spare, stage]);
                 for (i, y) in rows.clone().enumerate() {
-                    ring.bring::<L::Vector<S>>(Phase::span(&pass.phases[0], &(y..y + 1)));
+                    let read = Phase::span(down, &(y..y + 1));
+                    if !read.is_empty() {
+                        // The next results may be of phases that read rows before those of this one.
+                        let ahead = Phase::span(down, &(y..rows.end.min(y + down.len())));
+                        ring.bring::<L::Vector<S>>(ahead.start..read.end);
+                    }
                     let place = i % together * cols.len() * deep;
                     let row = match to.lend_widened(y) {
                         Some(row) if lends => row,
@@ -212,9 +236,10 @@ fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut bl
                         line,
                         &mut row[..cols.len() * deep],
                     );
-                    if !lends && i % together == together - 1 {
-                        let done = y + 1 - together..y + 1;
-                        to.narrow_with::<L::Vector<S>>(&done, &out[..together * cols.len() * deep]);
+                    let done = i % together + 1;
+                    if !lends && (done == together || y + 1 == rows.end) {
+                        let results = &out[..done * cols.len() * deep];
+                        to.narrow_with::<L::Vector<S>>(&(y + 1 - done..y + 1), results);
                     }
                 }
             },

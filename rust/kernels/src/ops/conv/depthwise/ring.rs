@@ -1,14 +1,12 @@
 //! The source rows that a walk down a picture needs at once.
 
+use super::TOGETHER;
 use crate::alloc::Plain;
 use crate::ops::conv::pack::Part;
 use crate::ops::conv::phase::Phase;
 use crate::simd::{MAX_LANES, Own, Vector};
 use crate::view::{Floats, Picture};
 use std::ops::Range;
-
-/// Samples turned about together, where planes' rows are shorter than a vector.
-const STAGE: usize = 64;
 
 /// Columns and channels of a few rows of a picture, zeros around it, each row in the place of one that is not needed
 /// any more.
@@ -37,9 +35,10 @@ impl<'r, A: Floats> Ring<'r, A> {
     /// Numbers of scratch: of the ring, of a row of the mask, and of rows that are turned about together.
     pub(super) fn room(part: &Part, slots: usize, picture: &Picture<'_>, masked: bool) -> [usize; 3] {
         let [_, width, _] = picture.shape();
-        let staged = !masked && picture.has_planes() && width < MAX_LANES;
-        let stage = if staged { STAGE.max(width) * part.channels.len() } else { 0 };
-        [slots * part.pitch, if masked { part.pitch } else { 0 }, stage]
+        let staged = !masked && picture.has_planes() && (1..MAX_LANES).contains(&width);
+        let stage = if staged { TOGETHER.max(width) * part.channels.len() } else { 0 };
+        // A vector of samples may go on past the last channel.
+        [slots * part.pitch + MAX_LANES, if masked { part.pitch } else { 0 }, stage]
     }
 
     pub(super) fn new(
@@ -93,7 +92,7 @@ impl<'r, A: Floats> Ring<'r, A> {
         y.rem_euclid(self.slots as isize) as usize * self.part.pitch
     }
 
-    /// Brings in what is not there of some rows, which don't end before those of the last call.
+    /// Brings in what is not there of some rows, the first of which no later call precedes.
     #[inline(always)]
     pub(super) fn bring<V: Vector<Elem = A>>(&mut self, rows: Range<isize>) {
         if self.part.pitch == 0 {
