@@ -113,8 +113,8 @@ impl Tensor {
         order: [usize; N],
     ) -> Result<Dst<'_>, Failure> {
         let (shape, strides) = self.layout(shape, order);
-        // SAFETY: the memory of an output, all of it and no more (`layout`), which TensorFlow gave to
-        // this op alone; `self` is borrowed exclusively.
+        // SAFETY: the memory of an output, all of it and no more (`layout`), which no other op has seen yet; `self` is
+        // borrowed exclusively.
         Ok(unsafe { Dst::from_raw(self.data(), self.dtype, shape, strides) }?)
     }
 }
