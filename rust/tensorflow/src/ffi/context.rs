@@ -1,7 +1,7 @@
 //! What TensorFlow hands to an op: its attributes once, its inputs at each call.
 
 use super::api::{RawConstruction, RawContext, api};
-use super::callbacks::{GiveBack, give_back};
+use super::callbacks::give_back;
 use super::status::{Status, text};
 use super::tensor::{Tensor, number};
 use crate::op::Failure;
@@ -148,14 +148,13 @@ impl Call<'_> {
             // SAFETY: as many sizes as said; memory of so many bytes, which is ours until it is given back, and so
             // aligned that it isn't copied. The length is the shape's, so that there is a tensor, whose handle is ours.
             let tensor = unsafe {
-                let give: GiveBack = give_back;
                 Tensor::from_raw((api().new_tensor)(
                     dtype,
                     dims.as_ptr(),
                     rank,
                     data,
                     bytes,
-                    give,
+                    give_back,
                     null_mut(),
                 ))
             };

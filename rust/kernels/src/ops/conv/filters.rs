@@ -54,12 +54,9 @@ impl Implementation<GradFilters> for Outer {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        problem.check_arrays(srcs, dsts);
-        let conv = &problem.conv;
+        let (conv, srcs) = (&problem.conv, problem.sources(srcs, dsts));
         let workers = schedule.workers.worth(nanoseconds(conv, conv.outputs / conv.groups));
         let schedule = Schedule { workers, ..*schedule };
-        let mut srcs = srcs.to_vec();
-        srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
         with_lane!(conv, |L| solve::<L>(problem, &srcs, dsts, &schedule))
     }
 }

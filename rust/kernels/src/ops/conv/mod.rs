@@ -224,6 +224,17 @@ impl GradFilters {
         self.conv.bound(n as f64 * oh as f64 * ow as f64)
     }
 
+    /// The arrays that are read, `x` without the samples that no window reads.
+    ///
+    /// # Panics
+    /// If they, or those that are written, are not the gradient's.
+    fn sources<'a>(&self, srcs: &[Src<'a>], dsts: &[Dst<'_>]) -> Vec<Src<'a>> {
+        self.check_arrays(srcs, dsts);
+        let mut srcs = srcs.to_vec();
+        srcs[0] = srcs[0].every(self.conv.windows.each_ref().map(phase::Phase::skip));
+        srcs
+    }
+
     fn check_arrays(&self, srcs: &[Src<'_>], dsts: &[Dst<'_>]) {
         assert!(
             srcs.len() == 2 + usize::from(self.masked) && dsts.len() == 1 + usize::from(self.bias),

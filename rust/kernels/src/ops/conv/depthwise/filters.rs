@@ -35,12 +35,9 @@ pub(super) fn compute(
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    problem.check_arrays(srcs, dsts);
-    let conv = &problem.conv;
+    let (conv, srcs) = (&problem.conv, problem.sources(srcs, dsts));
     let workers = schedule.workers.worth(cost(conv).unwrap_or(f64::INFINITY));
     let schedule = Schedule { workers, ..*schedule };
-    let mut srcs = srcs.to_vec();
-    srcs[0] = srcs[0].every(conv.windows.each_ref().map(Phase::skip));
     with_lane!(conv, |L| solve::<L>(problem, &srcs, dsts, &schedule))
 }
 
