@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -443,16 +444,22 @@ def test_high_precision_is_within_its_bound():
     x, filters = rng.standard_normal((1, 56, 56, 64)), rng.standard_normal((3, 3, 64, 64))
     x, filters = x.astype("f"), filters.astype("f")
     plan = explain(nn.conv2d, x, filters, padding="same", precision="high").plans[0]
-    assert (
-        "winograd-4x4" in plan.chosen and "6x6 samples of its tile" in plan.bound and "precision high" in plan.problem
-    )
+    exact = nn.conv2d(x.astype("d"), filters.astype("d"), padding="same", precision="highest")
+    error = np.abs(nn.conv2d(x, filters, padding="same", precision="high") - exact)[0]
+    assert "precision high" in plan.problem
+    if "/split/" in plan.chosen:  # a CPU with a matrix unit
+        terms = nn.conv2d(np.abs(x).astype("d"), np.abs(filters).astype("d"), padding="same")[0]
+        bound = float(re.search(r"within (\S+) x sum \|x w\|", plan.bound)[1])
+        assert bound < 5e-5
+        assert (error <= bound * terms + 2.0**-24 * np.abs(exact[0])).all()
+        return
+    assert "winograd-4x4" in plan.chosen
+    assert "6x6 samples of its tile" in plan.bound
     padded = np.pad(np.abs(x[0]).astype("d"), ((1, 1), (1, 1), (0, 0)))
     tiles = np.lib.stride_tricks.sliding_window_view(padded, (6, 6), (0, 1))[::4, ::4]
     samples = np.einsum("pi,qj,yxcij->pqyxc", SAMPLES, SAMPLES, tiles, optimize=True)
     weights = np.einsum("pi,qj,ijco->pqco", TAPS, TAPS, np.abs(filters).astype("d"), optimize=True)
     spread = np.einsum("ip,jq,pqyxo->yixjo", RESULTS, RESULTS, samples @ weights[:, :, None], optimize=True)
-    exact = nn.conv2d(x.astype("d"), filters.astype("d"), padding="same", precision="highest")
-    error = np.abs(nn.conv2d(x, filters, padding="same", precision="high") - exact)[0]
     assert (error <= (64 + 2 * 10 + 2) * 2.0**-24 * spread.reshape(56, 56, 64)).all()
     assert np.sqrt((error**2).mean() / (exact**2).mean()) < 2e-6
     medium = nn.conv2d(x, filters, padding="same", precision="medium")
@@ -475,10 +482,8 @@ def test_only_lower_classes_take_what_is_less_exact(dtype, size, channels):
             assert [reason for name, cost, reason in plan.candidates if "4x4" in name and cost is None] == [
                 "is less exact than precision='highest'"
             ]
-        costs = [
-            cost for _, cost, _ in explain(function, *arrays, padding="same", precision="high").plans[0].candidates
-        ]
-        assert costs[2] is not None
+        candidates = explain(function, *arrays, padding="same", precision="high").plans[0].candidates
+        assert [cost is not None for name, cost, _ in candidates if "4x4" in name] == [True]
 
 
 def test_signatures():

@@ -5,11 +5,17 @@
 //! sums[r][n] += sum over k < 64 of  samples[r][k] * weights[k][n]          r, n < 16: bytes, summed in 32 bits, wrapping
 //! ```
 //!
-//! The compiler knows no tiles: they are reached by `asm!`, and this file is the only one that does. A [`Tiles`] is
+//! or pairs of `bf16` in place of fours of bytes, summed in `f32` ([`parts`]).
+//!
+//! The compiler knows no tiles: they are reached by `asm!`, here and in `parts` alone. A [`Tiles`] is
 //! the proof that CPU and kernel let this process use them. The registers are configured for the length of one
 //! [`Tiles::configured`]: the state is a thread's own, is kept by the kernel like any register, and slows down
 //! switching threads while it is in use.
 #![expect(unsafe_code, reason = "instructions that the compiler has no intrinsics for")]
+
+mod parts;
+
+pub use parts::{DEPTH, MAX_PARTS, PRODUCTS, Parts, STEP, split, split_weights};
 
 use super::Simd;
 use std::marker::PhantomData;
@@ -56,12 +62,12 @@ pub struct Signs {
     pub weights: bool,
 }
 
-/// The proof that this process may use tiles of bytes, on top of AVX-512 VNNI.
+/// The proof that this process may use tiles of bytes and of `bf16`, on top of AVX-512 VNNI.
 #[derive(Clone, Copy, Debug)]
 pub struct Tiles(());
 
 impl Tiles {
-    /// The proof, if the CPU has AMX-INT8, the operating system keeps its registers, and it has granted them.
+    /// The proof, if the CPU has AMX-INT8 and AMX-BF16, the operating system keeps its registers, and it has granted them.
     pub fn detect() -> Option<Self> {
         static GRANTED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
         GRANTED.get_or_init(granted).then_some(Self(()))
@@ -77,8 +83,8 @@ impl Tiles {
 fn granted() -> bool {
     use std::arch::x86_64::{__cpuid_count, _xgetbv};
 
-    const TILE: u32 = 1 << 24;
-    const INT8: u32 = 1 << 25;
+    /// AMX-BF16, AMX-TILE and AMX-INT8.
+    const WANTED: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     /// XCR0's bits for the configuration and the data of tiles.
     const SAVED: u64 = 0b11 << 17;
     /// `arch_prctl`'s request for a part of the extended state, and the number of the tiles' data.
@@ -92,7 +98,7 @@ fn granted() -> bool {
     }
 
     let features = __cpuid_count(7, 0).edx;
-    if super::V4Vnni::detect().is_none() || features & (TILE | INT8) != TILE | INT8 {
+    if super::V4Vnni::detect().is_none() || features & WANTED != WANTED {
         return false;
     }
     // SAFETY: AVX-512, just found, needs XSAVE; the call asks for a permission and touches no memory.

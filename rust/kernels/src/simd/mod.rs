@@ -20,7 +20,10 @@ pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use amx::{Configured, Signs, TOEPLITZ, Tiles, Weights};
+pub use amx::{
+    Configured, DEPTH, MAX_PARTS, PRODUCTS, Parts, STEP, Signs, TOEPLITZ, Tiles, Weights, split,
+    split_weights,
+};
 pub use depthwise::{Own, gather_own, outer_own};
 pub use dots::{DOTS, Grid, dots};
 pub use fetch::fetch;

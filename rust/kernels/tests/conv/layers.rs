@@ -137,6 +137,9 @@ pub(crate) fn layers() -> Vec<(String, Conv)> {
     }
     let (rows, cols) = (axis(9, 7, 1, 1, Padding::Same), axis(9, 7, 1, 1, Padding::Same));
     add("depthwise, many channels under a wide window".into(), rows, cols, 400, 400, 400);
+    let (rows, cols) = (axis(5, 3, 1, 1 << 20, Padding::Same), axis(9, 3, 2, 7, Padding::Explicit(9, 13)));
+    add("taps far outside".into(), rows, cols, 1, 6, 9);
+    add("taps far outside, depthwise".into(), rows, cols, 10, 10, 10);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
     add("depthwise by 2".into(), axis(7, 3, 2, 1, Padding::Same), window, 17, 17, 17);
     add(

@@ -5,13 +5,14 @@
 
 mod filterings;
 mod layers;
+mod split;
 
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::ops::conv::{Conv, Forward, GradFilters, GradInput, Packed};
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::precision::Precision;
-use ferroconv_kernels::registry::{Operation, Schedule};
+use ferroconv_kernels::registry::{Implementation, Operation, Schedule};
 use ferroconv_kernels::shape::{Axis, Padding};
 use ferroconv_kernels::view::{Dst, Src};
 use filterings::{FILTERINGS, Filtering, spread};
@@ -163,6 +164,18 @@ fn spreads(conv: &Conv, x: &[f64], filters: &[f64], grad: &[f64]) -> Option<[Vec
     Some([FILTERINGS.iter().map(forward).collect(), FILTERINGS.iter().map(backward).collect()])
 }
 
+/// What is claimed of errors, as multiples of the sum of the terms' absolute values.
+#[derive(Clone, Copy)]
+struct Claims<'a> {
+    /// The one implementation that is tried, if not all are.
+    only: Option<&'a str>,
+    bound: f64,
+    /// Of numbers that are split.
+    split: f64,
+    /// By filtering what its errors are in proportion to, and channels.
+    spreads: Option<(&'a [Vec<f64>], usize)>,
+}
+
 /// Runs a problem everywhere and holds each result against what it should be.
 fn check<P: Operation>(
     name: &str,
@@ -170,8 +183,7 @@ fn check<P: Operation>(
     problem: &P,
     srcs: &[&Array],
     exact: &[(&[usize], Exact)],
-    bound: f64,
-    spreads: Option<(&[Vec<f64>], usize)>,
+    claims: Claims<'_>,
 ) {
     let planes: Vec<_> = srcs.iter().map(|array| array.in_planes()).collect();
     let layouts: [Vec<_>; 2] = [
@@ -181,7 +193,8 @@ fn check<P: Operation>(
     let mut taken = 0;
     for &isa in Isa::detected() {
         for &implementation in P::IMPLEMENTATIONS {
-            if implementation.cost(problem).is_err() {
+            let takes = implementation.supports(isa).and_then(|()| implementation.cost(problem)).is_ok();
+            if !takes || claims.only.is_some_and(|only| only != implementation.name()) {
                 continue;
             }
             taken += 1;
@@ -228,12 +241,14 @@ fn check<P: Operation>(
                     {
                         let unit = if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
                         let rounding = if let Some(at) = filtering {
-                            let (spreads, deep) = spreads.expect("a layer that it takes");
+                            let (spreads, deep) = claims.spreads.expect("a layer that it takes");
                             // The chain over the channels, the transforms along both axes, and the bias.
                             let roundings = deep + 2 * FILTERINGS[at].roundings + 1;
                             roundings as f64 * unit / 2.0 * (spreads[at][i] + magnitude)
+                        } else if implementation.name() == "split" {
+                            claims.split * magnitude
                         } else {
-                            bound * magnitude
+                            claims.bound * magnitude
                         };
                         // The definition's own roundings are of f64.
                         let bound = rounding + unit * sum.abs() + 1e-13 * magnitude;
@@ -245,7 +260,7 @@ fn check<P: Operation>(
             }
         }
     }
-    assert!(taken >= Isa::detected().len(), "{name}: someone takes it");
+    assert!(claims.only.is_some() || taken >= Isa::detected().len(), "{name}: someone takes it");
 }
 
 fn zeros(shape: &[usize]) -> Exact {
@@ -263,65 +278,57 @@ fn every_implementation_conforms() {
     for (name, layer) in layers() {
         for dtype in [DType::F32, DType::F64] {
             let conv = Conv { dtype, precision: Precision::High, ..layer.clone() };
-            let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
-            let [x, filters, grad] = [0, 1, 2].map(|i| Array::new(&shapes[i], 7 + i as u64));
-            let mask = Array::new(&shapes[2], 99);
-            let (bias, into) = (Array::new(&[1, 1, conv.outputs], 5), Array::new(&[1, 1, conv.inputs], 6));
-
-            let (mut y, mut dx, mut dw) = (zeros(&shapes[2]), zeros(&shapes[0]), zeros(&shapes[1]));
-            let mut db = zeros(&[conv.outputs]);
-            let through = |at: usize| if mask.wide[at] > 0.0 { grad.wide[at] } else { 0.0 };
-            let passed: Vec<f64> = (0..grad.wide.len()).map(through).collect();
-            (0..y.0.len()).for_each(|at| add(&mut y, at, bias.wide[at % conv.outputs]));
-            (0..dx.0.len()).for_each(|at| add(&mut dx, at, into.wide[at % conv.inputs]));
-            (0..y.0.len()).for_each(|at| add(&mut db, at % conv.outputs, through(at)));
-            products(&conv, |sample, weight, result| {
-                add(&mut y, result, x.wide[sample] * filters.wide[weight]);
-                add(&mut dx, sample, through(result) * filters.wide[weight]);
-                add(&mut dw, weight, x.wide[sample] * through(result));
-            });
-            let shortcut = Array::new(&shapes[2], 31);
-            let mut added = y.clone();
-            (0..added.0.len()).for_each(|at| add(&mut added, at, shortcut.wide[at]));
-            for (sums, _) in [&mut y, &mut added] {
-                sums.iter_mut().for_each(|sum| *sum = sum.max(0.0));
-            }
-
-            let spreads = spreads(&conv, &x.wide, &filters.wide, &passed);
-            let spread =
-                |i: usize, deep: usize| spreads.as_ref().map(|s| (s[i].as_slice(), deep / conv.groups));
-
-            let arrays = [&x, &filters, &bias, &shortcut];
-            for (addend, y) in [(false, y), (true, added)] {
-                let forward = Forward { conv: conv.clone(), bias: true, addend, relu: true };
-                let (srcs, bound) = (&arrays[..3 + usize::from(addend)], forward.error_bound());
-                check(&name, dtype, &forward, srcs, &[(&shapes[2], y)], bound, spread(0, conv.inputs));
-            }
-            let input = GradInput { conv: conv.clone(), masked: true, bias: true, relu: false };
-            let bound = input.error_bound();
-            check(
-                &name,
-                dtype,
-                &input,
-                &[&filters, &grad, &mask, &into],
-                &[(&shapes[0], dx)],
-                bound,
-                spread(1, conv.outputs),
-            );
-            let gradient = GradFilters { conv: conv.clone(), masked: true, bias: true };
-            let bound = gradient.error_bound();
-            let line = [1, 1, conv.outputs];
-            check(
-                &name,
-                dtype,
-                &gradient,
-                &[&x, &grad, &mask],
-                &[(&shapes[1], dw), (&line, db)],
-                bound,
-                None,
-            );
+            conforms(&name, &conv, None);
         }
     }
+}
+
+/// Holds the three problems of a layer against their definitions, by all implementations or by one.
+fn conforms(name: &str, conv: &Conv, only: Option<&str>) {
+    let (dtype, shapes) = (conv.dtype, [conv.x_shape(), conv.filters_shape(), conv.y_shape()]);
+    let [x, filters, grad] = [0, 1, 2].map(|i| Array::new(&shapes[i], 7 + i as u64));
+    let mask = Array::new(&shapes[2], 99);
+    let (bias, into) = (Array::new(&[1, 1, conv.outputs], 5), Array::new(&[1, 1, conv.inputs], 6));
+
+    let (mut y, mut dx, mut dw) = (zeros(&shapes[2]), zeros(&shapes[0]), zeros(&shapes[1]));
+    let mut db = zeros(&[conv.outputs]);
+    let through = |at: usize| if mask.wide[at] > 0.0 { grad.wide[at] } else { 0.0 };
+    let passed: Vec<f64> = (0..grad.wide.len()).map(through).collect();
+    (0..y.0.len()).for_each(|at| add(&mut y, at, bias.wide[at % conv.outputs]));
+    (0..dx.0.len()).for_each(|at| add(&mut dx, at, into.wide[at % conv.inputs]));
+    (0..y.0.len()).for_each(|at| add(&mut db, at % conv.outputs, through(at)));
+    products(conv, |sample, weight, result| {
+        add(&mut y, result, x.wide[sample] * filters.wide[weight]);
+        add(&mut dx, sample, through(result) * filters.wide[weight]);
+        add(&mut dw, weight, x.wide[sample] * through(result));
+    });
+    let shortcut = Array::new(&shapes[2], 31);
+    let mut added = y.clone();
+    (0..added.0.len()).for_each(|at| add(&mut added, at, shortcut.wide[at]));
+    for (sums, _) in [&mut y, &mut added] {
+        sums.iter_mut().for_each(|sum| *sum = sum.max(0.0));
+    }
+
+    let spreads = if only.is_none() { spreads(conv, &x.wide, &filters.wide, &passed) } else { None };
+    let claims = |i: usize, channels: usize, bound: f64| {
+        let deep = channels / conv.groups;
+        let spreads = spreads.as_ref().map(|s| (s[i].as_slice(), deep));
+        Claims { only, bound, split: split::bound(conv, deep), spreads }
+    };
+
+    let arrays = [&x, &filters, &bias, &shortcut];
+    for (addend, y) in [(false, y), (true, added)] {
+        let forward = Forward { conv: conv.clone(), bias: true, addend, relu: true };
+        let claims = claims(0, conv.inputs, forward.error_bound());
+        check(name, dtype, &forward, &arrays[..3 + usize::from(addend)], &[(&shapes[2], y)], claims);
+    }
+    let input = GradInput { conv: conv.clone(), masked: true, bias: true, relu: false };
+    let claims = claims(1, conv.outputs, input.error_bound());
+    check(name, dtype, &input, &[&filters, &grad, &mask, &into], &[(&shapes[0], dx)], claims);
+    let gradient = GradFilters { conv: conv.clone(), masked: true, bias: true };
+    let claims = Claims { bound: gradient.error_bound(), spreads: None, ..claims };
+    let line = [1, 1, conv.outputs];
+    check(name, dtype, &gradient, &[&x, &grad, &mask], &[(&shapes[1], dw), (&line, db)], claims);
 }
 
 /// NaN and infinity are found where the definition has them and nowhere else, in every implementation.
@@ -345,7 +352,8 @@ fn what_is_not_finite_stays_in_its_windows() {
     assert!(y.0.iter().any(|sum| sum.is_nan()) && y.0.iter().any(|sum| sum.is_infinite()));
     let problem = Forward { conv, bias: false, addend: false, relu: false };
     for &isa in Isa::detected() {
-        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(|i| i.cost(&problem).is_ok()) {
+        let takes = |i: &&&dyn Implementation<_>| i.supports(isa).and_then(|()| i.cost(&problem)).is_ok();
+        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(takes) {
             let mut first: Option<Vec<u32>> = None;
             for (threads, tile) in SCHEDULES {
                 let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
@@ -420,7 +428,12 @@ fn classes_of_precision_permit() {
         let problem =
             Forward { conv: Conv { precision, ..conv.clone() }, bias: false, addend: false, relu: false };
         let chosen = problem.select(isa).unwrap().name();
-        assert_eq!(chosen, if precision == Precision::Highest { "winograd" } else { "winograd-4x4" });
+        let expected = match (isa.tiles(), precision) {
+            (Some(_), _) => "split",
+            (None, Precision::Highest) => "winograd",
+            (None, _) => "winograd-4x4",
+        };
+        assert_eq!(chosen, expected);
     }
     assert!(Precision::parse("low").is_err());
 }
@@ -459,7 +472,7 @@ fn packed_filters_stay() {
                 y
             };
             let problem = Forward { conv: conv.clone(), bias: false, addend: false, relu: false };
-            if implementation.cost(&problem).is_err() {
+            if implementation.supports(isa).and_then(|()| implementation.cost(&problem)).is_err() {
                 continue;
             }
             let name = format!("{} on {}, {conv}", implementation.name(), isa.name());

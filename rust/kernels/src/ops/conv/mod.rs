@@ -22,6 +22,7 @@ mod packed;
 mod pass;
 mod phase;
 mod planes;
+mod split;
 mod winograd;
 
 pub use depthwise::Depthwise;
@@ -29,6 +30,7 @@ pub use dots::Dots;
 pub use filters::Outer;
 pub use gather::Gather;
 pub use packed::Packed;
+pub use split::Split;
 pub use winograd::{Winograd, Winograd4};
 
 use crate::Error;

@@ -156,17 +156,20 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Implements the layer and its transpose by one bound, one cost and one computation of a [`Pass`].
+/// Implements the layer and its transpose by one bound, one cost and one computation of a [`Pass`], and what else there
+/// is to say of both.
 macro_rules! passes {
-    ($implementation:ident, $name:literal, $bound:expr, $cost:expr, $solve:expr) => {
-        $crate::ops::conv::pass::passes!(@ $implementation, $name, Forward, forward, $bound, $cost, $solve);
-        $crate::ops::conv::pass::passes!(@ $implementation, $name, GradInput, transposed, $bound, $cost, $solve);
+    ($implementation:ident, $name:literal, $bound:expr, $cost:expr, $solve:expr $(, $also:item)*) => {
+        $crate::ops::conv::pass::passes!(@ $implementation, $name, Forward, forward, $bound, $cost, $solve, [$($also)*]);
+        $crate::ops::conv::pass::passes!(@ $implementation, $name, GradInput, transposed, $bound, $cost, $solve, [$($also)*]);
     };
-    (@ $implementation:ident, $name:literal, $problem:ident, $direction:ident, $bound:expr, $cost:expr, $solve:expr) => {
+    (@ $implementation:ident, $name:literal, $problem:ident, $direction:ident, $bound:expr, $cost:expr, $solve:expr, [$($also:item)*]) => {
         impl $crate::registry::Implementation<$crate::ops::conv::$problem> for $implementation {
             fn name(&self) -> &'static str {
                 $name
             }
+
+            $($also)*
 
             fn bound(&self, problem: &$crate::ops::conv::$problem) -> Option<String> {
                 ($bound)($crate::ops::conv::pass::Pass::$direction(problem))

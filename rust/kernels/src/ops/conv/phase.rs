@@ -25,8 +25,19 @@ impl Phase {
 
     /// The layer's one phase, of a source that has every [`skip`](Self::skip)th sample.
     pub(super) fn forward(axis: &Axis) -> Vec<Self> {
-        let taps = (0..axis.taps).map(|t| ((t * axis.dilation) as isize - axis.before, t)).collect();
-        vec![Self { first: 0, step: 1, count: axis.dst, stride: axis.stride / Self::skip(axis), taps }]
+        let (skip, count) = (Self::skip(axis), axis.dst);
+        let stride = axis.stride / skip;
+        let outside = [count.saturating_sub(1) * stride + 1, axis.src.div_ceil(skip)];
+        let taps = (0..axis.taps).map(|t| ((t * axis.dilation) as isize - axis.before, t));
+        let taps = taps.map(|(offset, t)| (Self::near(axis, offset, outside), t)).collect();
+        vec![Self { first: 0, step: 1, count, stride, taps }]
+    }
+
+    /// An offset, moved next to the source if no result meets the source there: what lies between need not be brought,
+    /// however far taps are apart. `outside` is how far the first offsets are that meet nothing, below 0 and above.
+    fn near(axis: &Axis, offset: isize, [before, after]: [usize; 2]) -> isize {
+        // Those of neighbouring taps stay neighbours.
+        if axis.dilation == 1 { offset } else { offset.clamp(-(before as isize), after as isize) }
     }
 
     /// The transpose's phases, one for each remainder by the stride: sample `i` of `x` was read by
@@ -42,6 +53,7 @@ impl Phase {
                     .collect();
                 taps.sort_unstable();
                 let count = (axis.src - first).div_ceil(axis.stride);
+                taps.iter_mut().for_each(|(at, _)| *at = Self::near(axis, *at, [count, axis.dst]));
                 Self { first, step: axis.stride, count, stride: 1, taps }
             })
             .collect()
@@ -94,6 +106,9 @@ mod tests {
             (11, 3, 2, 3, Padding::Explicit(4, 1)),
             (7, 1, 4, 1, Padding::Valid),
             (5, 5, 1, 1, Padding::Explicit(0, 6)),
+            (5, 3, 1, 7, Padding::Same),
+            (5, 4, 2, 1 << 20, Padding::Same),
+            (4, 3, 3, 9, Padding::Explicit(20, 5)),
         ] {
             let axis = Axis::convolution(src, taps, stride, dilation, padding).unwrap();
             let mut joins = [Vec::new(), Vec::new()];
@@ -119,6 +134,13 @@ mod tests {
                 joins[side].sort_unstable();
             }
             assert_eq!(joins[0], joins[1], "{axis:?}");
+            for phases in [Phase::forward(&axis), Phase::transposed(&axis)] {
+                let span = Phase::span(&phases, &(0..axis.src.max(axis.dst))).len();
+                assert!(
+                    span <= 3 * (axis.src + axis.dst * axis.stride + axis.taps),
+                    "{axis:?}: reads {span}"
+                );
+            }
         }
     }
 }
