@@ -135,6 +135,77 @@ pub fn gather<V: Vector, const R: usize, const NV: usize>(
     sums
 }
 
+/// Results that [`beside`] sums at once, at most.
+pub const MAX_RESULTS: usize = 6;
+
+/// Runs `$body` with `$R` and `$NV` as constants: `$results`, and the vectors of pixels that the registers hold sums of beside
+/// samples and a weight.
+macro_rules! with_results {
+    ($results:expr, |$R:ident, $NV:ident| $body:expr) => {{
+        macro_rules! body {
+            ($r:literal, $nv:literal) => {{
+                const $R: usize = $r;
+                const $NV: usize = $nv;
+                $body
+            }};
+        }
+        match $results {
+            1 => body!(1, 8),
+            2 => body!(2, 4),
+            3 => body!(3, 3),
+            4 => body!(4, 2),
+            5 => body!(5, 2),
+            _ => body!(6, 2),
+        }
+    }};
+}
+pub(crate) use with_results;
+
+/// For `NV` vectors of neighbouring pixels, adds to `R` results each the products of the samples of `deep` channels, `plane` apart,
+/// at each tap's place:
+///
+/// ```text
+/// sums[r][pixel] += sum over taps t, c < deep of source[places[t] + c * plane + pixel] * weights[t][c][r]
+/// ```
+///
+/// # Panics
+/// If a sample is beyond `source`, or `weights` are too short.
+#[inline(always)]
+pub fn beside<V: Vector, const R: usize, const NV: usize>(
+    source: &[V::Elem],
+    places: &[usize],
+    [deep, plane]: [usize; 2],
+    weights: &[V::Elem],
+    mut sums: [[V; NV]; R],
+) -> [[V; NV]; R] {
+    let reach = deep.saturating_sub(1) * plane + NV * V::LANES;
+    let room = source.len().checked_sub(reach).expect("samples of the source");
+    assert!(weights.len() >= places.len() * deep * R, "a weight for each sample and result");
+    let mut weights = weights.as_ptr();
+    for &place in places {
+        assert!(place <= room, "samples of the source");
+        let mut from = source.as_ptr().wrapping_add(place);
+        for _ in 0..deep {
+            // SAFETY: `place + c * plane + NV * LANES <= source.len()`; the weights go on for as many samples.
+            unsafe {
+                let mut samples = [V::splat(V::Elem::default()); NV];
+                for v in 0..NV {
+                    samples[v] = V::load(from.add(v * V::LANES));
+                }
+                for r in 0..R {
+                    let weight = V::splat(*weights.add(r));
+                    for v in 0..NV {
+                        sums[r][v] = sums[r][v].mul_add(samples[v], weight);
+                    }
+                }
+                weights = weights.add(R);
+            }
+            from = from.wrapping_add(plane);
+        }
+    }
+    sums
+}
+
 /// A line of pixels that [`outer`] sums over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {

@@ -27,8 +27,8 @@ pub use amx::{
 pub use depthwise::{Own, gather_own, outer_own};
 pub use dots::{DOTS, Grid, dots};
 pub use fetch::fetch;
-pub(crate) use gemm::with_tile;
-pub use gemm::{Line, MAX_VECTORS, Runs, gather, outer, tile_rows};
+pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
+pub(crate) use gemm::{with_results, with_tile};
 pub use halves::{Halves, MAX_HALF_ROWS, Rounded, Two, along, down, over};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;

@@ -10,6 +10,7 @@
 //! threads.
 
 use super::finish::Finish;
+use super::narrow;
 use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, share};
 use super::packed::Packed;
 use super::pass::{Pass, Sources, passes, with_lane};
@@ -75,6 +76,11 @@ pub(super) fn solve(
         let schedule = Schedule { workers, ..*schedule };
         return with_lane!(pass.conv, |L| planes::solve::<L>(pass, sources, dst, &schedule));
     }
+    let lanes = with_lane!(pass.conv, |L| lanes::<L>(schedule.isa));
+    if narrow::takes(pass, lanes, sources.src.has_planes()) {
+        let schedule = Schedule { workers, ..*schedule };
+        return with_lane!(pass.conv, |L| narrow::solve::<L>(pass, sources, dst, &schedule));
+    }
     let size = schedule.tile.unwrap_or_else(|| pass.blocking(workers.threads()));
     let blocks = Blocks::new(std::slice::from_mut(dst), [size[0], size[1], pass.wide]);
     if blocks.count() == 0 {
@@ -93,7 +99,7 @@ const NEAR: usize = 256 << 10;
 
 impl<'p> Pass<'p> {
     /// Rows and columns of a block.
-    fn blocking(&self, threads: usize) -> [usize; 2] {
+    pub(super) fn blocking(&self, threads: usize) -> [usize; 2] {
         let ([rows, cols], size) = (self.results(), self.conv.arithmetic().size());
         if self.pointwise() {
             let near = |pixels: usize| pixels * self.deep.max(self.wide) * size <= NEAR;
@@ -386,9 +392,9 @@ impl Walk {
         let [height, width] = self.results;
         let (mut y, mut x) = (0, 0);
         let (mut from, mut to) = ([0; R], [0; R]);
+        let place = |steps: &[usize; 3], y: usize, x: usize| steps[0] + y * steps[1] + x * steps[2];
         while y < height {
-            let first = |steps: &[usize; 3]| steps[0] + y * steps[1] + x * steps[2];
-            let (first_from, first_to) = (first(&self.from), first(&self.to));
+            let (first_from, first_to) = (place(&self.from, y, x), place(&self.to, y, x));
             let mut filled = R;
             if x + R <= width {
                 for r in 0..R {
@@ -396,16 +402,22 @@ impl Walk {
                     to[r] = first_to + r * self.to[2];
                 }
                 x += R;
+                (y, x) = if x < width { (y, x) } else { (y + 1, 0) };
             } else {
+                // No division: rows are short here, and so are the sums of few channels.
                 filled = R.min((height - y) * width - x);
+                let (mut at_from, mut at_to) = (first_from, first_to);
                 for r in 0..R {
-                    let (y, x) = if r < filled { (y + (x + r) / width, (x + r) % width) } else { (y, x) };
-                    from[r] = self.from[0] + y * self.from[1] + x * self.from[2];
-                    to[r] = self.to[0] + y * self.to[1] + x * self.to[2];
+                    (from[r], to[r]) = if r < filled { (at_from, at_to) } else { (first_from, first_to) };
+                    x += 1;
+                    if x == width {
+                        (y, x) = (y + 1, 0);
+                        (at_from, at_to) = (place(&self.from, y, 0), place(&self.to, y, 0));
+                    } else {
+                        (at_from, at_to) = (at_from + self.from[2], at_to + self.to[2]);
+                    }
                 }
-                x += R;
             }
-            (y, x) = if x < width { (y, x) } else { (y + x / width, x % width) };
             let mut sums = [[V::splat(V::Elem::default()); NV]; R];
             for r in 0..R {
                 sums[r] = match start {

@@ -17,6 +17,7 @@ mod dots;
 mod filters;
 mod finish;
 mod gather;
+mod narrow;
 mod pack;
 mod packed;
 mod pass;

@@ -202,6 +202,13 @@ impl<'a, A: Floats> Taps<'a, A> {
 }
 
 impl<A: Floats> Taps<'_, A> {
+    /// The weight of a tap for a channel that is summed over and a result.
+    pub(super) fn weight(&self, pass: &Pass<'_>, tap: [usize; 2], group: usize, [c, r]: [usize; 2]) -> A {
+        let [row, column] =
+            if pass.transposed { [r, group * pass.deep + c] } else { [c, group * pass.wide + r] };
+        self.tap(tap)[row * self.step + column]
+    }
+
     /// Brings the weights of the first tap as rows, one for each result from `first` on, of a number for each
     /// channel that it sums over: whole rows of `into`, `pitch` apart.
     #[inline(always)]
@@ -227,7 +234,13 @@ impl<A: Floats> Taps<'_, A> {
 
 /// Writes the transpose of `n[0]` rows of `n[1]` numbers, `step` apart, as rows `width` apart.
 #[inline(always)]
-fn turn<V: Vector>(from: &[V::Elem], step: usize, n: [usize; 2], into: &mut [V::Elem], width: usize) {
+pub(super) fn turn<V: Vector>(
+    from: &[V::Elem],
+    step: usize,
+    n: [usize; 2],
+    into: &mut [V::Elem],
+    width: usize,
+) {
     let whole = n.map(|n| n / V::LANES * V::LANES);
     for i in (0..whole[0]).step_by(V::LANES) {
         for j in (0..whole[1]).step_by(V::LANES) {

@@ -1,5 +1,6 @@
 //! The layer and its transpose as one thing: what is read, what it becomes, by which phases.
 
+use super::narrow;
 use super::pack::halve;
 use super::phase::Phase;
 use super::{Conv, Forward, GradInput};
@@ -94,6 +95,10 @@ impl<'p> Pass<'p> {
 
     /// Estimated nanoseconds of one thread that makes every product.
     pub(super) fn nanoseconds(&self) -> f64 {
+        // As everywhere in estimates, of vectors of eight lanes, and pixels.
+        if narrow::takes(self, 8, false) {
+            return narrow::nanoseconds(self);
+        }
         super::nanoseconds(self.conv, self.wide)
     }
 }
