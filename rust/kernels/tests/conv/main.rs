@@ -381,6 +381,38 @@ fn what_is_not_finite_stays_in_its_windows() {
     }
 }
 
+/// Weights that are not finite make no number of the zeros around the image, or none: for every schedule the same.
+#[test]
+fn what_is_not_finite_of_weights_is_the_same_for_every_schedule() {
+    let square = Axis::convolution(9, 5, 1, 1, Padding::Same).unwrap();
+    let conv = Conv::new(DType::F32, 2, [square, square], 1, 9, 3).unwrap();
+    let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
+    let [x, mut filters] = [0, 1].map(|i| Array::new(&shapes[i], 7 + i as u64));
+    (filters.narrow[0], filters.narrow[27 * 24 + 1]) = (f32::INFINITY, f32::NAN);
+    let problem = Forward { conv, bias: false, addend: false, relu: false };
+    for &isa in Isa::detected() {
+        let takes = |i: &&&dyn Implementation<_>| i.supports(isa).and_then(|()| i.cost(&problem)).is_ok();
+        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(takes) {
+            let mut first: Option<Vec<u32>> = None;
+            for (threads, tile) in SCHEDULES {
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
+                let mut found = vec![0.0_f32; shapes[2].iter().product()];
+                let mut dst = [Dst::from_slice(&mut found, &shapes[2])];
+                let srcs = [x.src(DType::F32), filters.src(DType::F32)];
+                implementation.run(&problem, &srcs, &mut dst, &schedule).unwrap();
+                let [dst] = dst;
+                drop(dst);
+                // The middle reads nothing but samples.
+                let id = problem.id(implementation, isa);
+                let middle = &found[(4 * 9 + 4) * 3..][..3];
+                assert!(middle[0].is_infinite() && middle[1].is_nan() && middle[2].is_finite(), "{id}");
+                let bits: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
+                assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{id}: the same bits");
+            }
+        }
+    }
+}
+
 /// The same of the filters' gradient: a pixel that a tap does not meet has no part in its sum.
 #[test]
 fn what_is_not_finite_stays_in_its_taps() {
