@@ -46,10 +46,15 @@ pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool) -> bool {
         && pass.phases.iter().all(neighbours)
 }
 
-/// Estimated nanoseconds of one thread that makes every product: no lane is lost, but a sample is loaded for each of a
-/// single result's.
+/// Nanoseconds for bringing a sample or a result.
+const MOVED: f64 = 0.2;
+
+/// Estimated nanoseconds of one thread: no lane is lost, but a sample is loaded for each product of a single result.
 pub(super) fn nanoseconds(pass: &Pass<'_>) -> f64 {
-    super::nanoseconds(pass.conv, 8) * if pass.wide == 1 { 2.5 } else { 1.2 }
+    let conv = pass.conv;
+    let moved: f64 =
+        [conv.x_shape(), conv.y_shape()].map(|shape| shape.iter().product::<usize>() as f64).iter().sum();
+    super::nanoseconds(conv, 8) * if pass.wide == 1 { 2.5 } else { 1.2 } + moved * MOVED
 }
 
 /// Weights by pair of phases, group, part of the results, tap, channel and result; and whether all are finite, so that
