@@ -331,6 +331,40 @@ fn conforms(name: &str, conv: &Conv, only: Option<&str>) {
     check(name, dtype, &gradient, &[&x, &grad, &mask], &[(&shapes[1], dw), (&line, db)], claims);
 }
 
+/// What an implementation makes of a layer.
+fn computed(
+    implementation: &dyn Implementation<Forward>,
+    problem: &Forward,
+    srcs: &[Src<'_>],
+    schedule: &Schedule<'_>,
+) -> Vec<f32> {
+    let shape = problem.conv.y_shape();
+    let mut found = vec![f32::NAN; shape.iter().product()];
+    let mut dst = [Dst::from_slice(&mut found, &shape)];
+    implementation.run(problem, srcs, &mut dst, schedule).unwrap();
+    let [dst] = dst;
+    drop(dst);
+    found
+}
+
+/// Hands what every implementation makes of a layer to `each`, the same bits for every schedule.
+fn everywhere(problem: &Forward, srcs: &[Src<'_>], each: impl Fn(&str, &[f32])) {
+    for &isa in Isa::detected() {
+        let takes = |i: &&&dyn Implementation<_>| i.supports(isa).and_then(|()| i.cost(problem)).is_ok();
+        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(takes) {
+            let id = problem.id(implementation, isa);
+            let mut first: Option<Vec<u32>> = None;
+            for (threads, tile) in SCHEDULES {
+                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
+                let found = computed(implementation, problem, srcs, &schedule);
+                each(&id, &found);
+                let bits: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
+                assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{id}: the same bits");
+            }
+        }
+    }
+}
+
 /// NaN and infinity are found where the definition has them and nowhere else, in every implementation.
 #[test]
 fn what_is_not_finite_stays_in_its_windows() {
@@ -351,34 +385,16 @@ fn what_is_not_finite_stays_in_its_windows() {
     products(&conv, |sample, weight, result| add(&mut y, result, x.wide[sample] * filters.wide[weight]));
     assert!(y.0.iter().any(|sum| sum.is_nan()) && y.0.iter().any(|sum| sum.is_infinite()));
     let problem = Forward { conv, bias: false, addend: false, relu: false };
-    for &isa in Isa::detected() {
-        let takes = |i: &&&dyn Implementation<_>| i.supports(isa).and_then(|()| i.cost(&problem)).is_ok();
-        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(takes) {
-            let mut first: Option<Vec<u32>> = None;
-            for (threads, tile) in SCHEDULES {
-                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
-                let mut found = vec![f32::NAN; y.0.len()];
-                let mut dst = [Dst::from_slice(&mut found, &shapes[2])];
-                let srcs = [x.src(DType::F32), filters.src(DType::F32)];
-                implementation.run(&problem, &srcs, &mut dst, &schedule).unwrap();
-                let [dst] = dst;
-                drop(dst);
-                let id = problem.id(implementation, isa);
-                for (&found, &sum) in found.iter().zip(&y.0) {
-                    // The largest number's products are beyond f32.
-                    let sum = sum as f32;
-                    assert!(
-                        found == sum
-                            || (found.is_nan() && sum.is_nan())
-                            || (sum.is_finite() && found.is_finite()),
-                        "{id}: {found} is not {sum}"
-                    );
-                }
-                let bits: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
-                assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{id}: the same bits");
-            }
+    everywhere(&problem, &[x.src(DType::F32), filters.src(DType::F32)], |id, found| {
+        for (&found, &sum) in found.iter().zip(&y.0) {
+            // The largest number's products are beyond f32.
+            let sum = sum as f32;
+            assert!(
+                found == sum || (found.is_nan() && sum.is_nan()) || (sum.is_finite() && found.is_finite()),
+                "{id}: {found} is not {sum}"
+            );
         }
-    }
+    });
 }
 
 /// Weights that are not finite make no number of the zeros around the image, or none: for every schedule the same.
@@ -386,31 +402,14 @@ fn what_is_not_finite_stays_in_its_windows() {
 fn what_is_not_finite_of_weights_is_the_same_for_every_schedule() {
     let square = Axis::convolution(9, 5, 1, 1, Padding::Same).unwrap();
     let conv = Conv::new(DType::F32, 2, [square, square], 1, 9, 3).unwrap();
-    let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
-    let [x, mut filters] = [0, 1].map(|i| Array::new(&shapes[i], 7 + i as u64));
+    let [x, mut filters] = [conv.x_shape(), conv.filters_shape()].map(|shape| Array::new(&shape, 7));
     (filters.narrow[0], filters.narrow[27 * 24 + 1]) = (f32::INFINITY, f32::NAN);
     let problem = Forward { conv, bias: false, addend: false, relu: false };
-    for &isa in Isa::detected() {
-        let takes = |i: &&&dyn Implementation<_>| i.supports(isa).and_then(|()| i.cost(&problem)).is_ok();
-        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(takes) {
-            let mut first: Option<Vec<u32>> = None;
-            for (threads, tile) in SCHEDULES {
-                let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
-                let mut found = vec![0.0_f32; shapes[2].iter().product()];
-                let mut dst = [Dst::from_slice(&mut found, &shapes[2])];
-                let srcs = [x.src(DType::F32), filters.src(DType::F32)];
-                implementation.run(&problem, &srcs, &mut dst, &schedule).unwrap();
-                let [dst] = dst;
-                drop(dst);
-                // The middle reads nothing but samples.
-                let id = problem.id(implementation, isa);
-                let middle = &found[(4 * 9 + 4) * 3..][..3];
-                assert!(middle[0].is_infinite() && middle[1].is_nan() && middle[2].is_finite(), "{id}");
-                let bits: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
-                assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{id}: the same bits");
-            }
-        }
-    }
+    everywhere(&problem, &[x.src(DType::F32), filters.src(DType::F32)], |id, found| {
+        // The middle reads nothing but samples.
+        let middle = &found[(4 * 9 + 4) * 3..][..3];
+        assert!(middle[0].is_infinite() && middle[1].is_nan() && middle[2].is_finite(), "{id}");
+    });
 }
 
 /// The same of the filters' gradient: a pixel that a tap does not meet has no part in its sum.

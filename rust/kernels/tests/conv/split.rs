@@ -1,6 +1,6 @@
 //! Numbers that are split into parts: every class of precision, numbers that can't be split, `bf16`.
 
-use super::{Array, add, conforms, products, zeros};
+use super::{Array, add, computed, conforms, products, zeros};
 use ferroconv_kernels::dtype::DType;
 use ferroconv_kernels::isa::Isa;
 use ferroconv_kernels::ops::conv::{Conv, Forward};
@@ -92,12 +92,8 @@ fn what_can_not_be_split_is_not() {
         let mut first: Option<Vec<f32>> = None;
         for (threads, tile) in super::SCHEDULES {
             let schedule = Schedule { tile, ..Schedule::new(isa, Workers::new(Some(threads)).unwrap()) };
-            let mut found = vec![f32::NAN; y.0.len()];
-            let mut dst = [Dst::from_slice(&mut found, &shapes[2])];
-            let srcs = [arrays[0].src(DType::F32), arrays[1].src(DType::F32)];
-            implementation.run(&problem, &srcs, &mut dst, &schedule).unwrap();
-            let [dst] = dst;
-            drop(dst);
+            let srcs = [0, 1].map(|i| arrays[i].src(DType::F32));
+            let found = computed(*implementation, &problem, &srcs, &schedule);
             // The wider bound of a plain sum, where numbers were not split.
             let bound = bound(&conv, 32).max(problem.error_bound());
             for (i, (&found, (&sum, &terms))) in found.iter().zip(y.0.iter().zip(&y.1)).enumerate() {
