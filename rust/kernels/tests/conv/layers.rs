@@ -140,6 +140,11 @@ pub(crate) fn layers() -> Vec<(String, Conv)> {
     let (rows, cols) = (axis(5, 3, 1, 1 << 20, Padding::Same), axis(9, 3, 2, 7, Padding::Explicit(9, 13)));
     add("taps far outside".into(), rows, cols, 1, 6, 9);
     add("taps far outside, depthwise".into(), rows, cols, 10, 10, 10);
+    // Phases of the transpose without taps along one axis alone.
+    let (rows, cols) = (axis(300, 3, 1, 1, Padding::Same), axis(3, 1, 5, 1, Padding::Explicit(1, 0)));
+    add("columns without taps".into(), rows, cols, 1, 1, 8);
+    let (rows, cols) = (axis(8, 1, 2, 1, Padding::Valid), axis(200, 3, 1, 50, Padding::Same));
+    add("rows without taps".into(), rows, cols, 1, 1, 1);
     add("depthwise with a multiplier".into(), window, window, 8, 8, 24);
     add("depthwise by 2".into(), axis(7, 3, 2, 1, Padding::Same), window, 17, 17, 17);
     add(

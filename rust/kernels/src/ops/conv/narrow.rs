@@ -6,8 +6,8 @@
 //!
 //! Six results fill six lanes of eight where results are the lanes ([`gather`](super::gather)), and one fills one. Here a
 //! channel of a block is a plane in scratch, with the zeros around the image, and a row goes on into the next (results
-//! between rows are made in vain). The sums are the same chains, to the bit, but for products with zeros around the image,
-//! of which rows that none of a tile's pixels needs are left out.
+//! between rows are made in vain). The sums are the same chains, but for products with zeros around the image: rows of
+//! taps that none of a tile's pixels needs are left out, and no sum is -0.
 
 use super::finish::Finish;
 use super::pack::{Part, Taps, share, turn, widened};
@@ -340,18 +340,19 @@ impl<A: Floats> Results<'_, A> {
                 while pixel < last {
                     let mut tile = [[V::splat(A::default()); NV]; R];
                     for r in 0..R {
-                        // No -0, which products with zeros would make 0.
-                        tile[r] = [V::splat(start[r].plus(A::default())); NV];
+                        tile[r] = [V::splat(start[r]); NV];
                     }
                     let n = (NV * V::LANES).min(last - pixel);
                     let met = if finite { met(y..y + (x + n - 1) / pitch + 1) } else { all.clone() };
                     let weights = &weights[met.start * row * R..];
                     let places = &places[met.start * firsts.len()..met.end * firsts.len()];
-                    // Without taps, samples may be few.
-                    let from = if all.is_empty() { 0 } else { pixel };
-                    let tile = beside::<V, R, NV>(&samples[from..], places, run, weights, tile);
+                    if taps > 0 {
+                        tile = beside::<V, R, NV>(&samples[pixel..], places, run, weights, tile);
+                    }
                     for r in 0..R {
-                        store_tile(&tile[r], &mut buffers.sums[r * PIXELS..], 0);
+                        // No -0, which further products with zeros would make 0.
+                        let sums = tile[r].map(|sum| sum.add(V::splat(A::default())));
+                        store_tile(&sums, &mut buffers.sums[r * PIXELS..], 0);
                     }
                     self.put::<V>([&ys, &xs], [&mut y, &mut x], pitch, &mut buffers, [n, part.start, R], out);
                     pixel += n;

@@ -123,7 +123,7 @@ fn cost(pass: &Pass<'_>) -> Result<f64, Reject> {
     }
     let made = (steps * products(parts)) as f64 * pass.wide.next_multiple_of(PRODUCTS[1]) as f64;
     let [up, across] = strides(pass);
-    let brought = (height * up * width * across * pass.deep * parts) as f64;
+    let brought = (height * up) as f64 * (width * across) as f64 * (pass.deep * parts) as f64;
     let pictures = (conv.pictures * pass.groups) as f64;
     let each = made / RATE + brought * SPLIT[0] + (rows * cols * pass.wide) as f64 * MOVED;
     Ok(pictures * each + packing(pass))

@@ -123,7 +123,7 @@ impl Layer<'_> {
     ) -> Vec<[usize; 2]> {
         let (pass, deep) = (self.pass, self.pass.deep);
         let mut unfit = Vec::new();
-        if deep == 0 {
+        if deep == 0 || place.reads.iter().any(Range::is_empty) {
             return unfit;
         }
         let picture = self.sources.src.picture(place.picture);
