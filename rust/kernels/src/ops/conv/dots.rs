@@ -72,11 +72,11 @@ impl Implementation<GradFilters> for Dots {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        problem.check_arrays(srcs, dsts);
+        let srcs = problem.sources(srcs, dsts);
         with_lane!(problem.conv, |L| solve::<L>(
             problem,
             self.cost(problem).unwrap_or(0.0),
-            srcs,
+            &srcs,
             dsts,
             schedule
         ))
