@@ -133,3 +133,58 @@ fn one_part_is_all_of_bf16() {
         assert!((found.to_f64() - sum).abs() <= bound, "{found} is not {sum} at {i}");
     }
 }
+
+/// Normal numbers, by Box and Muller's transform of [`paint`](super::paint)'s kind of generator.
+fn normal(n: usize, seed: u64, deviation: f64) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((state >> 11) as f64 + 1.0) / 2_f64.powi(53)
+    };
+    (0..n)
+        .map(|_| {
+            let (radius, turn) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+            (radius * turn.cos() * deviation) as f32
+        })
+        .collect()
+}
+
+/// The errors that docs/precision.md names, which this prints: root of the mean square and largest, as multiples of the root
+/// of the mean square result.
+#[test]
+fn errors_are_those_of_each_class() {
+    let Some(isa) = isa() else { return };
+    let implementation = Forward::IMPLEMENTATIONS.iter().find(|i| i.name() == "split").unwrap();
+    let square = axis(14, 3, 1, 1, Padding::Same);
+    for channels in [64, 512] {
+        let conv = Conv::new(DType::F32, 1, [square, square], 1, channels, 32).unwrap();
+        let x = normal(14 * 14 * channels, 12_345, 1.0);
+        let filters = normal(9 * channels * 32, 777, (2.0 / 9.0 / channels as f64).sqrt());
+        let mut exact = vec![0.0; 14 * 14 * 32];
+        products(&conv, |sample, weight, result| {
+            exact[result] += f64::from(x[sample]) * f64::from(filters[weight]);
+        });
+        let rms =
+            |numbers: &[f64]| (numbers.iter().map(|x| x * x).sum::<f64>() / numbers.len() as f64).sqrt();
+        let srcs = [Src::from_slice(&x, &conv.x_shape()), Src::from_slice(&filters, &conv.filters_shape())];
+        for (precision, least, most) in
+            [(Precision::Highest, 1e-8, 1e-6), (Precision::High, 1e-6, 5e-6), (Precision::Medium, 1e-3, 4e-3)]
+        {
+            let conv = Conv { precision, ..conv.clone() };
+            let problem = Forward { conv, bias: false, addend: false, relu: false };
+            let found = computed(*implementation, &problem, &srcs, &Schedule::new(isa, Workers::alone()));
+            let errors: Vec<f64> = found.iter().zip(&exact).map(|(&y, sum)| f64::from(y) - sum).collect();
+            let (scale, error) = (rms(&exact), rms(&errors));
+            let largest = errors.iter().fold(0.0_f64, |most, error| most.max(error.abs()));
+            eprintln!(
+                "{channels} channels, {}: {:.1e}, {:.1e}",
+                precision.name(),
+                error / scale,
+                largest / scale
+            );
+            assert!((least..most).contains(&(error / scale)), "{}: {}", precision.name(), error / scale);
+        }
+    }
+}

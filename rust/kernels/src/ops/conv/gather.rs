@@ -7,8 +7,10 @@
 //! with strides is as many such passes as there are remainders by the strides ([`Phase`]).
 //!
 //! Every result is one chain of sums in the order of the taps: its bits don't depend on blocks or
-//! threads.
+//! threads. Two kinds of pass have pixels for lanes instead of channels: pointwise ones over planes
+//! (`planes`), and those to few results (`narrow`).
 
+use super::blockwise::Blockwise;
 use super::finish::Finish;
 use super::narrow;
 use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, pieces, share};
@@ -86,11 +88,9 @@ pub(super) fn solve(
     if blocks.count() == 0 {
         return Ok(());
     }
-    let workers = workers.at_most(blocks.count());
     with_lane!(pass.conv, |L| {
         let job = Job::new::<L>(pass, sources, size[1], schedule)?;
-        let run = |block| schedule.isa.dispatch(Task::<L> { job: &job, block });
-        workers.drain(|| blocks.take(), run)
+        Blockwise::<L>::compute(&job, &blocks, workers, schedule.isa)
     })
 }
 
@@ -258,53 +258,40 @@ impl<'p, A: Floats> Job<'p, A> {
     }
 }
 
-/// A block as a computation to be compiled for each instruction set.
-struct Task<'t, L: Lane> {
-    job: &'t Job<'t, L::Elem>,
-    block: Block<'t>,
-}
-
-impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        block::<S, L>(simd, self.job, self.block);
+impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
+    fn block<S: Simd>(&self, simd: S, mut block: Block<'_>) {
+        let wide = self.pass.wide;
+        let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
+        let (channels, group) = (block.channels.clone(), block.channels.start / wide);
+        let [mut to] = block.parts();
+        // Results are made in place where a pixel's whole vectors end where the next pixel begins, and one panel has
+        // them all: to write to memory far away a few vectors a pixel takes longer than to copy the results (measured:
+        // 36 in place of 57 GFLOP/s for 64 channels to 256).
+        let whole = self.panels.len() == 1 && wide.is_multiple_of(L::Vector::<S>::LANES);
+        let lends = whole && to.lend_all::<L::Elem>().is_some();
+        let results = if lends { 0 } else { rows.len() * cols.len() * wide + MAX_VECTORS * MAX_LANES };
+        let [samples, mask] = self.scratch([&rows, &cols]);
+        let finish = Finish::new(self.pass, self.sources);
+        let lengths = [samples, mask, finish.room(cols.len() * wide), results];
+        alloc::scratch(lengths, |[source, spare, line, out]: [&mut [L::Elem]; 4]| {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    let into = match to.lend_all() {
+                        Some(into) if lends => into,
+                        _ => &mut *out,
+                    };
+                    self.sums::<L::Vector<S>>(picture, [&rows, &cols], group, [source, spare], into);
+                    for (y, row) in rows.clone().zip(into.chunks_exact_mut(cols.len() * wide)) {
+                        finish.row::<L::Vector<S>>([picture, y], &cols, &channels, line, row);
+                    }
+                    if !lends {
+                        to.narrow_with::<L::Vector<S>>(&rows, &out[..rows.len() * cols.len() * wide]);
+                    }
+                },
+            );
+        });
     }
-}
-
-fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
-    let wide = job.pass.wide;
-    let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
-    let (channels, group) = (block.channels.clone(), block.channels.start / wide);
-    let [mut to] = block.parts();
-    // Results are made in place where a pixel's whole vectors end where the next pixel begins, and one panel has
-    // them all: to write to memory far away a few vectors a pixel takes longer than to copy the results (measured:
-    // 36 in place of 57 GFLOP/s for 64 channels to 256).
-    let whole = job.panels.len() == 1 && wide.is_multiple_of(L::Vector::<S>::LANES);
-    let lends = whole && to.lend_all::<L::Elem>().is_some();
-    let results = if lends { 0 } else { rows.len() * cols.len() * wide + MAX_VECTORS * MAX_LANES };
-    let [samples, mask] = job.scratch([&rows, &cols]);
-    let finish = Finish::new(job.pass, job.sources);
-    let lengths = [samples, mask, finish.room(cols.len() * wide), results];
-    alloc::scratch(lengths, |[source, spare, line, out]: [&mut [L::Elem]; 4]| {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let into = match to.lend_all() {
-                    Some(into) if lends => into,
-                    _ => &mut *out,
-                };
-                job.sums::<L::Vector<S>>(picture, [&rows, &cols], group, [source, spare], into);
-                for (y, row) in rows.clone().zip(into.chunks_exact_mut(cols.len() * wide)) {
-                    finish.row::<L::Vector<S>>([picture, y], &cols, &channels, line, row);
-                }
-                if !lends {
-                    to.narrow_with::<L::Vector<S>>(&rows, &out[..rows.len() * cols.len() * wide]);
-                }
-            },
-        );
-    });
 }
 
 impl Pair<'_> {

@@ -12,6 +12,7 @@
 //! in memory are a matter of strides alone. Filters have the axes rows, columns, channels of a
 //! group, results. A channel `c` belongs to group `c / (channels / groups)`.
 
+mod blockwise;
 mod depthwise;
 mod dots;
 mod filters;

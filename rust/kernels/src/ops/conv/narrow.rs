@@ -9,6 +9,7 @@
 //! between rows are made in vain). The sums are the same chains, but for products with zeros around the image: rows of
 //! taps that none of a tile's pixels needs are left out, and no sum is -0.
 
+use super::blockwise::Blockwise;
 use super::finish::Finish;
 use super::pack::{Part, Taps, share, turn, widened};
 use super::packed::Packed;
@@ -114,8 +115,7 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     })?;
     let bias = sources.bias.map_or_else(|| vec![L::Elem::default(); pass.groups * pass.wide], widened);
     let job = Job { pass, sources, pairs, weights, parts, bias, planes };
-    let workers = schedule.workers.at_most(blocks.count());
-    workers.drain(|| blocks.take(), |block| schedule.isa.dispatch(Task::<L> { job: &job, block }))
+    Blockwise::<L>::compute(&job, &blocks, schedule.workers, schedule.isa)
 }
 
 /// Weights of a pair of phases and a group, to be packed.
@@ -149,81 +149,68 @@ impl<L: Lane<Elem: Floats>> Kernel for Pack<'_, L> {
     }
 }
 
-/// A block as a computation to be compiled for each instruction set.
-struct Task<'t, L: Lane<Elem: Floats>> {
-    job: &'t Job<'t, L::Elem>,
-    block: Block<'t>,
-}
-
-impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        block::<S, L>(simd, self.job, self.block);
-    }
-}
-
-fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
-    let (pass, wide) = (job.pass, job.pass.wide);
-    let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
-    let (channels, group) = (block.channels.clone(), block.channels.start / wide);
-    let reads = [Phase::span(&pass.phases[0], &rows), Phase::span(&pass.phases[1], &cols)];
-    // An odd number of cache lines: the planes of a pixel must not all be in one set of the first-level cache.
-    let (pitch, plane) =
-        (reads[1].len(), ((reads[0].len() * reads[1].len()).div_ceil(MAX_LANES) | 1) * MAX_LANES);
-    let finish = Finish::new(pass, job.sources);
-    // Rows of planes are brought channel by channel, and pixels of several channels turned about.
-    let turned = pass.deep > 1 && !job.sources.src.has_planes();
-    let deep = if turned { pass.deep.next_multiple_of(L::Vector::<S>::LANES) } else { 1 };
-    let pixels = rows.len() * cols.len();
-    let [mut to] = block.parts();
-    let lends = !job.planes && to.lend_all::<L::Elem>().is_some();
-    let lengths = [
-        // The last pixels' vectors may go on.
-        pass.deep.max(deep) * plane + PIXELS,
-        if turned { plane * deep } else { 0 },
-        if job.sources.mask.is_some() { pitch * deep } else { 0 },
-        if lends { 0 } else { pixels * wide },
-        finish.room(cols.len() * if job.planes { 1 } else { wide }),
-        MAX_LANES * PIXELS,
-        PIXELS * MAX_LANES,
-    ];
-    alloc::scratch(lengths, |[samples, brought, spare, out, line, sums, square]: [&mut [L::Elem]; 7]| {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let place = [&rows, &cols];
-                let buffers = [&mut *samples, brought, spare];
-                job.bring::<L::Vector<S>>(picture, &reads, group, buffers, [plane, deep]);
-                let into = match to.lend_all() {
-                    Some(into) if lends => into,
-                    _ => &mut *out,
-                };
-                for (pair, weights) in job.pairs.iter().zip(&job.weights.pairs) {
-                    let results = Results { job, pair, reads: &reads, place, pitch, plane };
-                    let buffers = Buffers { sums: &mut *sums, pixels: &mut *square };
-                    results.compute::<L::Vector<S>>(group, samples, weights, buffers, into);
-                }
-                if job.planes {
-                    for (r, plane) in out.chunks_exact_mut(pixels).take(wide).enumerate() {
-                        let channel = channels.start + r..channels.start + r + 1;
-                        for (y, row) in rows.clone().zip(plane.chunks_exact_mut(cols.len())) {
-                            finish.row::<L::Vector<S>>([picture, y], &cols, &channel, line, row);
-                        }
-                        to.narrow_plane(r, plane);
+impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
+    fn block<S: Simd>(&self, simd: S, mut block: Block<'_>) {
+        let (pass, wide) = (self.pass, self.pass.wide);
+        let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
+        let (channels, group) = (block.channels.clone(), block.channels.start / wide);
+        let reads = [Phase::span(&pass.phases[0], &rows), Phase::span(&pass.phases[1], &cols)];
+        // An odd number of cache lines: the planes of a pixel must not all be in one set of the first-level cache.
+        let (pitch, plane) =
+            (reads[1].len(), ((reads[0].len() * reads[1].len()).div_ceil(MAX_LANES) | 1) * MAX_LANES);
+        let finish = Finish::new(pass, self.sources);
+        // Rows of planes are brought channel by channel, and pixels of several channels turned about.
+        let turned = pass.deep > 1 && !self.sources.src.has_planes();
+        let deep = if turned { pass.deep.next_multiple_of(L::Vector::<S>::LANES) } else { 1 };
+        let pixels = rows.len() * cols.len();
+        let [mut to] = block.parts();
+        let lends = !self.planes && to.lend_all::<L::Elem>().is_some();
+        let lengths = [
+            // The last pixels' vectors may go on.
+            pass.deep.max(deep) * plane + PIXELS,
+            if turned { plane * deep } else { 0 },
+            if self.sources.mask.is_some() { pitch * deep } else { 0 },
+            if lends { 0 } else { pixels * wide },
+            finish.room(cols.len() * if self.planes { 1 } else { wide }),
+            MAX_LANES * PIXELS,
+            PIXELS * MAX_LANES,
+        ];
+        alloc::scratch(lengths, |[samples, brought, spare, out, line, sums, square]: [&mut [L::Elem]; 7]| {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    let place = [&rows, &cols];
+                    let buffers = [&mut *samples, brought, spare];
+                    self.bring::<L::Vector<S>>(picture, &reads, group, buffers, [plane, deep]);
+                    let into = match to.lend_all() {
+                        Some(into) if lends => into,
+                        _ => &mut *out,
+                    };
+                    for (pair, weights) in self.pairs.iter().zip(&self.weights.pairs) {
+                        let results = Results { job: self, pair, reads: &reads, place, pitch, plane };
+                        let buffers = Buffers { sums: &mut *sums, pixels: &mut *square };
+                        results.compute::<L::Vector<S>>(group, samples, weights, buffers, into);
                     }
-                    return;
-                }
-                for (y, row) in rows.clone().zip(into.chunks_exact_mut(cols.len() * wide)) {
-                    finish.row::<L::Vector<S>>([picture, y], &cols, &channels, line, row);
-                }
-                if !lends {
-                    to.narrow_with::<L::Vector<S>>(&rows, out);
-                }
-            },
-        );
-    });
+                    if self.planes {
+                        for (r, plane) in out.chunks_exact_mut(pixels).take(wide).enumerate() {
+                            let channel = channels.start + r..channels.start + r + 1;
+                            for (y, row) in rows.clone().zip(plane.chunks_exact_mut(cols.len())) {
+                                finish.row::<L::Vector<S>>([picture, y], &cols, &channel, line, row);
+                            }
+                            to.narrow_plane(r, plane);
+                        }
+                        return;
+                    }
+                    for (y, row) in rows.clone().zip(into.chunks_exact_mut(cols.len() * wide)) {
+                        finish.row::<L::Vector<S>>([picture, y], &cols, &channels, line, row);
+                    }
+                    if !lends {
+                        to.narrow_with::<L::Vector<S>>(&rows, out);
+                    }
+                },
+            );
+        });
+    }
 }
 
 impl<A: Floats> Job<'_, A> {
@@ -391,6 +378,7 @@ impl<A: Floats> Results<'_, A> {
             let col = cols.first + (xs.start + *x) * cols.step - place[1].start;
             let to = row * width + col;
             if held == 0 {
+                // Between rows, all of them.
             } else if whole {
                 for k in 0..held {
                     store_tile(&load_tile::<V, 1>(turned, (i + k) * MAX_LANES), out, (to + k) * wide);

@@ -9,6 +9,7 @@
 //! runs of its planes into scratch, panel by panel, and is the right side of [`gather`](crate::simd::gather),
 //! whose left side are the filters, a row for each result. The sums are the same chains, to the bit.
 
+use super::blockwise::Blockwise;
 use super::finish::Finish;
 use super::gather::Walk;
 use super::pack::{Panel, Taps, panels, share, widened};
@@ -93,8 +94,7 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     let runs = Runs::new([(0, pass.deep)]);
     let job = Job { pass, sources, filters, pitch, runs, bias };
     let blocks = Blocks::new(std::slice::from_mut(dst), [rows, cols, pass.wide]);
-    let workers = schedule.workers.at_most(blocks.count());
-    workers.drain(|| blocks.take(), |block| schedule.isa.dispatch(Task::<L> { job: &job, block }))
+    Blockwise::<L>::compute(&job, &blocks, schedule.workers, schedule.isa)
 }
 
 /// Filters of a few results, to be brought.
@@ -120,53 +120,46 @@ impl<L: Lane<Elem: Floats>> Kernel for Pack<'_, L> {
     }
 }
 
-/// A block as a computation to be compiled for each instruction set.
-struct Task<'t, L: Lane<Elem: Floats>> {
-    job: &'t Job<'t, L::Elem>,
-    block: Block<'t>,
-}
-
-impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        block::<S, L>(simd, self.job, self.block);
-    }
-}
-
-fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
-    let pass = job.pass;
-    let group = block.channels.start / pass.wide;
-    let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
-    let pixels = rows.len() * cols.len();
-    let panels = panels(pixels.div_ceil(L::Vector::<S>::LANES));
-    let width = pixels.next_multiple_of(L::Vector::<S>::LANES);
-    let strip = strip(pass.deep, size_of::<L::Elem>());
-    let finish = Finish::new(pass, job.sources);
-    let masked = if job.sources.mask.is_some() { width } else { 0 };
-    let lengths = [pass.deep * width, strip * width, width, masked];
-    alloc::scratch(lengths, |[samples, sums, line, mask]: [&mut [L::Elem]; 4]| {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                job.bring::<L::Vector<S>>(&block, group, &panels, samples, [line, mask]);
-                let [mut to] = block.parts();
-                for first in (0..pass.wide).step_by(strip) {
-                    let n = strip.min(pass.wide - first);
-                    job.strip::<L::Vector<S>>([group * pass.wide + first, n], &panels, samples, sums, width);
-                    for (r, sums) in sums.chunks_exact_mut(width).take(n).enumerate() {
-                        let (sums, channel) = (&mut sums[..pixels], group * pass.wide + first + r);
-                        for (y, row) in rows.clone().zip(sums.chunks_exact_mut(cols.len())) {
-                            let channel = channel..channel + 1;
-                            finish.row::<L::Vector<S>>([picture, y], &cols, &channel, line, row);
+impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
+    fn block<S: Simd>(&self, simd: S, mut block: Block<'_>) {
+        let pass = self.pass;
+        let group = block.channels.start / pass.wide;
+        let (picture, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
+        let pixels = rows.len() * cols.len();
+        let panels = panels(pixels.div_ceil(L::Vector::<S>::LANES));
+        let width = pixels.next_multiple_of(L::Vector::<S>::LANES);
+        let strip = strip(pass.deep, size_of::<L::Elem>());
+        let finish = Finish::new(pass, self.sources);
+        let masked = if self.sources.mask.is_some() { width } else { 0 };
+        let lengths = [pass.deep * width, strip * width, width, masked];
+        alloc::scratch(lengths, |[samples, sums, line, mask]: [&mut [L::Elem]; 4]| {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    self.bring::<L::Vector<S>>(&block, group, &panels, samples, [line, mask]);
+                    let [mut to] = block.parts();
+                    for first in (0..pass.wide).step_by(strip) {
+                        let n = strip.min(pass.wide - first);
+                        self.strip::<L::Vector<S>>(
+                            [group * pass.wide + first, n],
+                            &panels,
+                            samples,
+                            sums,
+                            width,
+                        );
+                        for (r, sums) in sums.chunks_exact_mut(width).take(n).enumerate() {
+                            let (sums, channel) = (&mut sums[..pixels], group * pass.wide + first + r);
+                            for (y, row) in rows.clone().zip(sums.chunks_exact_mut(cols.len())) {
+                                let channel = channel..channel + 1;
+                                finish.row::<L::Vector<S>>([picture, y], &cols, &channel, line, row);
+                            }
+                            to.narrow_plane(first + r, sums);
                         }
-                        to.narrow_plane(first + r, sums);
                     }
-                }
-            },
-        );
-    });
+                },
+            );
+        });
+    }
 }
 
 impl<A: Floats> Job<'_, A> {

@@ -15,13 +15,13 @@
 mod filters;
 mod ring;
 
+use super::blockwise::Blockwise;
 use super::finish::Finish;
 use super::pack::{Part, Taps, halve, lanes, padded};
 use super::pass::{Pass, Sources, passes, with_lane};
 use super::phase::Phase;
 use super::{Conv, GradFilters};
 use crate::alloc::Plain;
-use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{Lane, MAX_LANES, Simd, Vector, gather_own};
 use crate::view::{Block, Blocks, Dst, Floats, Src};
@@ -165,86 +165,73 @@ fn solve(
             lanes,
             slots,
         };
-        let workers = workers.at_most(blocks.count());
-        workers.drain(|| blocks.take(), |block| schedule.isa.dispatch(Task::<L> { job: &job, block }))
+        Blockwise::<L>::compute(&job, &blocks, workers, schedule.isa)
     })
 }
 
-/// A block as a computation to be compiled for each instruction set.
-struct Task<'t, L: Lane> {
-    job: &'t Job<'t, L::Elem>,
-    block: Block<'t>,
-}
-
-impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        block::<S, L>(simd, self.job, self.block);
-    }
-}
-
-fn block<S: Simd, L: Lane<Elem: Floats>>(simd: S, job: &Job<'_, L::Elem>, mut block: Block<'_>) {
-    let (pass, sources) = (job.pass, job.sources);
-    let (index, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
-    let (channels, deep) = (block.channels.clone(), block.channels.len());
-    let (held, step) = (deep.max(job.lanes), apart(deep, size_of::<L::Elem>()));
-    let span = Phase::span(&pass.phases[1], &cols);
-    let part = Part { rows: 0..0, channels: channels.clone(), step, pitch: span.len() * step, cols: span };
-    let (picture, mask) = (sources.src.picture(index), sources.mask.map(|mask| mask.picture(index)));
-    let [mut to] = block.parts();
-    let mut lent = |y| to.lend_widened::<L::Elem>(y).is_some();
-    // If two rows are aligned, all are.
-    let lends = deep == held && lent(rows.start) && lent((rows.start + 1).min(rows.end - 1));
-    // Rows of planes that are shorter than a vector are turned about together.
-    let together = if cols.len() < job.lanes { TOGETHER / cols.len() } else { 1 };
-    let results = if lends { 0 } else { (together * deep + held) * cols.len() };
-    let finish = Finish::new(pass, sources);
-    let [ring, spare, stage] = Ring::<L::Elem>::room(&part, job.slots, &picture, mask.is_some());
-    let lengths = [ring, spare, stage, finish.room(cols.len() * deep), results];
-    let (windows, down) = (job.windows(channels.start), &pass.phases[0]);
-    alloc::scratch(lengths, |[ring, spare, stage, line, out]: [&mut [L::Elem]; 5]| {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let mut ring = Ring::new(picture, mask, part, job.slots, [ring, spare, stage]);
-                for (i, y) in rows.clone().enumerate() {
-                    let read = Phase::span(down, &(y..y + 1));
-                    if !read.is_empty() {
-                        // The next results may be of phases that read rows before those of this one.
-                        let ahead = Phase::span(down, &(y..rows.end.min(y + down.len())));
-                        ring.bring::<L::Vector<S>>(ahead.start..read.end);
-                    }
-                    let place = i % together * cols.len() * deep;
-                    let row = match to.lend_widened(y) {
-                        Some(row) if lends => row,
-                        _ => &mut out[place..][..cols.len() * held],
-                    };
-                    for window in &windows {
-                        job.row::<L::Vector<S>>(window, &mut ring, [y, held], [&cols, &channels], row);
-                    }
-                    if held > deep {
-                        for x in 1..cols.len() {
-                            row.copy_within(x * held..x * held + deep, x * deep);
+impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
+    fn block<S: Simd>(&self, simd: S, mut block: Block<'_>) {
+        let (pass, sources) = (self.pass, self.sources);
+        let (index, rows, cols) = (block.picture, block.rows.clone(), block.cols.clone());
+        let (channels, deep) = (block.channels.clone(), block.channels.len());
+        let (held, step) = (deep.max(self.lanes), apart(deep, size_of::<L::Elem>()));
+        let span = Phase::span(&pass.phases[1], &cols);
+        let part =
+            Part { rows: 0..0, channels: channels.clone(), step, pitch: span.len() * step, cols: span };
+        let (picture, mask) = (sources.src.picture(index), sources.mask.map(|mask| mask.picture(index)));
+        let [mut to] = block.parts();
+        let mut lent = |y| to.lend_widened::<L::Elem>(y).is_some();
+        // If two rows are aligned, all are.
+        let lends = deep == held && lent(rows.start) && lent((rows.start + 1).min(rows.end - 1));
+        // Rows of planes that are shorter than a vector are turned about together.
+        let together = if cols.len() < self.lanes { TOGETHER / cols.len() } else { 1 };
+        let results = if lends { 0 } else { (together * deep + held) * cols.len() };
+        let finish = Finish::new(pass, sources);
+        let [ring, spare, stage] = Ring::<L::Elem>::room(&part, self.slots, &picture, mask.is_some());
+        let lengths = [ring, spare, stage, finish.room(cols.len() * deep), results];
+        let (windows, down) = (self.windows(channels.start), &pass.phases[0]);
+        alloc::scratch(lengths, |[ring, spare, stage, line, out]: [&mut [L::Elem]; 5]| {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    let mut ring = Ring::new(picture, mask, part, self.slots, [ring, spare, stage]);
+                    for (i, y) in rows.clone().enumerate() {
+                        let read = Phase::span(down, &(y..y + 1));
+                        if !read.is_empty() {
+                            // The next results may be of phases that read rows before those of this one.
+                            let ahead = Phase::span(down, &(y..rows.end.min(y + down.len())));
+                            ring.bring::<L::Vector<S>>(ahead.start..read.end);
+                        }
+                        let place = i % together * cols.len() * deep;
+                        let row = match to.lend_widened(y) {
+                            Some(row) if lends => row,
+                            _ => &mut out[place..][..cols.len() * held],
+                        };
+                        for window in &windows {
+                            self.row::<L::Vector<S>>(window, &mut ring, [y, held], [&cols, &channels], row);
+                        }
+                        if held > deep {
+                            for x in 1..cols.len() {
+                                row.copy_within(x * held..x * held + deep, x * deep);
+                            }
+                        }
+                        finish.row::<L::Vector<S>>(
+                            [index, y],
+                            &cols,
+                            &channels,
+                            line,
+                            &mut row[..cols.len() * deep],
+                        );
+                        let done = i % together + 1;
+                        if !lends && (done == together || y + 1 == rows.end) {
+                            let results = &out[..done * cols.len() * deep];
+                            to.narrow_with::<L::Vector<S>>(&(y + 1 - done..y + 1), results);
                         }
                     }
-                    finish.row::<L::Vector<S>>(
-                        [index, y],
-                        &cols,
-                        &channels,
-                        line,
-                        &mut row[..cols.len() * deep],
-                    );
-                    let done = i % together + 1;
-                    if !lends && (done == together || y + 1 == rows.end) {
-                        let results = &out[..done * cols.len() * deep];
-                        to.narrow_with::<L::Vector<S>>(&(y + 1 - done..y + 1), results);
-                    }
-                }
-            },
-        );
-    });
+                },
+            );
+        });
+    }
 }
 
 /// A pair of phases, and the weights of a block's channels: for each tap, rows outer.
