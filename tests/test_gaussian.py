@@ -106,7 +106,7 @@ def pictures_of(dtype):
 
 @pytest.mark.parametrize("dtype", ("uint8", "int8"))
 def test_sums_next_to_integers_are_truncated_as_scipys(dtype):
-    """Sums of 8-bit images are guessed in float32, and no guess shows."""
+    """Sums of 8-bit images are guessed by taps of 16 bits, and no guess shows."""
     for image in pictures_of(dtype):
         for sigma in (0.3, 0.5, 1, 2.5, 10):
             both("gaussian_filter", image, sigma)
@@ -115,6 +115,11 @@ def test_sums_next_to_integers_are_truncated_as_scipys(dtype):
         both("gaussian_filter", image, (2, 1), mode="constant", cval=0.3)
         both("gaussian_filter", image, 1.5, order=(1, 2), mode="wrap")
         both("gaussian_filter", image, 1.5, order=1, output="int32")
+        both("gaussian_filter", image, (0, 2.5), order=1, mode="constant", cval=-9, output="int16")
+        both("gaussian_filter", image, (2.5, 0), mode="constant", cval=300, output="uint16")
+        for weights in ([0.3, 0.1, 0.6], [0.25, 0.5], [0.7, 0, -0.7], [0.25, 0.5, 0.25], [1.5, -3.3, 0.4, 2.2]):
+            for axis in (0, 1):
+                both("correlate1d", image, weights, axis)
         both("gaussian_laplace", image, 1.2)
         both("gaussian_gradient_magnitude", image, 1.2)
 

@@ -248,15 +248,23 @@ def combined(total: npt.NDArray[Any], rest: Iterable[npt.NDArray[Any]], combine:
     return total
 
 
+# Bytes that are looked up at once: a copy of them stays in a first- or second-level cache.
+_LOOKED_UP = 1 << 16
+
+
 def _root(values: npt.NDArray[Any]) -> None:
     """The square root in place, as NumPy stores it in the dtype: of bytes by a table of all of them."""
     if values.dtype.kind not in "iu" or values.itemsize > 1 or values.size <= 256:
         np.sqrt(values, values, casting="unsafe")
         return
-    table = np.arange(256, dtype=np.uint8).view(values.dtype)
+    roots = np.arange(256, dtype=np.uint8).view(values.dtype)
     with np.errstate(invalid="ignore"):
-        np.sqrt(table, table, casting="unsafe")
-    np.take(table, values.view(np.uint8), out=values, mode="clip")
+        np.sqrt(roots, roots, casting="unsafe")
+    table = roots.tobytes()
+    rows = max(1, _LOOKED_UP * len(values) // values.size)
+    for start in range(0, len(values), rows):
+        block = values[start : start + rows]
+        block[...] = np.frombuffer(block.tobytes().translate(table), values.dtype).reshape(block.shape)
 
 
 def accurate(image: np.dtype[Any], dtype: np.dtype[Any], passes: Sequence[Pass], cval: Any = 0.0) -> np.dtype[Any]:

@@ -15,6 +15,7 @@ pub use picture::{Block, BlockRows, Blocks, Floats, Picture};
 use crate::Error;
 use crate::dispatch_dtype;
 use crate::dtype::{Accumulator, Convert, DType, Element, Finish, Kind, Overflow, Rounding};
+use crate::simd::fetch_at;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -232,6 +233,14 @@ impl<'a> Plane<'a> {
         // (`from_raw`); `lends` found dtype, unit step and alignment to be those of a slice of A.
         self.lends::<A>()
             .then(|| unsafe { std::slice::from_raw_parts(self.at(y, cols.start).cast(), cols.len()) })
+    }
+
+    /// Brings columns `cols` of row `y` near, if samples are neighbours: a hint, which any columns may have.
+    #[inline(always)]
+    pub fn fetch(&self, y: usize, cols: Range<usize>) {
+        if self.strides[1] == self.dtype.size() as isize {
+            fetch_at(self.at(y, cols.start), cols.len() * self.dtype.size());
+        }
     }
 
     /// Widens the samples `start, start + step, ...` of row `y` into `into`.
@@ -454,6 +463,14 @@ impl Tile<'_> {
                 std::slice::from_raw_parts_mut(self.at(0, first + r * step, cols.start).cast(), cols.len())
             })
         })
+    }
+
+    /// As [`Plane::fetch`].
+    #[inline(always)]
+    pub fn fetch(&self, y: usize, cols: Range<usize>) {
+        if self.strides[1] == self.dtype.size() as isize {
+            fetch_at(self.at(0, y, cols.start), cols.len() * self.dtype.size());
+        }
     }
 
     /// Stores `from` at row `y` from column `x` on.

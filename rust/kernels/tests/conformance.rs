@@ -477,23 +477,44 @@ fn arithmetic_follows_from_dtypes_taps_and_finish() {
     );
 }
 
-/// Two passes over 8-bit images, truncated after each, as plain loops of f64 have them: under images whose sums
-/// are integers, next to one, and neither.
+/// Passes over 8-bit images, truncated after each, as plain loops of f64 have them: under images whose sums are
+/// integers, next to one, and neither.
 #[test]
 fn truncated_passes_are_made_tap_by_tap() {
-    let (h, w) = (15, 70);
     let images: [fn(usize, usize) -> i128; 4] = [
         |_, _| 100,
-        |y, x| (x + y) as i128,
+        |y, x| ((x + y) % 127) as i128,
         |y, x| ((x / 9 + y / 4) % 2 * 127) as i128,
         |y, x| paint(y * 70 + x * 7 + x / 5, DType::U8),
     ];
-    let bell = |taps: usize| -> Vec<f64> {
-        let weights = (0..taps).map(|i| (-((i as f64 - (taps / 2) as f64) / 1.3).powi(2)).exp());
-        let weights: Vec<f64> = weights.collect();
-        let sum: f64 = weights.iter().sum();
-        weights.iter().map(|w| w / sum).collect()
-    };
+    let mut guessed = 0;
+    for dtype in [DType::U8, DType::I8] {
+        for (taps, paint) in [3, 7, 21].into_iter().flat_map(|taps| images.map(|paint| (taps, paint))) {
+            for weights in [[bell(taps), bell(taps + 2)], [vec![1.0], bell(taps)], [bell(taps), vec![1.0]]] {
+                guessed += truncated_passes(dtype, [15, 70], &weights, paint);
+            }
+        }
+        // Every vector of a wide row is in doubt.
+        guessed += truncated_passes(dtype, [3, 4300], &[bell(3), bell(5)], images[1]);
+    }
+    assert!(guessed > 0, "the implementation that guesses was among them");
+}
+
+/// A Gaussian.
+fn bell(taps: usize) -> Vec<f64> {
+    let weights = (0..taps).map(|i| (-((i as f64 - (taps / 2) as f64) / 1.3).powi(2)).exp());
+    let weights: Vec<f64> = weights.collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|w| w / sum).collect()
+}
+
+/// Runs the passes by whatever takes them; says how often one guessed.
+fn truncated_passes(
+    dtype: DType,
+    [h, w]: [usize; 2],
+    weights: &[Vec<f64>; 2],
+    paint: fn(usize, usize) -> i128,
+) -> usize {
     // Tap by tap from the middle outwards in pairs: the order of symmetric windows.
     let pass = |image: &[f64], weights: &[f64], step: usize, n: usize, at: &dyn Fn(usize, usize) -> usize| {
         let half = weights.len() / 2;
@@ -507,40 +528,42 @@ fn truncated_passes_are_made_tap_by_tap() {
         });
         result.collect::<Vec<f64>>()
     };
+    let [column, row] = weights;
+    let taps = match [column.len(), row.len()] {
+        [1, _] => Taps::from_f64([1, row.len()], row),
+        [_, 1] => Taps::from_f64([column.len(), 1], column),
+        _ => Taps::from_terms(vec![Term { column: column.clone(), row: row.clone() }]),
+    };
+    let mut spec = Spec::new(dtype, [h, w], taps);
+    (spec.summation, spec.border) = (Summation::Folded, [Border::Nearest; 2]);
+    spec.finish = Finish { rounding: Rounding::Truncate, overflow: Overflow::Wrap };
+    let problem = Correlate::new(spec).unwrap();
+    let plane: Vec<i128> = (0..h * w).map(|p| paint(p / w, p % w)).collect();
+    let samples: Vec<f64> = plane.iter().map(|&v| v as f64).collect();
+    let middle = pass(&samples, column, w, h, &|p, y| y * w + p % w);
+    let exact = pass(&middle, row, 1, w, &|p, x| p / w * w + x);
+    let image: Vec<i128> = plane.repeat(PLANES);
     let mut guessed = 0;
-    for dtype in [DType::U8, DType::I8] {
-        for (taps, paint) in [3, 7, 21].into_iter().flat_map(|taps| images.map(|paint| (taps, paint))) {
-            let term = Term { column: bell(taps), row: bell(taps + 2) };
-            let mut spec = Spec::new(dtype, [h, w], Taps::from_terms(vec![term.clone()]));
-            (spec.summation, spec.border) = (Summation::Folded, [Border::Nearest; 2]);
-            spec.finish = Finish { rounding: Rounding::Truncate, overflow: Overflow::Wrap };
-            let problem = Correlate::new(spec).unwrap();
-            let plane: Vec<i128> = (0..h * w).map(|p| paint(p / w, p % w)).collect();
-            let samples: Vec<f64> = plane.iter().map(|&v| v as f64).collect();
-            let middle = pass(&samples, &term.column, w, h, &|p, y| y * w + p % w);
-            let exact = pass(&middle, &term.row, 1, w, &|p, x| p / w * w + x);
-            let image: Vec<i128> = plane.repeat(PLANES);
-            for isa in Isa::detected() {
-                for (i, (implementation, cost)) in problem.candidates(*isa).into_iter().enumerate() {
-                    if cost.is_err() {
-                        continue;
-                    }
-                    guessed += usize::from(implementation.name() == "guessed");
-                    let schedule = Schedule::new(*isa, Workers::new(Some(1)).unwrap());
-                    let result = run(&problem, i, &schedule, &image, [h, w]);
-                    for p in 0..PLANES * h * w {
-                        let what = problem.id(implementation, *isa);
-                        assert_eq!(
-                            element(&result, dtype, p, 0),
-                            exact[p % (h * w)],
-                            "{what}, {taps} taps, position {p}"
-                        );
-                    }
-                }
+    for isa in Isa::detected() {
+        for (i, (implementation, cost)) in problem.candidates(*isa).into_iter().enumerate() {
+            if cost.is_err() {
+                continue;
+            }
+            guessed += usize::from(implementation.name() == "guessed");
+            let schedule = Schedule::new(*isa, Workers::new(Some(1)).unwrap());
+            let result = run(&problem, i, &schedule, &image, [h, w]);
+            for p in 0..PLANES * h * w {
+                let what = problem.id(implementation, *isa);
+                let shape = problem.taps.shape();
+                assert_eq!(
+                    element(&result, dtype, p, 0),
+                    exact[p % (h * w)],
+                    "{what}, {shape:?}, position {p}"
+                );
             }
         }
     }
-    assert!(guessed > 0, "the implementation that guesses was among them");
+    guessed
 }
 
 /// The checks can fail.

@@ -394,14 +394,8 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                                 for (s, plane) in planes.iter().enumerate() {
                                     let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
                                     if !I::JOINED || s == 0 || self.mask.is_some() {
-                                        self.bring(
-                                            simd,
-                                            plane,
-                                            source_row(unit),
-                                            cols.clone(),
-                                            values[s],
-                                            slot,
-                                        );
+                                        let rows = [unit, unit + geometry.height].map(source_row);
+                                        self.bring(simd, plane, rows, cols.clone(), values[s], slot);
                                     }
                                     I::brought(simd, prepared, slot);
                                 }
@@ -464,6 +458,10 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         scratch: &mut [A],
     ) {
         let (step, Component { prepared, .. }) = (self.geometry.step, &self.components[component]);
+        if !tile.lends::<A>() {
+            // Stores would wait for these rows after the block; now they come while it is computed.
+            (0..R).for_each(|r| tile.fetch(y + r * step, cols.clone()));
+        }
         let lent = tile.lend_rows::<A, R>(y, step, cols.clone());
         let stored = lent.is_some();
         let mut chunks = out.chunks_exact_mut(window.width);
@@ -479,18 +477,22 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         }
     }
 
-    /// Brings the samples that result columns `cols` read from source row `y` into `slot`.
+    /// Brings the samples that result columns `cols` read from source row `y` into `slot`, and those of a row of the next
+    /// block near: they come while this one is computed.
     fn bring<S: Simd>(
         &self,
         simd: S,
         plane: &Plane<'_>,
-        y: Option<usize>,
+        [y, ahead]: [Option<usize>; 2],
         cols: Range<usize>,
         outside: A,
         slot: &mut [A],
     ) {
         let Geometry { phases, phase_len, read, .. } = self.geometry;
         let axis = &self.problem.axes[1];
+        if let Some(ahead) = ahead {
+            plane.fetch(ahead, cols.start * axis.stride..cols.end * axis.stride);
+        }
         let Some(y) = y else { return slot.fill(outside) };
         for (phase, into) in slot.chunks_exact_mut(phase_len).take(phases).enumerate() {
             let into = &mut into[..cols.len() + read];

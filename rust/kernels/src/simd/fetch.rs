@@ -8,15 +8,20 @@ const LINE: usize = 64;
 /// whose end a prefetcher does not see.
 #[inline(always)]
 pub fn fetch<T>(run: &[T]) {
+    fetch_at(run.as_ptr().cast(), size_of_val(run));
+}
+
+/// The same for so many bytes from an address on.
+#[inline(always)]
+pub fn fetch_at(from: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let first = run.as_ptr().cast::<i8>();
-        for at in (0..size_of_val(run)).step_by(LINE) {
+        for at in (0..bytes).step_by(LINE) {
             // SAFETY: every x86-64 has the instruction, which never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(at)) }
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast()) }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (run, LINE);
+    let _ = (from, bytes, LINE);
 }

@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a row")]
 
 use super::{Lanes, MAX_ROWS, Vector, store_tile};
+use std::ops::Range;
 
 /// Two weights, the first in the low half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,18 @@ pub struct Rounded {
     pub shift: u32,
 }
 
+/// How sums are cut off after the point: `2^-shift * sum`, truncated; and how far another sum may be from such a
+/// one before their integers are taken for different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncated {
+    /// Bits to drop.
+    pub shift: u32,
+    /// The other sum is no greater than a sum and this.
+    pub above: i32,
+    /// Nor is it less than a sum less this.
+    pub below: i32,
+}
+
 /// A vector of `i16`, whose products with pairs of weights are summed in `i32`.
 pub trait Halves: Vector<Elem = i16> {
     /// The lanes of two vectors, side by side.
@@ -38,10 +51,27 @@ pub trait Halves: Vector<Elem = i16> {
 
     /// The lanes of `a` and `b`, side by side.
     fn pairs(a: Self, b: Self) -> Self::Pairs;
+    /// `LANES` samples with the one after each, in an order of lanes that [`Halves::ordered`] undoes.
+    ///
+    /// # Safety
+    /// - `from` is valid for reading `LANES + 1` samples.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    unsafe fn neighbours(from: *const i16) -> Self::Pairs;
+    /// What sums of [`Halves::neighbours`] became, in the order of the row.
+    fn ordered(self) -> Self;
+    /// `self`, and all bits in which `a` and `b` differ.
+    fn apart(self, a: Self, b: Self) -> Self;
+    /// Whether all lanes are 0.
+    fn is_zero(self) -> bool;
     /// Zeros.
     fn no_sums() -> Self::Sums;
     /// Adds `a * weights.first + b * weights.second`, wrapping.
     fn dot(sums: Self::Sums, pairs: Self::Pairs, weights: Two) -> Self::Sums;
+    /// `sums + 2^-shift * parts`, rounded down, wrapping.
+    fn plus_parts(sums: Self::Sums, parts: Self::Sums, shift: u32) -> Self::Sums;
+    /// The sums as 16-bit numbers, saturated, and whether the other sum of one of them may have another integer.
+    fn truncated(sums: Self::Sums, truncated: Truncated) -> (Self, bool);
     /// The sums as 16-bit numbers, saturated; ties go up, or with `EVEN` to the even number, for a shift of 1
     /// at least.
     fn narrowed<const EVEN: bool>(sums: Self::Sums, rounded: Rounded) -> Self;
@@ -56,6 +86,26 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
         [a.0, b.0]
     }
     #[inline(always)]
+    unsafe fn neighbours(from: *const i16) -> Self::Pairs {
+        // SAFETY: the caller's promise.
+        unsafe { [Self::load(from).0, Self::load(from.add(1)).0] }
+    }
+    #[inline(always)]
+    fn ordered(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn apart(mut self, a: Self, b: Self) -> Self {
+        for l in 0..N {
+            self.0[l] |= a.0[l] ^ b.0[l];
+        }
+        self
+    }
+    #[inline(always)]
+    fn is_zero(self) -> bool {
+        self.0 == [0; N]
+    }
+    #[inline(always)]
     fn no_sums() -> Self::Sums {
         [0; N]
     }
@@ -67,6 +117,22 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
             sums[l] = sums[l].wrapping_add(products);
         }
         sums
+    }
+    #[inline(always)]
+    fn plus_parts(mut sums: Self::Sums, parts: Self::Sums, shift: u32) -> Self::Sums {
+        sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum = sum.wrapping_add(part >> shift));
+        sums
+    }
+    #[inline(always)]
+    fn truncated(sums: Self::Sums, Truncated { shift, above, below }: Truncated) -> (Self, bool) {
+        let fraction = (1 << shift) - 1;
+        let doubted = |sum: &i32| {
+            let most = sum.wrapping_add(above);
+            (most & fraction) <= above + below && most & !fraction != 0
+        };
+        let cut = |sum: i32| (sum.wrapping_add((sum >> 31) & fraction)) >> shift;
+        let narrow = |sum| cut(sum).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        (Self(sums.map(narrow)), sums.iter().any(doubted))
     }
     #[inline(always)]
     fn narrowed<const EVEN: bool>(sums: Self::Sums, Rounded { offset, shift }: Rounded) -> Self {
@@ -141,36 +207,205 @@ pub fn over<V: Halves, const R: usize>(
     }
 }
 
+/// What becomes of sums: results, in a vector.
+pub trait Ending<V: Halves> {
+    /// The results of the sums of row `row` of those that are computed at once, from column `x` on.
+    fn end(&mut self, sums: V::Sums, row: usize, x: usize) -> V;
+}
+
+/// Rounds to the nearest; ties go up.
+#[derive(Clone, Copy, Debug)]
+pub struct Up(pub Rounded);
+
+impl<V: Halves> Ending<V> for Up {
+    #[inline(always)]
+    fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
+        V::narrowed::<false>(sums, self.0)
+    }
+}
+
+/// Rounds to the nearest; ties go to the even number, for a shift of 1 at least.
+#[derive(Clone, Copy, Debug)]
+pub struct Even(pub Rounded);
+
+impl<V: Halves> Ending<V> for Even {
+    #[inline(always)]
+    fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
+        V::narrowed::<true>(sums, self.0)
+    }
+}
+
+/// Vectors of results whose doubts can be noted at once.
+pub const MAX_NOTES: usize = 255;
+
+/// Columns and rows of vectors; one more than can be noted, which is written to and not counted.
+pub type Notes = [(u32, u32); MAX_NOTES + 1];
+
+/// Truncates, and notes which vectors are in doubt.
+#[derive(Debug)]
+pub struct Noted<'n> {
+    truncated: Truncated,
+    notes: &'n mut Notes,
+    count: usize,
+}
+
+impl<'n> Noted<'n> {
+    /// Nothing is noted yet.
+    pub fn new(truncated: Truncated, notes: &'n mut Notes) -> Self {
+        Self { truncated, notes, count: 0 }
+    }
+
+    /// The rows and columns where vectors in doubt begin, in the order in which they were ended.
+    pub fn notes(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.notes[..self.count].iter().map(|&(row, x)| (row as usize, x as usize))
+    }
+}
+
+impl<V: Halves> Ending<V> for Noted<'_> {
+    #[inline(always)]
+    fn end(&mut self, sums: V::Sums, row: usize, x: usize) -> V {
+        let (results, doubted) = V::truncated(sums, self.truncated);
+        // Always written, and counted only if it is one: there is no branch to be guessed wrong.
+        self.notes[self.count] = (row as u32, x as u32);
+        self.count += usize::from(doubted);
+        results
+    }
+}
+
+/// Rows, and how long the shortest of them is.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'a> {
+    rows: &'a [&'a [i16]],
+    length: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Measures the rows.
+    pub fn new(rows: &'a [&'a [i16]]) -> Self {
+        Self { rows, length: rows.iter().map(|row| row.len()).min().unwrap_or(0) }
+    }
+
+    /// All but the first so many.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn skip(self, rows: usize) -> Self {
+        Self { rows: &self.rows[rows..], ..self }
+    }
+
+    /// The rows.
+    pub fn rows(self) -> &'a [&'a [i16]] {
+        self.rows
+    }
+}
+
+/// The samples that a vector of results is the sum of: a vector of them for each tap.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples<'a> {
+    lines: Lines<'a>,
+    x: usize,
+    taps: usize,
+    /// Rows and columns from one tap to the next.
+    step: [usize; 2],
+}
+
+impl<'a> Samples<'a> {
+    /// Those from column `x` on.
+    ///
+    /// # Panics
+    /// If there are no taps, or the rows are too few or too short for vectors of `V`.
+    #[inline(always)]
+    pub fn new<V: Halves>(lines: Lines<'a>, x: usize, taps: usize, step: [usize; 2]) -> Self {
+        let [rows, reach] = step.map(|step| (taps - 1) * step);
+        assert!(
+            lines.rows.len() > rows && lines.length >= x + reach + V::LANES,
+            "the rows cover the samples"
+        );
+        Self { lines, x, taps, step }
+    }
+
+    /// Those of a tap.
+    #[inline(always)]
+    pub fn of(self, tap: usize) -> &'a [i16] {
+        &self.lines.rows[tap * self.step[0]][self.x + tap * self.step[1]..]
+    }
+
+    /// # Safety
+    /// There is such a tap, and `V` is what the samples were made for.
+    #[inline(always)]
+    unsafe fn load<V: Halves>(self, tap: usize) -> V {
+        // SAFETY: the rows cover the samples, which was asserted when these were made.
+        unsafe {
+            let row = self.lines.rows.get_unchecked(tap * self.step[0]).as_ptr();
+            V::load(row.add(self.x + tap * self.step[1]))
+        }
+    }
+
+    /// Sums under two windows, whose weights come in pairs; a tap without a partner is beside itself.
+    ///
+    /// # Panics
+    /// If there are too few weights.
+    #[inline(always)]
+    pub fn sums<V: Halves>(self, weights: [&[Two]; 2]) -> [V::Sums; 2] {
+        let mut sums = [V::no_sums(); 2];
+        let [first, second] = weights.map(|weights| &weights[..self.taps.div_ceil(2)]);
+        let last = self.taps - 1;
+        for (k, (&first, &second)) in first.iter().zip(second).enumerate() {
+            // SAFETY: both are taps.
+            let pair = unsafe { V::pairs(self.load(2 * k), self.load(last.min(2 * k + 1))) };
+            sums = [V::dot(sums[0], pair, first), V::dot(sums[1], pair, second)];
+        }
+        sums
+    }
+
+    /// The samples of a tap, if those of every other are the same.
+    #[inline(always)]
+    pub fn if_even<V: Halves>(self) -> Option<V> {
+        let last = self.taps - 1;
+        // SAFETY: all are taps.
+        let (first, middle, end) = unsafe { (self.load::<V>(0), self.load(last / 2), self.load(last)) };
+        // Where they are not the same, most often three of them tell.
+        let mut apart = V::splat(0).apart(first, middle).apart(first, end);
+        if apart.is_zero() {
+            for tap in 1..last {
+                // SAFETY: likewise.
+                apart = apart.apart(first, unsafe { self.load(tap) });
+            }
+        }
+        apart.is_zero().then_some(first)
+    }
+}
+
 /// Result rows that [`down`] computes at once, at most.
 pub const MAX_HALF_ROWS: usize = 3;
 
 /// Sums down columns: row `h` of the result is the sum over pairs `k` of rows `2 (h + k)` and the next,
-/// times `weights[k]`.
+/// times `weights[k]`, ended by `ending`.
 ///
 /// # Panics
-/// If a row is shorter than `width`, a whole number of vectors; if there are too few rows or weights.
+/// If the columns are not a whole number of vectors, or a row is shorter; if there are too few rows or weights.
 #[inline(always)]
 pub fn down<V: Halves, const H: usize>(
-    rows: &[&[i16]],
+    lines: Lines<'_>,
     weights: &[Two],
-    width: usize,
-    rounded: Rounded,
+    cols: Range<usize>,
+    ending: &mut impl Ending<V>,
     mut out: [&mut [i16]; H],
 ) {
     const { assert!(H <= MAX_HALF_ROWS) };
-    let pairs = weights.len();
+    let (rows, pairs) = (lines.rows, weights.len());
     assert!(
-        pairs + 1 >= H && rows.len() >= 2 * (pairs + H - 1) && width.is_multiple_of(V::LANES),
+        pairs + 1 >= H && rows.len() >= 2 * (pairs + H - 1) && cols.len().is_multiple_of(V::LANES),
         "two rows for every pair"
     );
-    assert!(rows.iter().all(|row| row.len() >= width), "the rows cover the block");
-    for x in (0..width).step_by(V::LANES) {
+    assert!(lines.length >= cols.end, "the rows cover the block");
+    for x in cols.step_by(V::LANES) {
         let mut sums = [V::no_sums(); H];
         // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
         macro_rules! step {
             ($q:expr, $rows:expr) => {{
                 let q = $q;
-                // SAFETY: `q < pairs + H - 1`, `x + LANES <= width`, and both were asserted; `q - h < pairs`.
+                // SAFETY: `q < pairs + H - 1`, `x + LANES <= cols.end`, and both were asserted; `q - h < pairs`.
                 unsafe {
                     let a = V::load(rows.get_unchecked(2 * q).as_ptr().add(x));
                     let b = V::load(rows.get_unchecked(2 * q + 1).as_ptr().add(x));
@@ -196,38 +431,56 @@ pub fn down<V: Halves, const H: usize>(
         if H > 2 {
             step!(pairs + 1, 2..H);
         }
-        for (sums, out) in sums.into_iter().zip(&mut out) {
-            store_tile(&[V::narrowed::<false>(sums, rounded)], out, x);
+        for (h, (sums, out)) in sums.into_iter().zip(&mut out).enumerate() {
+            store_tile(&[ending.end(sums, h, x)], out, x);
         }
     }
 }
 
 /// Sums along a row: over pairs `k` of the samples `2 k step` on from the result's place and a step further, times
-/// `weights[k]`.
+/// `weights[k]`, ended by `ending`.
 ///
 /// # Panics
-/// If there are no weights, or the row is shorter than `width`, a whole number of vectors, and what they reach.
+/// If there are no weights, the columns are not a whole number of vectors, or the row is shorter than they and what
+/// the pairs reach.
 #[inline(always)]
 pub fn along<V: Halves>(
     row: &[i16],
     weights: &[Two],
-    [width, step]: [usize; 2],
-    rounded: Rounded,
+    step: usize,
+    cols: Range<usize>,
+    ending: &mut impl Ending<V>,
+    out: &mut [i16],
+) {
+    match step {
+        1 => along_by::<V, 1>(row, weights, step, cols, ending, out),
+        _ => along_by::<V, 0>(row, weights, step, cols, ending, out),
+    }
+}
+
+/// [`along`]; `STEP` is 1 if the step is.
+#[inline(always)]
+fn along_by<V: Halves, const STEP: usize>(
+    row: &[i16],
+    weights: &[Two],
+    step: usize,
+    cols: Range<usize>,
+    ending: &mut impl Ending<V>,
     out: &mut [i16],
 ) {
     assert!(
-        row.len() >= width + (2 * weights.len() - 1) * step && width.is_multiple_of(V::LANES),
+        row.len() >= cols.end + (2 * weights.len() - 1) * step && cols.len().is_multiple_of(V::LANES),
         "the row covers the block"
     );
-    let mut x = 0;
-    while x + 4 * V::LANES <= width {
+    let Range { start: mut x, end } = cols;
+    while x + 4 * V::LANES <= end {
         // SAFETY: the row goes on behind the block for what the pairs reach.
-        unsafe { along_at::<V, 4>(row, weights, step, rounded, out, x) }
+        unsafe { along_at::<V, STEP, 4>(row, weights, step, ending, out, x) }
         x += 4 * V::LANES;
     }
-    while x < width {
-        // SAFETY: likewise; `width` is a whole number of vectors.
-        unsafe { along_at::<V, 1>(row, weights, step, rounded, out, x) }
+    while x < end {
+        // SAFETY: likewise; the columns are a whole number of vectors.
+        unsafe { along_at::<V, STEP, 1>(row, weights, step, ending, out, x) }
         x += V::LANES;
     }
 }
@@ -235,11 +488,11 @@ pub fn along<V: Halves>(
 /// # Safety
 /// `row` has `x + NV * LANES + (2 * weights.len() - 1) * step` samples.
 #[inline(always)]
-unsafe fn along_at<V: Halves, const NV: usize>(
+unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
     row: &[i16],
     weights: &[Two],
     step: usize,
-    rounded: Rounded,
+    ending: &mut impl Ending<V>,
     out: &mut [i16],
     x: usize,
 ) {
@@ -247,17 +500,18 @@ unsafe fn along_at<V: Halves, const NV: usize>(
     for (k, &weights) in weights.iter().enumerate() {
         for v in 0..NV {
             // SAFETY: the caller's promise.
-            let (a, b) = unsafe {
+            let pairs = unsafe {
                 let from = row.as_ptr().add(x + 2 * k * step + v * V::LANES);
-                (V::load(from), V::load(from.add(step)))
+                if STEP == 1 { V::neighbours(from) } else { V::pairs(V::load(from), V::load(from.add(step))) }
             };
-            sums[v] = V::dot(sums[v], V::pairs(a, b), weights);
+            sums[v] = V::dot(sums[v], pairs, weights);
         }
     }
     for (v, &sums) in sums.iter().enumerate() {
         let x = x + v * V::LANES;
         if x < out.len() {
-            store_tile(&[V::narrowed::<true>(sums, rounded)], out, x);
+            let results = ending.end(sums, 0, x);
+            store_tile(&[if STEP == 1 { results.ordered() } else { results }], out, x);
         }
     }
 }

@@ -26,10 +26,13 @@ pub use amx::{
 };
 pub use depthwise::{Own, gather_own, outer_own};
 pub use dots::{DOTS, Grid, dots};
-pub use fetch::fetch;
+pub use fetch::{fetch, fetch_at};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_results, with_tile};
-pub use halves::{Halves, MAX_HALF_ROWS, Rounded, Two, along, down, over};
+pub use halves::{
+    Ending, Even, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Noted, Notes, Rounded, Samples, Truncated, Two,
+    Up, along, down, over,
+};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};

@@ -4,8 +4,10 @@
 #![expect(unsafe_code, reason = "intrinsics; each is reached through a token that detection made")]
 
 use super::portable::Lanes;
-use super::{Halves, Rounded, Simd, Two, Vector};
+use super::{Simd, Vector};
 use std::arch::x86_64::*;
+
+mod halves;
 
 macro_rules! token {
     ($(#[$doc:meta])* $token:ident, [$($feature:tt),*],
@@ -452,92 +454,4 @@ vector!(
     _mm512_add_epi64,
     _mm512_sub_epi64,
     |acc, a, b| _mm512_add_epi64(acc, _mm512_mullo_epi64(a, b))
-);
-
-macro_rules! halves {
-    ($name:ident, $reg:ty, $low:ident, $high:ident, $zero:ident, $splat:ident, $add:ident, $shift:ident,
-     $and:ident, $pack:ident, |$sum:ident, $pair:ident, $weights:ident| $dot:expr) => {
-        // SAFETY, for each block below: as for `vector!`.
-        impl Halves for $name {
-            type Pairs = [$reg; 2];
-            type Sums = [$reg; 2];
-
-            #[inline(always)]
-            fn pairs(a: Self, b: Self) -> Self::Pairs {
-                // SAFETY: see the note on this impl.
-                unsafe { [$low(a.0, b.0), $high(a.0, b.0)] }
-            }
-            #[inline(always)]
-            fn no_sums() -> Self::Sums {
-                // SAFETY: see the note on this impl.
-                unsafe { [$zero(); 2] }
-            }
-            #[inline(always)]
-            fn dot(sums: Self::Sums, pairs: Self::Pairs, weights: Two) -> Self::Sums {
-                // SAFETY: see the note on this impl.
-                unsafe {
-                    let $weights = $splat(weights.0);
-                    let dot = |$sum: $reg, $pair: $reg| $dot;
-                    [dot(sums[0], pairs[0]), dot(sums[1], pairs[1])]
-                }
-            }
-            #[inline(always)]
-            fn narrowed<const EVEN: bool>(sums: Self::Sums, Rounded { offset, shift }: Rounded) -> Self {
-                // SAFETY: see the note on this impl.
-                unsafe {
-                    let half = (1 << shift) >> 1;
-                    let added = $splat(offset.wrapping_add(half - i32::from(EVEN)));
-                    let shift = _mm_cvtsi32_si128(shift as i32);
-                    let mut up = [$add(sums[0], added), $add(sums[1], added)];
-                    if EVEN {
-                        let (offset, one) = ($splat(offset), $splat(1));
-                        for (up, sum) in up.iter_mut().zip(sums) {
-                            *up = $add(*up, $and($shift($add(sum, offset), shift), one));
-                        }
-                    }
-                    Self($pack($shift(up[0], shift), $shift(up[1], shift)))
-                }
-            }
-        }
-    };
-}
-
-halves!(
-    I16x16,
-    __m256i,
-    _mm256_unpacklo_epi16,
-    _mm256_unpackhi_epi16,
-    _mm256_setzero_si256,
-    _mm256_set1_epi32,
-    _mm256_add_epi32,
-    _mm256_sra_epi32,
-    _mm256_and_si256,
-    _mm256_packs_epi32,
-    |sum, pair, weights| _mm256_add_epi32(sum, _mm256_madd_epi16(pair, weights))
-);
-halves!(
-    I16x32,
-    __m512i,
-    _mm512_unpacklo_epi16,
-    _mm512_unpackhi_epi16,
-    _mm512_setzero_si512,
-    _mm512_set1_epi32,
-    _mm512_add_epi32,
-    _mm512_sra_epi32,
-    _mm512_and_si512,
-    _mm512_packs_epi32,
-    |sum, pair, weights| _mm512_add_epi32(sum, _mm512_madd_epi16(pair, weights))
-);
-halves!(
-    I16x32Vnni,
-    __m512i,
-    _mm512_unpacklo_epi16,
-    _mm512_unpackhi_epi16,
-    _mm512_setzero_si512,
-    _mm512_set1_epi32,
-    _mm512_add_epi32,
-    _mm512_sra_epi32,
-    _mm512_and_si512,
-    _mm512_packs_epi32,
-    |sum, pair, weights| _mm512_dpwssd_epi32(sum, pair, weights)
 );

@@ -22,6 +22,7 @@ mod toeplitz;
 
 pub use passes::PairPasses;
 pub(crate) use passes::Scaled;
+pub(in crate::ops) use passes::{every_other, paired, paired_rows};
 pub use toeplitz::Toeplitz;
 
 use super::correlate::{Correlate, LEVELS, Source, Summation};
@@ -208,7 +209,7 @@ fn extremes(weights: &[i16], [least, most]: [i64; 2]) -> [i64; 2] {
 }
 
 /// Why a row is known to be of `i16`.
-const HALVES: &str = "the lane that this implementation runs in";
+pub(crate) const HALVES: &str = "the lane that this implementation runs in";
 
 /// The loop for results of 16 bits.
 enum HalfTile {}

@@ -17,9 +17,12 @@ use crate::dtype::{Accumulator, Kind};
 use crate::ops::correlate::{Correlate, LEVELS, Source, Summation, Term};
 use crate::ops::strip::{self, Geometry, Inner, Window};
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{MAX_HALF_ROWS, Rounded, Simd, Two, Vector, along, down, lane, most_lanes};
+use crate::simd::{
+    Ending, Even, Halves, Lines, MAX_HALF_ROWS, Rounded, Simd, Two, Up, Vector, along, down, lane, most_lanes,
+};
 use crate::view::{Dst, Rows, Src};
 use std::array;
+use std::ops::Range;
 
 /// The implementation `pair-passes`.
 #[derive(Debug)]
@@ -229,12 +232,12 @@ struct Prepared {
     /// Samples that the second pass reads beyond one a result, and from one tap to the next.
     reach: usize,
     dilation: usize,
-    between: Rounded,
-    end: Rounded,
+    between: Up,
+    end: Even,
 }
 
 /// Weights in pairs; an odd one has a 0 beside it.
-fn paired(weights: &[i16]) -> Vec<Two> {
+pub(in crate::ops) fn paired(weights: &[i16]) -> Vec<Two> {
     weights.chunks(2).map(|two| Two::new(two[0], two.get(1).copied().unwrap_or(0))).collect()
 }
 
@@ -255,8 +258,8 @@ impl Inner for Passes {
             row: paired(&scaled.row),
             reach: geometry.reach,
             dilation: problem.axes[1].dilation,
-            between: Rounded { offset: taken, shift: scaled.between },
-            end: Rounded { offset, shift: scaled.shift },
+            between: Up(Rounded { offset: taken, shift: scaled.between }),
+            end: Even(Rounded { offset, shift: scaled.shift }),
         }
     }
 
@@ -276,29 +279,21 @@ impl Inner for Passes {
         let (length, pitch) = (window.width + prepared.reach, prepared.pitch(window.width));
         let middle = V::Elem::halves_mut(scratch).expect(HALVES);
         let middle = &mut middle[..R * pitch];
+        let mut between = prepared.between;
         for parity in 0..R.min(2) {
-            // Every other result row shares its pairs of rows; the last one's partner may be any, under a 0.
-            let rows = window.rows[parity..].iter().chain(window.rows.last());
-            let rows: Vec<&[i16]> = rows.map(|row| V::Elem::halves(row).expect(HALVES)).collect();
-            macro_rules! heights {
-                ($($height:literal)*) => {
-                    match (R - parity).div_ceil(2) {
-                        $($height => down::<S::I16, $height>(
-                            &rows,
-                            &prepared.column,
-                            length,
-                            prepared.between,
-                            every_other(middle, pitch, parity),
-                        ),)*
-                        _ => unreachable!("half of a block's rows"),
-                    }
-                };
-            }
-            heights!(1 2 3);
+            let rows = paired_rows(window, parity);
+            every_other::<S::I16, R>(
+                Lines::new(&rows),
+                &prepared.column,
+                0..length,
+                &mut between,
+                (middle, pitch, parity),
+            );
         }
         for (row, out) in middle.chunks_exact(pitch).zip(out) {
             let out = V::Elem::halves_mut(out).expect(HALVES);
-            along::<S::I16>(row, &prepared.row, [window.width, prepared.dilation], prepared.end, out);
+            let mut end = prepared.end;
+            along::<S::I16>(row, &prepared.row, prepared.dilation, 0..window.width, &mut end, out);
         }
     }
 }
@@ -310,11 +305,36 @@ impl Prepared {
     }
 }
 
-/// Rows `parity, parity + 2, ...` of a block.
+/// The rows that every other result row of a block reads, from its row `parity` on. Such rows share their pairs; the
+/// last one's partner may be any, under a 0.
 #[inline(always)]
-fn every_other<const H: usize>(rows: &mut [i16], pitch: usize, parity: usize) -> [&mut [i16]; H] {
-    let mut rows = rows.chunks_exact_mut(pitch).skip(parity).step_by(2);
-    array::from_fn(|_| rows.next().expect("a row for each"))
+pub(in crate::ops) fn paired_rows<'r, A: Rows>(window: &Window<'r, A>, parity: usize) -> Vec<&'r [i16]> {
+    let rows = window.rows[parity..].iter().chain(window.rows.last());
+    rows.map(|row| A::halves(row).expect(HALVES)).collect()
+}
+
+/// [`down`] for rows `parity, parity + 2, ...` of a block of `R`, which are `pitch` apart in `out`.
+#[inline(always)]
+pub(in crate::ops) fn every_other<V: Halves, const R: usize>(
+    lines: Lines<'_>,
+    weights: &[Two],
+    cols: Range<usize>,
+    ending: &mut impl Ending<V>,
+    (out, pitch, parity): (&mut [i16], usize, usize),
+) {
+    let mut out = out.chunks_exact_mut(pitch).skip(parity).step_by(2);
+    macro_rules! heights {
+        ($($height:literal)*) => {
+            match (R - parity).div_ceil(2) {
+                $($height => {
+                    let out = array::from_fn(|_| out.next().expect("a row for each"));
+                    down::<V, $height>(lines, weights, cols, ending, out);
+                })*
+                _ => unreachable!("half of a block's rows"),
+            }
+        };
+    }
+    heights!(1 2 3);
 }
 
 #[cfg(test)]

@@ -1,0 +1,235 @@
+//! Products of 16 bits in pairs: `vpmaddwd`, and `vpdpwssd`, which adds to the sums too.
+
+use super::{I16x16, I16x32, I16x32Vnni};
+use crate::simd::{Halves, Rounded, Truncated, Two};
+use std::arch::x86_64::*;
+
+/// A register of integers.
+///
+/// # Safety
+/// Of every method: the CPU has the instruction set whose register it is.
+trait Register: Copy {
+    unsafe fn load(from: *const i16) -> Self;
+    unsafe fn zero() -> Self;
+    unsafe fn splat(x: i32) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn and(self, other: Self) -> Self;
+    unsafe fn or(self, other: Self) -> Self;
+    unsafe fn xor(self, other: Self) -> Self;
+    /// Shifts of lanes of 32 bits.
+    unsafe fn left(self, by: __m128i) -> Self;
+    unsafe fn right(self, by: __m128i) -> Self;
+    unsafe fn right_signed(self, by: __m128i) -> Self;
+    /// All bits of a lane of 32 bits, if `self` is greater there.
+    unsafe fn greater(self, other: Self) -> Self;
+    unsafe fn is_zero(self) -> bool;
+    /// Lanes of 16 bits of both, side by side; of each 16 bytes the lower half, and the upper one.
+    unsafe fn low_pairs(self, other: Self) -> Self;
+    unsafe fn high_pairs(self, other: Self) -> Self;
+    /// Undoes them for lanes of 32 bits, saturated to 16.
+    unsafe fn pack(self, other: Self) -> Self;
+    /// Within each 16 bytes.
+    unsafe fn shuffle(self, order: __m128i) -> Self;
+    unsafe fn dot(self, other: Self) -> Self;
+}
+
+macro_rules! register {
+    ($reg:ty { $($method:ident: $intrinsic:path,)* } $load:path, $zero:path, $splat:path, $broadcast:path, $shuffle:path,
+     |$a:ident, $b:ident| $greater:expr, $is_zero:expr) => {
+        // SAFETY, for each block below: the promise of whoever calls a method.
+        impl Register for $reg {
+            #[inline(always)]
+            unsafe fn load(from: *const i16) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { $load(from.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { $zero() }
+            }
+            #[inline(always)]
+            unsafe fn splat(x: i32) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn shuffle(self, order: __m128i) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { $shuffle(self, $broadcast(order)) }
+            }
+            #[inline(always)]
+            unsafe fn greater(self, other: Self) -> Self {
+                let ($a, $b) = (self, other);
+                // SAFETY: see the note on this impl.
+                unsafe { $greater }
+            }
+            #[inline(always)]
+            unsafe fn is_zero(self) -> bool {
+                let $a = self;
+                // SAFETY: see the note on this impl.
+                unsafe { $is_zero }
+            }
+            $(register!(@ $method, $intrinsic);)*
+        }
+    };
+    (@ left, $intrinsic:path) => { register!(@shift left, $intrinsic); };
+    (@ right, $intrinsic:path) => { register!(@shift right, $intrinsic); };
+    (@ right_signed, $intrinsic:path) => { register!(@shift right_signed, $intrinsic); };
+    (@shift $method:ident, $intrinsic:path) => {
+        #[inline(always)]
+        unsafe fn $method(self, by: __m128i) -> Self {
+            // SAFETY: see the note on this impl.
+            unsafe { $intrinsic(self, by) }
+        }
+    };
+    (@ $method:ident, $intrinsic:path) => {
+        #[inline(always)]
+        unsafe fn $method(self, other: Self) -> Self {
+            // SAFETY: see the note on this impl.
+            unsafe { $intrinsic(self, other) }
+        }
+    };
+}
+
+register!(
+    __m256i {
+        add: _mm256_add_epi32,
+        and: _mm256_and_si256,
+        or: _mm256_or_si256,
+        xor: _mm256_xor_si256,
+        left: _mm256_sll_epi32,
+        right: _mm256_srl_epi32,
+        right_signed: _mm256_sra_epi32,
+        low_pairs: _mm256_unpacklo_epi16,
+        high_pairs: _mm256_unpackhi_epi16,
+        pack: _mm256_packs_epi32,
+        dot: _mm256_madd_epi16,
+    }
+    _mm256_loadu_si256, _mm256_setzero_si256, _mm256_set1_epi32, _mm256_broadcastsi128_si256, _mm256_shuffle_epi8,
+    |a, b| _mm256_cmpgt_epi32(a, b), _mm256_testz_si256(a, a) == 1
+);
+register!(
+    __m512i {
+        add: _mm512_add_epi32,
+        and: _mm512_and_si512,
+        or: _mm512_or_si512,
+        xor: _mm512_xor_si512,
+        left: _mm512_sll_epi32,
+        right: _mm512_srl_epi32,
+        right_signed: _mm512_sra_epi32,
+        low_pairs: _mm512_unpacklo_epi16,
+        high_pairs: _mm512_unpackhi_epi16,
+        pack: _mm512_packs_epi32,
+        dot: _mm512_madd_epi16,
+    }
+    _mm512_loadu_si512, _mm512_setzero_si512, _mm512_set1_epi32, _mm512_broadcast_i32x4, _mm512_shuffle_epi8,
+    |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_test_epi32_mask(a, a) == 0
+);
+
+macro_rules! halves {
+    ($name:ident, $reg:ty, |$sum:ident, $pair:ident, $weights:ident| $dot:expr) => {
+        // SAFETY, for each block below: as for `vector!`.
+        impl Halves for $name {
+            type Pairs = [$reg; 2];
+            type Sums = [$reg; 2];
+
+            #[inline(always)]
+            fn pairs(a: Self, b: Self) -> Self::Pairs {
+                // SAFETY: see the note on this impl.
+                unsafe { [a.0.low_pairs(b.0), a.0.high_pairs(b.0)] }
+            }
+            #[inline(always)]
+            unsafe fn neighbours(from: *const i16) -> Self::Pairs {
+                // SAFETY: see the note on this impl; the samples are the caller's promise. Each register has the pairs
+                // of every other sample.
+                unsafe { [Register::load(from), Register::load(from.add(1))] }
+            }
+            #[inline(always)]
+            fn ordered(self) -> Self {
+                // Packing left the four even samples before the four odd ones in every 16 bytes.
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let order = _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+                    Self(self.0.shuffle(order))
+                }
+            }
+            #[inline(always)]
+            fn apart(self, a: Self, b: Self) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { Self(self.0.or(a.0.xor(b.0))) }
+            }
+            #[inline(always)]
+            fn is_zero(self) -> bool {
+                // SAFETY: see the note on this impl.
+                unsafe { self.0.is_zero() }
+            }
+            #[inline(always)]
+            fn no_sums() -> Self::Sums {
+                // SAFETY: see the note on this impl.
+                unsafe { [Register::zero(); 2] }
+            }
+            #[inline(always)]
+            fn dot(sums: Self::Sums, pairs: Self::Pairs, weights: Two) -> Self::Sums {
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let $weights = <$reg>::splat(weights.0);
+                    let dot = |$sum: $reg, $pair: $reg| $dot;
+                    [dot(sums[0], pairs[0]), dot(sums[1], pairs[1])]
+                }
+            }
+            #[inline(always)]
+            fn plus_parts(sums: Self::Sums, parts: Self::Sums, shift: u32) -> Self::Sums {
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let shift = _mm_cvtsi32_si128(shift as i32);
+                    [sums[0].add(parts[0].right_signed(shift)), sums[1].add(parts[1].right_signed(shift))]
+                }
+            }
+            #[inline(always)]
+            fn truncated(sums: Self::Sums, Truncated { shift, above, below }: Truncated) -> (Self, bool) {
+                let half = 1 << (shift - 1);
+                let width = above + below + 1;
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    // The fraction less a half stands in a lane's upper bits: below the width, if one with a sign is.
+                    let (most, centred) = (<$reg>::splat(above), <$reg>::splat(above + half));
+                    let width = <$reg>::splat((width - half) << (32 - shift));
+                    let (sign, fraction) = (_mm_cvtsi32_si128(31), _mm_cvtsi32_si128(32 - shift as i32));
+                    let shift = _mm_cvtsi32_si128(shift as i32);
+                    let (mut doubted, mut cut) = (<$reg>::zero(), sums);
+                    for sum in &mut cut {
+                        let near = width.greater(sum.add(centred).left(fraction));
+                        // An integer of 0 is none that a sum could be cut off on either side of.
+                        doubted = doubted.or(near.and(sum.add(most).right_signed(shift)));
+                        // Toward zero: a negative sum goes up by all but one.
+                        let up = sum.right_signed(sign).right(fraction);
+                        *sum = sum.add(up).right_signed(shift);
+                    }
+                    (Self(cut[0].pack(cut[1])), !doubted.is_zero())
+                }
+            }
+            #[inline(always)]
+            fn narrowed<const EVEN: bool>(sums: Self::Sums, Rounded { offset, shift }: Rounded) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let half = (1 << shift) >> 1;
+                    let added = <$reg>::splat(offset.wrapping_add(half - i32::from(EVEN)));
+                    let shift = _mm_cvtsi32_si128(shift as i32);
+                    let mut up = [sums[0].add(added), sums[1].add(added)];
+                    if EVEN {
+                        let (offset, one) = (<$reg>::splat(offset), <$reg>::splat(1));
+                        for (up, sum) in up.iter_mut().zip(sums) {
+                            *up = up.add(sum.add(offset).right_signed(shift).and(one));
+                        }
+                    }
+                    Self(up[0].right_signed(shift).pack(up[1].right_signed(shift)))
+                }
+            }
+        }
+    };
+}
+
+halves!(I16x16, __m256i, |sum, pair, weights| sum.add(pair.dot(weights)));
+halves!(I16x32, __m512i, |sum, pair, weights| sum.add(pair.dot(weights)));
+halves!(I16x32Vnni, __m512i, |sum, pair, weights| _mm512_dpwssd_epi32(sum, pair, weights));
