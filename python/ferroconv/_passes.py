@@ -261,9 +261,10 @@ def _root(values: npt.NDArray[Any]) -> None:
     with np.errstate(invalid="ignore"):
         np.sqrt(roots, roots, casting="unsafe")
     table = roots.tobytes()
-    rows = max(1, _LOOKED_UP * len(values) // values.size)
-    for start in range(0, len(values), rows):
-        block = values[start : start + rows]
+    rows = values.reshape(-1) if values.flags.c_contiguous else values
+    step = max(1, _LOOKED_UP * len(rows) // rows.size)
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
         block[...] = np.frombuffer(block.tobytes().translate(table), values.dtype).reshape(block.shape)
 
 

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! SciPy truncates after each pass, so a result depends on roundings only where a sum is next to an
-//! integer: by 16 bits about one in a hundred under a Gaussian, by 28 next to none. Even regions, where every
-//! sum is one, have their table; a ramp is summed three times.
+//! integer: by 16 bits about one in a hundred under a Gaussian, by 28 next to none. Regions of one value, where every
+//! sum is next to one, have their table; a ramp is summed three times.
 
 use super::correlate::{Correlate, Summation};
 use super::folded::PairedTaps;
@@ -24,8 +24,8 @@ use crate::dtype::{Accumulator, DType, Finish, Kind, Rounding};
 use crate::ops::correlate::Source;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{
-    Halves, Lanes, Lines, MAX_HALF_ROWS, MAX_LANES, MAX_NOTES, Noted, Samples, Simd, Truncated, Two, Vector,
-    along, lane, load_tile, most_lanes, store_tile,
+    Halves, Lanes, Lines, MAX_HALF_ROWS, MAX_LANES, MAX_NOTES, Noted, Notes, Samples, Simd, Truncated, Two,
+    Vector, along, lane, load_tile, most_lanes, store_tile,
 };
 use crate::view::{Dst, Rows, Src};
 
@@ -140,7 +140,9 @@ impl Guess {
         let lost = rest.iter().zip(&low).map(|(rest, &low)| rest - f64::from(low));
         let second = cut(reach(&mut lost.into_iter(), unit(LOW)), 1);
         let ends = reach(&mut weights.iter().copied(), 1.0);
-        let results = [-(ends[1].ceil() as i64), ends[0].ceil() as i64];
+        // Roundings are less than a unit of any shift: a sum of nearly 256 is one of 255, or of 256.
+        let [most, least] = ends.map(|end| (end + 1e-6).floor() as i64);
+        let results = [-least, most];
         if results.iter().any(|&result| i16::try_from(result).is_err()) {
             return Err(Reject("the results may exceed 16 bits"));
         }
@@ -214,23 +216,32 @@ struct Pass {
     step: [usize; 2],
     taps: PairedTaps<f64>,
     /// What becomes of a window of equal samples, for `least`, `least + 1`, ...
-    even: Vec<i16>,
+    equal: Vec<i16>,
     least: i64,
 }
 
-/// Samples that have an entry in the table of even windows, at most.
-const MOST_EVEN: i64 = 1 << 10;
+/// Samples on either side of 0 that have an entry in the table of equal ones, at most.
+const MOST_EQUAL: i64 = 1 << 9;
 
 impl Pass {
     fn new(guess: &Guess, step: [usize; 2]) -> Self {
         let taps = PairedTaps::new(guess.weights.clone(), |tap| (tap, 0));
-        let [least, most] = guess.samples;
-        let sum = |x: i64| {
-            let [sum] = taps.at::<Lanes<f64, 1, false>, 1>(|_| [Lanes::splat(x as f64)]);
-            sum.lanes()[0] as i16
+        let [least, most] = [guess.samples[0].max(-MOST_EQUAL), guess.samples[1].min(MOST_EQUAL)];
+        let sums = |x: i64| {
+            let samples = std::array::from_fn(|l| (x + l as i64) as f64);
+            let [sums] = taps.at::<Lanes<f64, 8, false>, 1>(|_| [Lanes::of_lanes(&samples)]);
+            sums.lanes().into_iter().take(8).map(|sum| sum as i16)
         };
-        let even = (least..=most.min(least + MOST_EVEN)).map(sum).collect();
-        Self { high: paired(&guess.high), low: paired(&guess.low), cuts: guess.cuts, step, taps, even, least }
+        let equal = (least..=most).step_by(8).flat_map(sums).take((most - least + 1) as usize).collect();
+        Self {
+            high: paired(&guess.high),
+            low: paired(&guess.low),
+            cuts: guess.cuts,
+            step,
+            taps,
+            equal,
+            least,
+        }
     }
 
     /// The results of a vector at `x`, over `lines`, as SciPy has them. Once, not in every loop: it is seldom needed.
@@ -239,18 +250,18 @@ impl Pass {
         simd.vectorize(
             #[inline(always)]
             || {
-                let samples = Samples::new::<S::I16>(lines, x, self.taps.places().len(), self.step);
+                let samples = Samples::<S::I16>::new(lines, x, self.taps.places().len(), self.step);
                 let mut exact = [0; most_lanes::<i16>()];
                 let results = &mut exact[..S::I16::LANES];
-                let even = samples.if_even::<S::I16>();
-                if !even.is_some_and(|even| self.of_even(even, results)) {
-                    let [sums, parts] = samples.sums::<S::I16>([&self.high, &self.low]);
+                let equal = samples.if_equal();
+                if !equal.is_some_and(|equal| self.of_equal(equal, results)) {
+                    let [sums, parts] = samples.sums([&self.high, &self.low]);
                     let sums = S::I16::plus_parts(sums, parts, LOW);
                     let (made, doubted) = S::I16::truncated(sums, self.cuts[1]);
                     if !doubted {
                         return store_tile(&[made], out, 0);
                     }
-                    self.sum_exactly::<S::F64Unfused>(samples, results);
+                    self.sum_exactly::<S::F64Unfused, _>(samples, results);
                 }
                 store_tile(&load_tile::<S::I16, 1>(&exact, 0), out, 0);
             },
@@ -259,10 +270,10 @@ impl Pass {
 
     /// Puts what windows of nothing but these samples become, if all are in the table.
     #[inline(always)]
-    fn of_even<V: Halves>(&self, samples: V, results: &mut [i16]) -> bool {
+    fn of_equal<V: Halves>(&self, samples: V, results: &mut [i16]) -> bool {
         store_tile(&[samples], results, 0);
         let known =
-            |sample: i16| self.even.get(usize::try_from(i64::from(sample) - self.least).ok()?).copied();
+            |sample: i16| self.equal.get(usize::try_from(i64::from(sample) - self.least).ok()?).copied();
         let Some(first) = known(results[0]) else { return false };
         if V::splat(0).apart(samples, V::splat(results[0])).is_zero() {
             results.fill(first);
@@ -273,7 +284,7 @@ impl Pass {
 
     /// SciPy's sums, truncated.
     #[inline(always)]
-    fn sum_exactly<V: Vector<Elem = f64>>(&self, samples: Samples<'_>, results: &mut [i16]) {
+    fn sum_exactly<V: Vector<Elem = f64>, H: Halves>(&self, samples: Samples<'_, H>, results: &mut [i16]) {
         for (v, results) in results.chunks_exact_mut(2 * V::LANES).enumerate() {
             let sums: [V; 2] = self.taps.at(
                 #[inline(always)]
@@ -333,7 +344,7 @@ impl Inner for Passes {
         };
         let kept = both && !column.as_ref().is_some_and(fits);
         let constant = both && problem.border[1] == Border::Constant;
-        let dilation = problem.axes[1].dilation;
+        let dilation = if row.is_some() { problem.axes[1].dilation } else { 0 };
         Prepared {
             column: column.map(|guess| Pass::new(&guess, [1, 0])),
             row: row.map(|guess| Pass::new(&guess, [0, dilation])),
@@ -358,7 +369,7 @@ impl Inner for Passes {
     ) {
         const { assert!(R <= 2 * MAX_HALF_ROWS) };
         let (length, pitch) = (window.width + prepared.reach, prepared.pitch(window.width));
-        let mut notes = [(0, 0); MAX_NOTES + 1];
+        let mut notes: Notes = [(0, 0); MAX_NOTES + 1];
         let middle = &mut V::Elem::halves_mut(scratch).expect(HALVES)[..R * pitch];
         match &prepared.column {
             Some(pass) => {

@@ -394,7 +394,8 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                                 for (s, plane) in planes.iter().enumerate() {
                                     let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
                                     if !I::JOINED || s == 0 || self.mask.is_some() {
-                                        let rows = [unit, unit + geometry.height].map(source_row);
+                                        let rows =
+                                            [unit, unit + geometry.height * geometry.advance].map(source_row);
                                         self.bring(simd, plane, rows, cols.clone(), values[s], slot);
                                     }
                                     I::brought(simd, prepared, slot);

@@ -1,13 +1,14 @@
 //! Sums of 16-bit samples by products in pairs: one instruction multiplies two samples of a lane by two
 //! weights and adds the products up in 32 bits.
 //!
-//! Samples of two rows, or of one row and the same row one sample on, are interleaved in registers just
-//! before they are multiplied; what stands in memory stays 16 bits wide. Interleaving and packing undo each
-//! other's order of lanes.
+//! Samples of two rows, or of one row at two places, are interleaved in registers just before they are multiplied;
+//! what stands in memory stays 16 bits wide. Interleaving and packing undo each other's order of lanes. Samples and their
+//! neighbours lie interleaved already, every other one: two loads, and packing is undone at the end ([`Halves::ordered`]).
 
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a row")]
 
 use super::{Lanes, MAX_ROWS, Vector, store_tile};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Two weights, the first in the low half.
@@ -30,8 +31,9 @@ pub struct Rounded {
     pub shift: u32,
 }
 
-/// How sums are cut off after the point: `2^-shift * sum`, truncated; and how far another sum may be from such a
-/// one before their integers are taken for different ones.
+/// How sums are cut off after the point: `2^-shift * sum`, truncated, for a shift of 1 at least; and how far another sum
+/// may be from such a one. Where both differ in their integers, or may, the sum is in doubt. The two bounds lie less than
+/// `2^shift` apart; of bounds that are -1 apart none is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated {
     /// Bits to drop.
@@ -215,9 +217,9 @@ pub trait Ending<V: Halves> {
 
 /// Rounds to the nearest; ties go up.
 #[derive(Clone, Copy, Debug)]
-pub struct Up(pub Rounded);
+pub struct HalfUp(pub Rounded);
 
-impl<V: Halves> Ending<V> for Up {
+impl<V: Halves> Ending<V> for HalfUp {
     #[inline(always)]
     fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
         V::narrowed::<false>(sums, self.0)
@@ -226,9 +228,9 @@ impl<V: Halves> Ending<V> for Up {
 
 /// Rounds to the nearest; ties go to the even number, for a shift of 1 at least.
 #[derive(Clone, Copy, Debug)]
-pub struct Even(pub Rounded);
+pub struct HalfEven(pub Rounded);
 
-impl<V: Halves> Ending<V> for Even {
+impl<V: Halves> Ending<V> for HalfEven {
     #[inline(always)]
     fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
         V::narrowed::<true>(sums, self.0)
@@ -238,7 +240,7 @@ impl<V: Halves> Ending<V> for Even {
 /// Vectors of results whose doubts can be noted at once.
 pub const MAX_NOTES: usize = 255;
 
-/// Columns and rows of vectors; one more than can be noted, which is written to and not counted.
+/// Rows and columns of vectors; one more than can be noted, which is written to and not counted.
 pub type Notes = [(u32, u32); MAX_NOTES + 1];
 
 /// Truncates, and notes which vectors are in doubt.
@@ -292,36 +294,33 @@ impl<'a> Lines<'a> {
     pub fn skip(self, rows: usize) -> Self {
         Self { rows: &self.rows[rows..], ..self }
     }
-
-    /// The rows.
-    pub fn rows(self) -> &'a [&'a [i16]] {
-        self.rows
-    }
 }
 
 /// The samples that a vector of results is the sum of: a vector of them for each tap.
 #[derive(Clone, Copy, Debug)]
-pub struct Samples<'a> {
+pub struct Samples<'a, V> {
     lines: Lines<'a>,
     x: usize,
     taps: usize,
     /// Rows and columns from one tap to the next.
     step: [usize; 2],
+    vector: PhantomData<V>,
 }
 
-impl<'a> Samples<'a> {
+impl<'a, V: Halves> Samples<'a, V> {
     /// Those from column `x` on.
     ///
     /// # Panics
-    /// If there are no taps, or the rows are too few or too short for vectors of `V`.
+    /// If there are no taps, or the rows are too few or too short.
     #[inline(always)]
-    pub fn new<V: Halves>(lines: Lines<'a>, x: usize, taps: usize, step: [usize; 2]) -> Self {
+    pub fn new(lines: Lines<'a>, x: usize, taps: usize, step: [usize; 2]) -> Self {
+        assert!(taps > 0, "a sum of something");
         let [rows, reach] = step.map(|step| (taps - 1) * step);
         assert!(
             lines.rows.len() > rows && lines.length >= x + reach + V::LANES,
             "the rows cover the samples"
         );
-        Self { lines, x, taps, step }
+        Self { lines, x, taps, step, vector: PhantomData }
     }
 
     /// Those of a tap.
@@ -331,9 +330,9 @@ impl<'a> Samples<'a> {
     }
 
     /// # Safety
-    /// There is such a tap, and `V` is what the samples were made for.
+    /// There is such a tap.
     #[inline(always)]
-    unsafe fn load<V: Halves>(self, tap: usize) -> V {
+    unsafe fn load(self, tap: usize) -> V {
         // SAFETY: the rows cover the samples, which was asserted when these were made.
         unsafe {
             let row = self.lines.rows.get_unchecked(tap * self.step[0]).as_ptr();
@@ -346,7 +345,7 @@ impl<'a> Samples<'a> {
     /// # Panics
     /// If there are too few weights.
     #[inline(always)]
-    pub fn sums<V: Halves>(self, weights: [&[Two]; 2]) -> [V::Sums; 2] {
+    pub fn sums(self, weights: [&[Two]; 2]) -> [V::Sums; 2] {
         let mut sums = [V::no_sums(); 2];
         let [first, second] = weights.map(|weights| &weights[..self.taps.div_ceil(2)]);
         let last = self.taps - 1;
@@ -360,10 +359,10 @@ impl<'a> Samples<'a> {
 
     /// The samples of a tap, if those of every other are the same.
     #[inline(always)]
-    pub fn if_even<V: Halves>(self) -> Option<V> {
+    pub fn if_equal(self) -> Option<V> {
         let last = self.taps - 1;
         // SAFETY: all are taps.
-        let (first, middle, end) = unsafe { (self.load::<V>(0), self.load(last / 2), self.load(last)) };
+        let (first, middle, end) = unsafe { (self.load(0), self.load(last / 2), self.load(last)) };
         // Where they are not the same, most often three of them tell.
         let mut apart = V::splat(0).apart(first, middle).apart(first, end);
         if apart.is_zero() {
@@ -468,10 +467,8 @@ fn along_by<V: Halves, const STEP: usize>(
     ending: &mut impl Ending<V>,
     out: &mut [i16],
 ) {
-    assert!(
-        row.len() >= cols.end + (2 * weights.len() - 1) * step && cols.len().is_multiple_of(V::LANES),
-        "the row covers the block"
-    );
+    assert!(!weights.is_empty() && cols.len().is_multiple_of(V::LANES), "weights, and whole vectors");
+    assert!(row.len() >= cols.end + (2 * weights.len() - 1) * step, "the row covers the block");
     let Range { start: mut x, end } = cols;
     while x + 4 * V::LANES <= end {
         // SAFETY: the row goes on behind the block for what the pairs reach.

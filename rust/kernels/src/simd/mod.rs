@@ -1,4 +1,4 @@
-//! The vector trait, a file for each instruction set, and the register tile that they feed.
+//! The vector trait, a file for each family of instruction sets, and the register tile that they feed.
 //!
 //! This folder holds the project's only intrinsics. An algorithm elsewhere is written once, generic
 //! over [`Simd`]; an instruction set's file only says how its vectors add, multiply and load. A token
@@ -30,8 +30,8 @@ pub use fetch::{fetch, fetch_at};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_results, with_tile};
 pub use halves::{
-    Ending, Even, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Noted, Notes, Rounded, Samples, Truncated, Two,
-    Up, along, down, over,
+    Ending, HalfEven, HalfUp, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Noted, Notes, Rounded, Samples,
+    Truncated, Two, along, down, over,
 };
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;

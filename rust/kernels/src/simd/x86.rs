@@ -1,4 +1,4 @@
-//! AVX2 with FMA (`x86-64-v3`) and AVX-512 (`x86-64-v4`): the only x86 intrinsics in the project.
+//! AVX2 with FMA (`x86-64-v3`) and AVX-512 (`x86-64-v4`): with the folder beside it, the vectors' intrinsics.
 //!
 //! The features that `detect` asks for and those that `vectorize` enables are the same tokens.
 #![expect(unsafe_code, reason = "intrinsics; each is reached through a token that detection made")]

@@ -35,6 +35,7 @@
 //! tap, so that integers are the same on every instruction set: those of taps in 16-bit fixed point where these are
 //! exact enough.
 
+mod samples;
 mod spectrum;
 #[cfg(test)]
 mod tests;
@@ -83,7 +84,7 @@ const MOVED: f64 = 1.6;
 const PESSIMISM: f64 = 1.6;
 
 /// Nanoseconds for counting magnitudes under a result, and bounding them.
-const JUDGED: f64 = 3.5;
+const JUDGED: f64 = 2.5;
 
 /// Products that are summed once more for each result, at most: with more, `f64` is quicker; and nanoseconds of one.
 const SETTLED: f64 = 1.5;
@@ -385,29 +386,27 @@ impl<'p> Prepare<'p> {
         let bound = problem.error_bound();
         let area = (plan.points[0] * plan.points[1]) as f64;
         let measured = |roundoff: f64| MARGIN * area.log2() * roundoff * spectrum.peak / area.sqrt() / bound;
-        let level = |factor: f64, every: bool| Level {
-            engine: spectrum.engine(double_lanes),
-            proof: Proof::Floor { factor, witness: Witness::new(&problem.taps, every) },
+        let level = |factor: f64, every: bool| {
+            let proof = Proof::Floor { factor, witness: Witness::new(&problem.taps, every) };
+            Level::new(spectrum.engine(double_lanes), proof)
         };
         let (half, double) = (f64::from(f32::EPSILON) / 2.0, f64::EPSILON / 2.0);
         let levels = if is_exact(problem) {
-            Levels::Double(Level { engine: spectrum.engine(double_lanes), proof: Proof::Rounding })
+            Levels::Double(Level::new(spectrum.engine(double_lanes), Proof::Rounding))
         } else if let Some(settled) = settled {
             let is_double = is_double(problem, plan.points, spectrum.peak);
             let proof = Proof::Settled(Box::new(settled), doubt(plan.points, spectrum.peak, is_double));
             if is_double {
-                Levels::Double(Level { engine: spectrum.engine(double_lanes), proof })
+                Levels::Double(Level::new(spectrum.engine(double_lanes), proof))
             } else {
-                Levels::Single(Level { engine: spectrum.engine(single_lanes), proof })
+                Levels::Single(Level::new(spectrum.engine(single_lanes), proof))
             }
         } else if problem.arithmetic == Arithmetic::F32 {
             let witness = Witness::new(&problem.taps, false);
             let factor = measured(half);
             let ordinary = (1e-10..1e10).contains(&sum);
-            let single = ordinary.then(|| Level {
-                engine: spectrum.engine(single_lanes),
-                proof: Proof::Floor { factor, witness },
-            });
+            let single =
+                ordinary.then(|| Level::new(spectrum.engine(single_lanes), Proof::Floor { factor, witness }));
             Levels::Both(single, level(worst_case(plan.points) * double * root / bound, true))
         } else {
             Levels::Double(level(measured(double), false))

@@ -1,5 +1,6 @@
-//! One tile: gathered, judged, transformed, written, and what may not come from the transform summed directly.
+//! One tile: gathered (`samples.rs`), judged, transformed, written, and what may not come from the transform summed directly.
 
+use super::samples::{Part, clean, count, gather};
 use super::spectrum::Engine;
 use super::trust::{Cells, Witness};
 use super::{Job, Levels, Plan};
@@ -7,11 +8,16 @@ use crate::alloc;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::ops::correlate::{Correlate, Taps};
-use crate::ops::rows::{self, Place};
+use crate::ops::rows;
 use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
 use crate::simd::{Lane, MAX_LANES, Simd, Vector, lane, load_tile, store_tile};
-use crate::view::{self, Rows, Tile};
+use crate::view::{Rows, Tile};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Rows from one that is brought in or written to the one that is asked for meanwhile: a tile's runs are too short for
+/// a prefetcher.
+pub(super) const AHEAD: usize = 4;
 
 /// Results of a side of the blocks that are summed directly.
 const BLOCK: usize = 32;
@@ -56,6 +62,15 @@ impl Real for f64 {
 pub(super) struct Level<A> {
     pub(super) engine: Engine<A>,
     pub(super) proof: Proof,
+    /// Whether the results of the last tile did not show by themselves that they are good enough: the next one's samples
+    /// are then counted as they are brought in, not brought in again.
+    pub(super) judged: AtomicBool,
+}
+
+impl<A> Level<A> {
+    pub(super) fn new(engine: Engine<A>, proof: Proof) -> Self {
+        Self { engine, proof, judged: AtomicBool::new(false) }
+    }
 }
 
 /// Why a result of the transforms is good enough.
@@ -125,7 +140,7 @@ impl Settled {
         let cols = self.taps.shape()[1];
         let (mut samples, mut wide) =
             (vec![A::default(); cols + MAX_LANES - 1], vec![0.0; cols + MAX_LANES - 1]);
-        let window = Part { start: [part.start[0] + y as isize, part.start[1] + x as isize], ..*part };
+        let window = part.from([y, x]);
         let mut sums = [0.0; MAX_LANES];
         for (i, weights) in self.multiples.chunks_exact(cols).enumerate() {
             window.bring(simd, i, &mut samples);
@@ -162,7 +177,7 @@ fn add_row<V: Vector<Elem = f64>>(samples: &[f64], weights: &[f64], sums: &mut [
 }
 
 /// The results of a tile that stand in one part of the complex plane.
-type Half = [Range<usize>; 2];
+pub(super) type Half = [Range<usize>; 2];
 
 /// A tile as a computation to be compiled for each instruction set.
 pub(super) struct TileKernel<'k, 'p, 't> {
@@ -208,20 +223,26 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
     let step = cols + 64 / size_of::<L::Elem>();
     let halves = job.plan.halves(tile);
     alloc::scratch([rows * step, rows * step, row_buffer(cols), row_buffer(cols)], |[re, im, br, bi]| {
-        let totals = simd.vectorize(
+        let size = match &level.proof {
+            Proof::Floor { witness, .. } => witness.as_ref().map_or(1, |witness| witness.cell),
+            _ => 1,
+        };
+        let mut cells = Vec::new();
+        let counted = level.judged.load(Ordering::Relaxed);
+        let mut totals = simd.vectorize(
             #[inline(always)]
-            || gather(simd, job, &halves, tile.plane, [&mut *re, &mut *im], step),
+            || {
+                let cells = counted.then_some((&mut cells, size));
+                gather(simd, job, &halves, tile.plane, [&mut *re, &mut *im], step, cells)
+            },
         );
         let usable = totals.energy.is_finite() && totals.most <= L::Elem::LARGEST;
         if !usable && !last {
             return false;
         }
-        let cleaned = match &level.proof {
-            Proof::Floor { witness, .. } if !usable => {
-                Some(clean(job, &halves, [&mut *re, &mut *im], step, witness.as_ref()))
-            }
-            _ => None,
-        };
+        if !usable && matches!(level.proof, Proof::Floor { .. }) {
+            (cells, totals) = clean(job, &halves, [&mut *re, &mut *im], step, size);
+        }
         simd.vectorize(
             #[inline(always)]
             || {
@@ -231,28 +252,27 @@ fn attempt<S: Simd, L: Lane<Elem: Real>>(
         );
         let mut blocks = Blocks::default();
         if let Proof::Floor { factor, witness } = &level.proof {
-            let floor = |energy: f64, most: f64| {
-                let lost = energy < L::Elem::SMALLEST_ENERGY && most > 0.0;
-                if lost { f64::INFINITY } else { factor * energy.sqrt() }
-            };
+            let lost = totals.energy < L::Elem::SMALLEST_ENERGY && totals.most > 0.0;
+            let floor = if lost { f64::INFINITY } else { factor * totals.energy.sqrt() };
             // No sum is larger than `sum |w x|`.
             let evident = usable && job.plan.packed && {
                 let least = simd.vectorize(
                     #[inline(always)]
                     || least_magnitude(&halves, [&*re, &*im], step),
                 );
-                least.into_f64() >= EVIDENT * floor(totals.energy, totals.most)
+                least.into_f64() >= EVIDENT * floor
             };
+            level.judged.store(!evident, Ordering::Relaxed);
             if !evident {
-                let cells = cleaned.unwrap_or_else(|| {
-                    simd.vectorize(
+                if usable && !counted {
+                    cells = simd.vectorize(
                         #[inline(always)]
-                        || count(simd, job, &halves, tile.plane, witness.as_ref()),
-                    )
-                });
+                        || count(simd, job, &halves, tile.plane, size),
+                    );
+                }
                 blocks = simd.vectorize(
                     #[inline(always)]
-                    || classify(job, &halves, cells, witness.as_ref(), floor, !usable),
+                    || classify(job, &halves, cells, witness.as_ref(), [floor, totals.most], !usable),
                 );
             }
             if !blocks.doubtful.is_empty() && !last {
@@ -304,161 +324,6 @@ fn least_magnitude<A: Real>(halves: &[Half], parts: [&[A]; 2], step: usize) -> A
     least.into_iter().fold(least[0], smaller)
 }
 
-/// What a tile's samples amount to.
-struct Totals {
-    /// The sum of squares.
-    energy: f64,
-    /// The largest magnitude.
-    most: f64,
-}
-
-/// What one part of the complex plane holds: a half of a real image, or a component of a complex one.
-#[derive(Clone, Copy)]
-struct Part<'p, A> {
-    problem: &'p Correlate,
-    source: view::Plane<'p>,
-    /// Of the first sample.
-    start: [isize; 2],
-    /// Rows and columns of samples.
-    needed: [usize; 2],
-    outside: A,
-}
-
-impl<'p, A: Real> Part<'p, A> {
-    /// Part `i`, unless it holds nothing.
-    fn new(job: &'p Job<'_>, halves: &[Half], plane: usize, i: usize) -> Option<Self> {
-        let problem = job.problem;
-        let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
-        let [ys, xs] = half.filter(|_| component < problem.src.components())?;
-        let taps = problem.taps.shape();
-        Some(Self {
-            problem,
-            source: job.src.plane(plane, component),
-            start: [ys.start as isize - problem.axes[0].before, xs.start as isize - problem.axes[1].before],
-            needed: [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1],
-            outside: problem.outside(component),
-        })
-    }
-
-    /// Brings in row `y`, continued by the border.
-    #[inline(always)]
-    fn bring<S: Simd>(&self, simd: S, y: usize, row: &mut [A]) {
-        let problem = self.problem;
-        match problem.border[0].index(self.start[0] + y as isize, problem.axes[0].src) {
-            None => row.fill(self.outside),
-            Some(from) => {
-                let (start, border, channels) = (self.start[1], problem.border[1], problem.channels);
-                let place = Place { start, step: 1, border, channels, outside: self.outside };
-                rows::widen(simd, &self.source, from, place, row);
-            }
-        }
-    }
-}
-
-/// Brings in what the halves read.
-#[inline(always)]
-fn gather<S: Simd, A: Real>(
-    simd: S,
-    job: &Job<'_>,
-    halves: &[Half],
-    plane: usize,
-    parts: [&mut [A]; 2],
-    step: usize,
-) -> Totals {
-    let points = job.plan.points[0];
-    // As many sums as a vector has lanes: one would be a chain.
-    let (mut squares, mut peaks) = ([A::default(); MAX_LANES], [A::default(); MAX_LANES]);
-    let mut add = |l: usize, a: A| {
-        let a = a.magnitude();
-        squares[l] = squares[l].plus(a.times(a));
-        // A NaN shows in the squares.
-        peaks[l] = if a > peaks[l] { a } else { peaks[l] };
-    };
-    for (i, into) in parts.into_iter().enumerate() {
-        let Some(part) = Part::new(job, halves, plane, i) else {
-            into.fill(A::default());
-            continue;
-        };
-        for (y, row) in into.chunks_exact_mut(step).take(points).enumerate() {
-            let (row, rest) = row.split_at_mut(if y < part.needed[0] { part.needed[1] } else { 0 });
-            rest.fill(A::default());
-            if row.is_empty() {
-                continue;
-            }
-            part.bring(simd, y, row);
-            let (chunks, rest) = row.as_chunks::<MAX_LANES>();
-            for chunk in chunks {
-                for l in 0..MAX_LANES {
-                    add(l, chunk[l]);
-                }
-            }
-            rest.iter().for_each(|&a| add(0, a));
-        }
-    }
-    Totals {
-        energy: squares.iter().map(|s| s.into_f64()).sum(),
-        most: peaks.iter().map(|p| p.into_f64()).fold(0.0, f64::max),
-    }
-}
-
-/// Counts magnitudes of what the halves read, cell by cell.
-#[inline(always)]
-fn count<S: Simd, A: Real>(
-    simd: S,
-    job: &Job<'_>,
-    halves: &[Half],
-    plane: usize,
-    witness: Option<&Witness>,
-) -> Vec<Cells<A>> {
-    let mut row = vec![A::default(); job.plan.points[1]];
-    let parts = (0..2).filter_map(|i| Part::new(job, halves, plane, i));
-    let mut counted = Vec::new();
-    for part in parts {
-        let mut cells = Cells::new(job.plan.points, witness.map_or(1, |w| w.cell));
-        let row = &mut row[..part.needed[1]];
-        for y in 0..part.needed[0] {
-            part.bring(simd, y, row);
-            cells.count(y, row);
-        }
-        cells.finish(part.needed[0]);
-        counted.push(cells);
-    }
-    counted
-}
-
-/// Puts zeros for samples that can't be transformed, marks them, and counts what is left.
-fn clean<A: Real>(
-    job: &Job<'_>,
-    halves: &[Half],
-    parts: [&mut [A]; 2],
-    step: usize,
-    witness: Option<&Witness>,
-) -> Vec<Cells<A>> {
-    let taps = job.problem.taps.shape();
-    let used = if job.plan.packed { halves.len() } else { job.problem.src.components() };
-    let mut counted = Vec::new();
-    for (i, part) in parts.into_iter().take(used).enumerate() {
-        let [ys, xs] = &halves[i.min(halves.len() - 1)];
-        let needed = [ys.len() + taps[0] - 1, xs.len() + taps[1] - 1];
-        let mut cells = Cells::new(job.plan.points, witness.map_or(1, |w| w.cell));
-        let mut spoilt = Vec::new();
-        for (y, row) in part.chunks_exact_mut(step).take(needed[0]).enumerate() {
-            for (x, a) in row[..needed[1]].iter_mut().enumerate() {
-                let size = a.magnitude().into_f64();
-                if size.is_nan() || size > A::LARGEST {
-                    *a = A::default();
-                    spoilt.push((y, x));
-                }
-            }
-            cells.count(y, &row[..needed[1]]);
-        }
-        cells.finish(needed[0]);
-        spoilt.into_iter().for_each(|(y, x)| cells.spoil(y, x));
-        counted.push(cells);
-    }
-    counted
-}
-
 /// The blocks of a tile's results.
 #[derive(Default)]
 struct Blocks {
@@ -470,26 +335,26 @@ struct Blocks {
     zeros: Vec<Half>,
 }
 
-/// Tells the blocks apart: `floor` gives what is asked of `sum |w x|`.
+/// Tells the blocks apart: `floor` is what is asked of `sum |w x|`, and no magnitude is more than `most`.
 #[inline(always)]
 fn classify<A: Real>(
     job: &Job<'_>,
     halves: &[Half],
     cells: Vec<Cells<A>>,
     witness: Option<&Witness>,
-    floor: impl Fn(f64, f64) -> f64,
+    [floor, most]: [f64; 2],
     spoilt: bool,
 ) -> Blocks {
     let taps = job.problem.taps.shape();
-    let energy = cells.iter().map(|c| c.energy).sum();
-    let required = floor(energy, cells.iter().map(|c| c.most).fold(0.0, f64::max));
+    // A complex magnitude is no more than those of its parts together.
+    let most = if job.plan.packed { most } else { cells.len() as f64 * most };
     let cells = if job.plan.packed { cells } else { vec![Cells::merged(&cells)] };
     let mut blocks = Blocks::default();
     for ([ys, xs], cells) in halves.iter().zip(&cells) {
         let results = [ys.len(), xs.len()];
         let size = witness.map_or(1, |w| w.cell);
         let mut trusted = match witness {
-            Some(witness) => witness.judge(cells, required, results),
+            Some(witness) => witness.judge(cells, [floor, most], results),
             None => vec![false; results[0] * results[1]],
         };
         if spoilt {
@@ -557,6 +422,7 @@ fn write<S: Simd, A: Real>(
         let mut whole = vec![0_i64; if matches!(proof, Proof::Rounding) { xs.len() } else { 0 }];
         let source = Part::new(job, halves, tile.plane, i);
         for (y, row) in ys.clone().zip(part.chunks_exact_mut(step)) {
+            tile.fetch(y + AHEAD, xs.clone());
             let row = &mut row[..xs.len()];
             match (proof, &source) {
                 (Proof::Rounding, _) => {

@@ -10,8 +10,8 @@
 //! S >= t * (sum of |x| under R  -  n * m)
 //! ```
 //!
-//! (a result that is as large itself needs no bound: no sum exceeds `S`), and the sums of `|x|` are made of cells of several samples, by doubling: no difference of running sums,
-//! whose cancellation would hide that a window holds nothing but zeros.
+//! (a result that is as large itself needs no bound: no sum exceeds `S`), and the sums of `|x|` are made of cells of several
+//! samples, by doubling: no difference of running sums, whose cancellation would hide that a window holds nothing but zeros.
 
 use super::super::correlate::Taps;
 use super::tile::Real;
@@ -99,11 +99,17 @@ impl Witness {
         best.map(|(_, witness)| witness)
     }
 
-    /// For each `cell` x `cell` square of results, whether each of them reads enough: `required` of `S`.
+    /// For each `cell` x `cell` square of results, whether each of them reads enough: `required` of `S`, where no
+    /// sample's magnitude is more than `most`.
     #[inline(always)]
-    pub(super) fn judge<A: Real>(&self, cells: &Cells<A>, required: f64, results: [usize; 2]) -> Vec<bool> {
+    pub(super) fn judge<A: Real>(
+        &self,
+        cells: &Cells<A>,
+        [required, most]: [f64; 2],
+        results: [usize; 2],
+    ) -> Vec<bool> {
         let [rows, cols] = results.map(|n| n.div_ceil(self.cell));
-        let (sums, shift) = (cells.sums_under([&self.rows, &self.cols]), self.below as f64 * cells.most);
+        let (sums, shift) = (cells.sums_under([&self.rows, &self.cols]), self.below as f64 * most);
         let mut trusted = Vec::with_capacity(rows * cols);
         for y in 0..rows {
             for x in 0..cols {
@@ -146,42 +152,21 @@ pub(super) struct Cells<A> {
     sums: Vec<A>,
     /// A row's magnitudes, summed over the rows of the cells being filled.
     line: Vec<A>,
-    /// For each column, the sum of squares.
-    squares: Vec<A>,
-    /// For each column, the largest magnitude.
-    peaks: Vec<A>,
-    /// The largest magnitude.
-    pub(super) most: f64,
-    /// The sum of squares.
-    pub(super) energy: f64,
 }
 
 impl<A: Real> Cells<A> {
     /// Of a plane of `points`, still empty.
     pub(super) fn new(points: [usize; 2], size: usize) -> Self {
         let grid = points.map(|n| n / size);
-        Self {
-            size,
-            grid,
-            sums: vec![A::default(); grid[0] * grid[1]],
-            line: vec![A::default(); points[1]],
-            squares: vec![A::default(); points[1]],
-            peaks: vec![A::default(); points[1]],
-            most: 0.0,
-            energy: 0.0,
-        }
+        Self { size, grid, sums: vec![A::default(); grid[0] * grid[1]], line: vec![A::default(); points[1]] }
     }
 
     /// Counts row `y` of the plane. Column by column: sums over a row would be a chain of additions.
     #[inline(always)]
     pub(super) fn count(&mut self, y: usize, row: &[A]) {
-        let n = row.len();
-        let (line, squares, peaks) = (&mut self.line[..n], &mut self.squares[..n], &mut self.peaks[..n]);
-        for i in 0..n {
-            let a = row[i].magnitude();
-            line[i] = line[i].plus(a);
-            squares[i] = squares[i].plus(a.times(a));
-            peaks[i] = if a > peaks[i] { a } else { peaks[i] };
+        let line = &mut self.line[..row.len()];
+        for i in 0..row.len() {
+            line[i] = line[i].plus(row[i].magnitude());
         }
         if (y + 1).is_multiple_of(self.size) {
             self.close(y / self.size);
@@ -200,13 +185,11 @@ impl<A: Real> Cells<A> {
         self.line.fill(A::default());
     }
 
-    /// Ends the count after `rows` rows: what is left in a last, incomplete row of cells, and the totals.
+    /// Ends the count after `rows` rows: what is left in a last, incomplete row of cells.
     pub(super) fn finish(&mut self, rows: usize) {
         if !rows.is_multiple_of(self.size) {
             self.close(rows / self.size);
         }
-        self.energy = self.squares.iter().map(|s| s.into_f64()).sum();
-        self.most = self.peaks.iter().map(|p| p.into_f64()).fold(0.0, f64::max);
     }
 
     /// Marks the cell of a sample that is left out of the plane: what reads it is not to be trusted.
@@ -303,8 +286,6 @@ impl<A: Real> Cells<A> {
             for (sum, &a) in all.sums.iter_mut().zip(&plane.sums) {
                 *sum = sum.plus(a);
             }
-            all.most += plane.most;
-            all.energy += plane.energy;
         }
         all
     }

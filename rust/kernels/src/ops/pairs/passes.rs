@@ -18,7 +18,8 @@ use crate::ops::correlate::{Correlate, LEVELS, Source, Summation, Term};
 use crate::ops::strip::{self, Geometry, Inner, Window};
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{
-    Ending, Even, Halves, Lines, MAX_HALF_ROWS, Rounded, Simd, Two, Up, Vector, along, down, lane, most_lanes,
+    Ending, HalfEven, HalfUp, Halves, Lines, MAX_HALF_ROWS, Rounded, Simd, Two, Vector, along, down, lane,
+    most_lanes,
 };
 use crate::view::{Dst, Rows, Src};
 use std::array;
@@ -232,8 +233,8 @@ struct Prepared {
     /// Samples that the second pass reads beyond one a result, and from one tap to the next.
     reach: usize,
     dilation: usize,
-    between: Up,
-    end: Even,
+    between: HalfUp,
+    end: HalfEven,
 }
 
 /// Weights in pairs; an odd one has a 0 beside it.
@@ -258,8 +259,8 @@ impl Inner for Passes {
             row: paired(&scaled.row),
             reach: geometry.reach,
             dilation: problem.axes[1].dilation,
-            between: Up(Rounded { offset: taken, shift: scaled.between }),
-            end: Even(Rounded { offset, shift: scaled.shift }),
+            between: HalfUp(Rounded { offset: taken, shift: scaled.between }),
+            end: HalfEven(Rounded { offset, shift: scaled.shift }),
         }
     }
 

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 /// A register of integers.
 ///
 /// # Safety
-/// Of every method: the CPU has the instruction set whose register it is.
+/// Of every method: the CPU has the instruction set whose register it is. What is loaded is valid for reading a register.
 trait Register: Copy {
     unsafe fn load(from: *const i16) -> Self;
     unsafe fn zero() -> Self;
