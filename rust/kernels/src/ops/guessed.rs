@@ -13,7 +13,7 @@
 //! integer: by 16 bits about one in a hundred under a Gaussian, by 28 next to none. Regions of one value, where every
 //! sum is next to one, have their table; a ramp is summed three times.
 
-use super::correlate::{Correlate, Summation};
+use super::correlate::{Correlate, Source, Summation};
 use super::folded::PairedTaps;
 use super::pairs::{HALVES, every_other, paired, paired_rows};
 use super::rows;
@@ -21,7 +21,6 @@ use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, DType, Finish, Kind, Rounding};
-use crate::ops::correlate::Source;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{
     Halves, Lanes, Lines, MAX_HALF_ROWS, MAX_LANES, MAX_NOTES, Noted, Notes, Samples, Simd, Truncated, Two,
@@ -153,6 +152,16 @@ impl Guess {
         Ok(guess)
     }
 
+    /// Whether all results are numbers of an integer dtype.
+    fn fits(&self, dtype: DType) -> bool {
+        match dtype.kind() {
+            Kind::Integer(least, most) => {
+                self.results.iter().all(|&result| (least..=most).contains(&i128::from(result)))
+            }
+            _ => false,
+        }
+    }
+
     /// The part of sums, all equally likely, that are in doubt by the first part of the taps.
     fn in_doubt(&self) -> f64 {
         let Truncated { shift, above, below } = self.cuts[0];
@@ -193,9 +202,8 @@ fn guesses(problem: &Correlate) -> Result<[Option<Guess>; 2], Reject> {
     }
     let term = &problem.terms()?[0];
     let first = Guess::new(&term.column, samples)?;
-    let fits = first.results.iter().all(|&result| (kept[0]..=kept[1]).contains(&i128::from(result)));
     let middle = match problem.dst.size() {
-        _ if fits => first.results,
+        _ if first.fits(problem.dst) => first.results,
         1 => kept.map(|end| end as i64),
         _ => {
             return Err(Reject(
@@ -336,13 +344,7 @@ impl Inner for Passes {
     fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Prepared {
         let [column, row] = guesses(problem).expect("a problem that this implementation accepts");
         let both = column.is_some() && row.is_some();
-        let fits = |guess: &Guess| match problem.dst.kind() {
-            Kind::Integer(least, most) => {
-                guess.results.iter().all(|&r| (least..=most).contains(&i128::from(r)))
-            }
-            _ => false,
-        };
-        let kept = both && !column.as_ref().is_some_and(fits);
+        let kept = both && !column.as_ref().is_some_and(|guess| guess.fits(problem.dst));
         let constant = both && problem.border[1] == Border::Constant;
         let dilation = if row.is_some() { problem.axes[1].dilation } else { 0 };
         Prepared {

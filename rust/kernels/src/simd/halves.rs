@@ -215,25 +215,14 @@ pub trait Ending<V: Halves> {
     fn end(&mut self, sums: V::Sums, row: usize, x: usize) -> V;
 }
 
-/// Rounds to the nearest; ties go up.
+/// Rounds to the nearest; ties go up, or with `EVEN` to the even number, for a shift of 1 at least.
 #[derive(Clone, Copy, Debug)]
-pub struct HalfUp(pub Rounded);
+pub struct Nearest<const EVEN: bool>(pub Rounded);
 
-impl<V: Halves> Ending<V> for HalfUp {
+impl<V: Halves, const EVEN: bool> Ending<V> for Nearest<EVEN> {
     #[inline(always)]
     fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
-        V::narrowed::<false>(sums, self.0)
-    }
-}
-
-/// Rounds to the nearest; ties go to the even number, for a shift of 1 at least.
-#[derive(Clone, Copy, Debug)]
-pub struct HalfEven(pub Rounded);
-
-impl<V: Halves> Ending<V> for HalfEven {
-    #[inline(always)]
-    fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
-        V::narrowed::<true>(sums, self.0)
+        V::narrowed::<EVEN>(sums, self.0)
     }
 }
 

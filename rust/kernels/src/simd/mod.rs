@@ -30,8 +30,8 @@ pub use fetch::{fetch, fetch_at};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_results, with_tile};
 pub use halves::{
-    Ending, HalfEven, HalfUp, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Noted, Notes, Rounded, Samples,
-    Truncated, Two, along, down, over,
+    Ending, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Nearest, Noted, Notes, Rounded, Samples, Truncated, Two,
+    along, down, over,
 };
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;

@@ -18,8 +18,7 @@ use crate::ops::correlate::{Correlate, LEVELS, Source, Summation, Term};
 use crate::ops::strip::{self, Geometry, Inner, Window};
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{
-    Ending, HalfEven, HalfUp, Halves, Lines, MAX_HALF_ROWS, Rounded, Simd, Two, Vector, along, down, lane,
-    most_lanes,
+    Ending, Halves, Lines, MAX_HALF_ROWS, Nearest, Rounded, Simd, Two, Vector, along, down, lane, most_lanes,
 };
 use crate::view::{Dst, Rows, Src};
 use std::array;
@@ -233,8 +232,8 @@ struct Prepared {
     /// Samples that the second pass reads beyond one a result, and from one tap to the next.
     reach: usize,
     dilation: usize,
-    between: HalfUp,
-    end: HalfEven,
+    between: Nearest<false>,
+    end: Nearest<true>,
 }
 
 /// Weights in pairs; an odd one has a 0 beside it.
@@ -259,8 +258,8 @@ impl Inner for Passes {
             row: paired(&scaled.row),
             reach: geometry.reach,
             dilation: problem.axes[1].dilation,
-            between: HalfUp(Rounded { offset: taken, shift: scaled.between }),
-            end: HalfEven(Rounded { offset, shift: scaled.shift }),
+            between: Nearest(Rounded { offset: taken, shift: scaled.between }),
+            end: Nearest(Rounded { offset, shift: scaled.shift }),
         }
     }
 
