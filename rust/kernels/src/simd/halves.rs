@@ -173,39 +173,94 @@ pub fn over<V: Halves, const R: usize>(
         width.is_multiple_of(V::LANES) && rows.iter().all(|row| row.len() >= width + reach),
         "the rows cover the block"
     );
-    for x in (0..width).step_by(V::LANES) {
-        let mut sums = [V::no_sums(); R];
-        // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
-        macro_rules! row {
-            ($j:expr, $rows:expr) => {{
-                let j = $j;
-                for k in 0..count {
-                    // SAFETY: `j < taps + R - 1`, `x + LANES <= width`, and the rest was asserted; `j - r < taps`.
-                    unsafe {
-                        let (row, place) = (rows.get_unchecked(j).as_ptr().add(x), places.get_unchecked(k));
-                        let pair = V::pairs(V::load(row.add(place[0])), V::load(row.add(place[1])));
-                        for r in $rows {
-                            sums[r] = V::dot(sums[r], pair, *weights.get_unchecked((j - r) * count + k));
+    let beside = places.iter().all(|&[first, second]| second == first + 1);
+    let mut x = 0;
+    macro_rules! vectors {
+        ($nv:literal) => {
+            while x + $nv * V::LANES <= width {
+                // SAFETY: `x + NV * LANES <= width`, and the rest was asserted.
+                unsafe {
+                    if beside {
+                        over_at::<V, R, $nv, true>(rows, places, weights, x, rounded, &mut out);
+                    } else {
+                        over_at::<V, R, $nv, false>(rows, places, weights, x, rounded, &mut out);
+                    }
+                }
+                x += $nv * V::LANES;
+            }
+        };
+    }
+    // What 32 registers hold of two times two R sums, as many pairs, and a weight.
+    if V::REGISTERS == 32 {
+        vectors!(2);
+    }
+    vectors!(1);
+}
+
+/// [`over`] for `NV` vectors from column `x` on; `BESIDE` if the places of every pair are neighbours.
+///
+/// # Safety
+/// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
+/// what the places reach.
+#[inline(always)]
+unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool>(
+    rows: &[&[i16]],
+    places: &[[usize; 2]],
+    weights: &[Two],
+    x: usize,
+    rounded: Rounded,
+    out: &mut [&mut [i16]; R],
+) {
+    let (count, taps) = (places.len(), weights.len() / places.len());
+    let mut sums = [[V::no_sums(); NV]; R];
+    // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
+    macro_rules! row {
+        ($j:expr, $rows:expr) => {{
+            let j = $j;
+            for k in 0..count {
+                // SAFETY: `j < taps + R - 1` and `j - r < taps`; the rest is the caller's promise.
+                unsafe {
+                    let (row, [first, second]) =
+                        (rows.get_unchecked(j).as_ptr().add(x), *places.get_unchecked(k));
+                    let mut pairs = [V::pairs(V::splat(0), V::splat(0)); NV];
+                    for v in 0..NV {
+                        let row = row.add(v * V::LANES);
+                        pairs[v] = if BESIDE {
+                            V::neighbours(row.add(first))
+                        } else {
+                            V::pairs(V::load(row.add(first)), V::load(row.add(second)))
+                        };
+                    }
+                    for r in $rows {
+                        let weights = *weights.get_unchecked((j - r) * count + k);
+                        for v in 0..NV {
+                            sums[r][v] = V::dot(sums[r][v], pairs[v], weights);
                         }
                     }
                 }
-            }};
-        }
-        macro_rules! first { ($($hi:literal)*) => { $(if R > $hi { row!($hi - 1, 0..$hi); })* }; }
-        macro_rules! last { ($($lo:literal)*) => { $(if R > $lo { row!(taps + $lo - 1, $lo..R); })* }; }
-        first!(1 2 3 4 5);
-        for j in R - 1..taps {
-            row!(j, 0..R);
-        }
-        last!(1 2 3 4 5);
-        for (sums, out) in sums.into_iter().zip(&mut out) {
-            let results = if rounded.shift == 0 {
-                V::narrowed::<false>(sums, rounded)
+            }
+        }};
+    }
+    macro_rules! first { ($($hi:literal)*) => { $(if R > $hi { row!($hi - 1, 0..$hi); })* }; }
+    macro_rules! last { ($($lo:literal)*) => { $(if R > $lo { row!(taps + $lo - 1, $lo..R); })* }; }
+    first!(1 2 3 4 5);
+    for j in R - 1..taps {
+        row!(j, 0..R);
+    }
+    last!(1 2 3 4 5);
+    for (sums, out) in sums.into_iter().zip(out) {
+        let mut results = [V::splat(0); NV];
+        for v in 0..NV {
+            results[v] = if rounded.shift == 0 {
+                V::narrowed::<false>(sums[v], rounded)
             } else {
-                V::narrowed::<true>(sums, rounded)
+                V::narrowed::<true>(sums[v], rounded)
             };
-            store_tile(&[results], out, x);
+            if BESIDE {
+                results[v] = results[v].ordered();
+            }
         }
+        store_tile(&results, out, x);
     }
 }
 

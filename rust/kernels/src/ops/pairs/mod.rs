@@ -229,11 +229,19 @@ impl Inner for HalfTile {
     fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Half {
         let fixed = problem.fixed_point().expect("a problem that this implementation accepts");
         let cols = problem.taps.shape()[1];
-        // A tap without a partner is beside itself, under a 0.
-        let place = |two: &[usize]| [two[0], two.get(1).copied().unwrap_or(two[0])];
-        let paired = |two: &[i16]| Two::new(two[0], two.get(1).copied().unwrap_or(0));
+        // A tap without a partner has the one before it, under a 0; or itself, if it is the only one.
+        let place = |(k, two): (usize, &[usize])| match *two {
+            [first, second] => [first, second],
+            [last] => [geometry.offsets[(2 * k).saturating_sub(1)], last],
+            _ => unreachable!("one or two"),
+        };
+        let paired = |two: &[i16]| match *two {
+            [first, second] => Two::new(first, second),
+            [last] => Two::new(0, last),
+            _ => unreachable!("one or two"),
+        };
         Half {
-            places: geometry.offsets.chunks(2).map(place).collect(),
+            places: geometry.offsets.chunks(2).enumerate().map(place).collect(),
             weights: fixed.taps.chunks_exact(cols).flat_map(|row| row.chunks(2).map(paired)).collect(),
             rounded: Rounded { offset: 0, shift: fixed.shift },
         }
