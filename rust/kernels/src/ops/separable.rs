@@ -22,7 +22,7 @@ use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, Arithmetic, DType, Finish, Kind};
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Program, Simd, Vector};
+use crate::simd::{Program, RowProgram, Simd, Vector};
 use crate::view::{Dst, Rows, Src};
 
 /// The implementation `separable`.
@@ -146,9 +146,9 @@ struct Prepared<A> {
 
 /// The order of the sums.
 enum Order<A> {
-    /// Any: register tiles. A program a term for each height that a block may have, and one that adds
-    /// up the terms.
-    Tiles { columns: Vec<Vec<Program<A>>>, rows: Program<A> },
+    /// Any: register tiles. A program a term for each height that a block may have, and one along rows that
+    /// adds up the terms.
+    Tiles { columns: Vec<Vec<Program<A>>>, rows: RowProgram<A> },
     /// As `scipy.ndimage.correlate1d` has it.
     Folded { column: PairedTaps<A>, row: PairedTaps<A> },
 }
@@ -174,7 +174,7 @@ impl<const FOLDED: bool> Inner for Passes<FOLDED> {
             let rows: Vec<_> = rows.iter().map(Vec::as_slice).collect();
             Order::Tiles {
                 columns: terms.iter().map(|term| programs(&typed(&term.column))).collect(),
-                rows: Program::new(1, 1, &geometry.offsets, &rows),
+                rows: RowProgram::new(&geometry.offsets, &rows),
             }
         };
         let integers = matches!(problem.dst.kind(), Kind::Integer(..));
@@ -234,7 +234,7 @@ impl<const FOLDED: bool> Inner for Passes<FOLDED> {
                     for t in 1..prepared.terms {
                         sources[t] = row(t, r);
                     }
-                    rows.run::<V, 1>(&sources[..prepared.terms], window.width, [out]);
+                    rows.run::<V>(&sources[..prepared.terms], window.width, out);
                 }
                 Order::Folded { row: taps, .. } if FOLDED => {
                     taps.row::<V>(&[row(0, r)], window.width, out);

@@ -18,7 +18,7 @@
 //! phase, so that the samples of one tap are neighbours. The inner loops know of neither.
 
 use super::correlate::{Correlate, Source};
-use super::rows::{self, Place};
+use super::rows::{self, Line, Place};
 use crate::dtype::Accumulator;
 use crate::isa::{Isa, Kernel};
 use crate::registry::{Schedule, single};
@@ -362,6 +362,10 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let start = (cols.start * self.problem.axes[1].stride) as isize - self.problem.axes[1].before;
         let end = self.problem.axes[1].src as isize - start;
         let inside = (-start).max(0) as usize..end.max(0) as usize;
+        let lines: Vec<Vec<Line<A>>> = match lent {
+            true => Vec::new(),
+            false => values.iter().map(|&outside| self.lines(&cols, outside)).collect(),
+        };
         let direct = tile.lends::<A>();
         let out_len = if direct { 0 } else { width };
         alloc::scratch(
@@ -396,7 +400,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                                     if !I::JOINED || s == 0 || self.mask.is_some() {
                                         let rows =
                                             [unit, unit + geometry.height * geometry.advance].map(source_row);
-                                        self.bring(simd, plane, rows, cols.clone(), values[s], slot);
+                                        self.bring(simd, plane, rows, cols.clone(), &lines[s], slot);
                                     }
                                     I::brought(simd, prepared, slot);
                                 }
@@ -478,6 +482,16 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         }
     }
 
+    /// The samples of a scratch row, phase by phase, that result columns `cols` read.
+    fn lines(&self, cols: &Range<usize>, outside: A) -> Vec<Line<A>> {
+        let axis = &self.problem.axes[1];
+        let (step, border, channels) = (axis.stride, self.problem.border[1], self.problem.channels);
+        let start = (cols.start * axis.stride) as isize - axis.before;
+        let place = |phase: usize| Place { start: start + phase as isize, step, border, channels, outside };
+        let len = cols.len() + self.geometry.read;
+        (0..self.geometry.phases).map(|phase| Line::new(place(phase), axis.src, len)).collect()
+    }
+
     /// Brings the samples that result columns `cols` read from source row `y` into `slot`, and those of a row of the next
     /// block near: they come while this one is computed.
     fn bring<S: Simd>(
@@ -486,21 +500,19 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         plane: &Plane<'_>,
         [y, ahead]: [Option<usize>; 2],
         cols: Range<usize>,
-        outside: A,
+        lines: &[Line<A>],
         slot: &mut [A],
     ) {
-        let Geometry { phases, phase_len, read, .. } = self.geometry;
+        let Geometry { phase_len, read, .. } = self.geometry;
         let axis = &self.problem.axes[1];
         if let Some(ahead) = ahead {
             plane.fetch(ahead, cols.start * axis.stride..cols.end * axis.stride);
         }
-        let Some(y) = y else { return slot.fill(outside) };
-        for (phase, into) in slot.chunks_exact_mut(phase_len).take(phases).enumerate() {
-            let into = &mut into[..cols.len() + read];
-            let start = (cols.start * axis.stride + phase) as isize - axis.before;
-            let (step, border, channels) = (axis.stride, self.problem.border[1], self.problem.channels);
-            let place = Place { start, step, border, channels, outside };
-            rows::widen(simd, plane, y, place, into);
+        for (line, into) in lines.iter().zip(slot.chunks_exact_mut(phase_len)) {
+            match y {
+                Some(y) => line.widen(simd, plane, y, &mut into[..cols.len() + read]),
+                None => line.fill(into),
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod fft;
 mod gemm;
 mod halves;
 mod portable;
+mod row;
 mod spread;
 mod taps;
 mod tile;
@@ -36,6 +37,7 @@ pub use halves::{
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};
+pub use row::RowProgram;
 pub use spread::Spread;
 pub use taps::{Place, Windows, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_tile, transpose};

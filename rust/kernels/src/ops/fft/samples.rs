@@ -4,7 +4,7 @@ use super::Job;
 use super::tile::{AHEAD, Half, Real};
 use super::trust::Cells;
 use crate::ops::correlate::Correlate;
-use crate::ops::rows::{self, Place};
+use crate::ops::rows::{Line, Place};
 use crate::simd::{MAX_LANES, Simd};
 use crate::view;
 
@@ -82,17 +82,26 @@ impl<'p, A: Real> Part<'p, A> {
         }
     }
 
+    /// Its rows of `len` samples.
+    pub(super) fn line(&self, len: usize) -> Line<A> {
+        let Self { problem, start, outside, .. } = *self;
+        let place = Place {
+            start: start[1],
+            step: 1,
+            border: problem.border[1],
+            channels: problem.channels,
+            outside,
+        };
+        Line::new(place, problem.axes[1].src, len)
+    }
+
     /// Brings in row `y`, continued by the border.
     #[inline(always)]
-    pub(super) fn bring<S: Simd>(&self, simd: S, y: usize, row: &mut [A]) {
+    pub(super) fn bring<S: Simd>(&self, simd: S, line: &Line<A>, y: usize, row: &mut [A]) {
         let problem = self.problem;
         match problem.border[0].index(self.start[0] + y as isize, problem.axes[0].src) {
-            None => row.fill(self.outside),
-            Some(from) => {
-                let (start, border, channels) = (self.start[1], problem.border[1], problem.channels);
-                let place = Place { start, step: 1, border, channels, outside: self.outside };
-                rows::widen(simd, &self.source, from, place, row);
-            }
+            Some(y) => line.widen(simd, &self.source, y, row),
+            None => line.fill(row),
         }
     }
 }
@@ -115,6 +124,7 @@ pub(super) fn gather<S: Simd, A: Real>(
             into.fill(A::default());
             continue;
         };
+        let line = part.line(part.needed[1]);
         let mut cells = counted.as_ref().map(|(_, size)| Cells::new(job.plan.points, *size));
         for (y, row) in into.chunks_exact_mut(step).take(points).enumerate() {
             let (row, rest) = row.split_at_mut(if y < part.needed[0] { part.needed[1] } else { 0 });
@@ -123,7 +133,7 @@ pub(super) fn gather<S: Simd, A: Real>(
                 continue;
             }
             part.fetch(y + AHEAD);
-            part.bring(simd, y, row);
+            part.bring(simd, &line, y, row);
             totals.add(row);
             if let Some(cells) = &mut cells {
                 cells.count(y, row);
@@ -151,9 +161,9 @@ pub(super) fn count<S: Simd, A: Real>(
     let mut counted = Vec::new();
     for part in parts {
         let mut cells = Cells::new(job.plan.points, size);
-        let row = &mut row[..part.needed[1]];
+        let (line, row) = (part.line(part.needed[1]), &mut row[..part.needed[1]]);
         for y in 0..part.needed[0] {
-            part.bring(simd, y, row);
+            part.bring(simd, &line, y, row);
             cells.count(y, row);
         }
         cells.finish(part.needed[0]);

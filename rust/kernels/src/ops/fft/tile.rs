@@ -141,9 +141,10 @@ impl Settled {
         let (mut samples, mut wide) =
             (vec![A::default(); cols + MAX_LANES - 1], vec![0.0; cols + MAX_LANES - 1]);
         let window = part.from([y, x]);
+        let line = window.line(samples.len());
         let mut sums = [0.0; MAX_LANES];
         for (i, weights) in self.multiples.chunks_exact(cols).enumerate() {
-            window.bring(simd, i, &mut samples);
+            window.bring(simd, &line, i, &mut samples);
             simd.vectorize(
                 #[inline(always)]
                 || {

@@ -22,7 +22,7 @@ use crate::border::Border;
 use crate::dtype::Kind;
 use crate::isa::{Isa, Kernel};
 use crate::ops::correlate::Correlate;
-use crate::ops::rows::{self, Place};
+use crate::ops::rows::{self, Line, Place};
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::{Signs, Simd, TOEPLITZ, Tiles, Weights};
 use crate::view::{self, Dst, Src, Tile};
@@ -319,11 +319,12 @@ impl Job<'_> {
             channels: self.problem.channels,
             outside,
         };
+        let line = Line::new(place, cols.src, row.len());
         for y in 0..tile.rows.len() + rows.span() - 1 {
             let at = (tile.rows.start + y) as isize - rows.before;
             match self.problem.border[0].index(at, rows.src) {
-                Some(at) => rows::widen(simd, &plane, at, place, row),
-                None => row.fill(outside),
+                Some(at) => line.widen(simd, &plane, at, row),
+                None => line.fill(row),
             }
             for (byte, patch) in self.planes.iter().zip(patch.chunks_exact_mut(height * pitch)) {
                 let into = &mut patch[y * pitch..][..row.len()];
