@@ -27,9 +27,9 @@ use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
 use crate::{Error, alloc, dispatch_arithmetic};
 use std::ops::Range;
 
-/// Bytes of source rows that one strip keeps warm: a quarter of the smallest L2 of the CPUs at
+/// Bytes of source rows that one strip keeps warm: half of the smallest L2 of the CPUs at
 /// hand (512 KiB).
-const WARM: usize = 128 << 10;
+const WARM: usize = 256 << 10;
 
 /// The source rows of a block of result rows.
 pub(super) struct Window<'r, A> {

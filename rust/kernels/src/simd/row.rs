@@ -85,7 +85,10 @@ impl<A: Accumulator> RowProgram<A> {
                 }
             };
         }
+        // One vector alone waits for the sum before it, tap after tap.
         vectors!(8);
+        vectors!(4);
+        vectors!(2);
         vectors!(1);
     }
 
