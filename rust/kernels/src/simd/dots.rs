@@ -4,9 +4,25 @@
 use super::{MAX_LANES, Vector};
 use crate::dtype::Accumulator;
 
-/// Samples of a window, and channels of a result, that one tile takes: with a row of each, a sample and ten sums, thirteen
-/// of 16 registers.
-pub const DOTS: [usize; 2] = [5, 2];
+/// Runs `$body` with `$R` and `$F` as constants: samples of a window, and channels of a result, that one tile takes, of so
+/// many `$results`. With a sample and a vector of each channel, ten sums are thirteen of 16 registers, and 24 are 31 of 32.
+macro_rules! with_dots {
+    ($V:ty, $results:expr, |$R:ident, $F:ident| $body:expr) => {{
+        macro_rules! body {
+            ($r:literal, $f:literal) => {{
+                const $R: usize = $r;
+                const $F: usize = $f;
+                $body
+            }};
+        }
+        match (<$V as $crate::simd::Vector>::REGISTERS == 32, $results) {
+            (false, _) | (true, 0..=2) => body!(5, 2),
+            (true, 3 | 4 | 7 | 8) => body!(6, 4),
+            (true, _) => body!(4, 6),
+        }
+    }};
+}
+pub(crate) use with_dots;
 
 /// Lines of pixels that stand equally far apart.
 #[derive(Clone, Copy, Debug)]

@@ -235,15 +235,15 @@ impl Line {
     }
 }
 
-/// Adds to `R` rows of sums, of `NV` vectors each (or, if `fresh`, to zeros), the products of a sample and a row of `right`
-/// over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart:
+/// Adds to rows of sums, `R` at most, of `NV` vectors each (or, if `fresh`, to zeros), the products of a sample and a row of
+/// `right` over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart:
 ///
 /// ```text
 /// sums[r][lane] += sum over pixels p of source[window of p + places[r]] * right[p][lane]
 /// ```
 ///
 /// # Panics
-/// If a window leaves `source`, or `right` or `sums` are too short.
+/// If a window leaves `source`, `right` is too short, or there are too many rows.
 #[inline(always)]
 pub fn outer<V: Vector, const R: usize, const NV: usize>(
     source: &[V::Elem],
@@ -251,10 +251,12 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
     lines: &[Line],
     right: &[V::Elem],
     pitch: usize,
-    sums: [&mut [V::Elem]; R],
+    sums: &mut [V::Elem],
     fresh: bool,
 ) {
     let width = NV * V::LANES;
+    let rows = sums.len() / width;
+    assert!(rows <= R, "rows of the tile");
     let mut reach = 0;
     for &place in places {
         reach = reach.max(place);
@@ -271,11 +273,10 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
     assert!(pixels == 0 || right.len() >= (pixels - 1) * pitch + width, "a row for each pixel");
     let mut tile = [[V::splat(V::Elem::default()); NV]; R];
     for r in 0..R {
-        assert!(sums[r].len() >= width, "sums for each lane");
-        if !fresh {
+        if !fresh && r < rows {
             for v in 0..NV {
-                // SAFETY: just asserted.
-                tile[r][v] = unsafe { V::load(sums[r].as_ptr().add(v * V::LANES)) };
+                // SAFETY: a row of the sums.
+                tile[r][v] = unsafe { V::load(sums.as_ptr().add(r * width + v * V::LANES)) };
             }
         }
     }
@@ -304,10 +305,12 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
             right = right.wrapping_add(pitch);
         }
     }
-    for (tile, sums) in tile.iter().zip(sums) {
-        for v in 0..NV {
-            // SAFETY: `sums` holds NV vectors, as asserted.
-            unsafe { tile[v].store(sums.as_mut_ptr().add(v * V::LANES)) }
+    for r in 0..R {
+        if r < rows {
+            for v in 0..NV {
+                // SAFETY: a row of the sums.
+                unsafe { tile[r][v].store(sums.as_mut_ptr().add(r * width + v * V::LANES)) }
+            }
         }
     }
 }

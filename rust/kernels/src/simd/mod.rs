@@ -26,7 +26,8 @@ pub use amx::{
     split_weights,
 };
 pub use depthwise::{Own, gather_own, outer_own};
-pub use dots::{DOTS, Grid, dots};
+pub(crate) use dots::with_dots;
+pub use dots::{Grid, dots};
 pub use fetch::{fetch, fetch_at};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_results, with_tile};

@@ -242,6 +242,75 @@ fn both<V: Vector, const I: usize, const O: usize>(
     }
 }
 
+/// Roundings that a number goes through in [`gradients`], or a product in [`taps`], along one axis.
+pub const TURNED_ROUNDINGS: [usize; 2] = [1, 3];
+
+/// `F(3, 2)` of the same points gives three neighbouring taps' gradients from two gradients and four samples, whose
+/// transform is that of [`Two`]: `A^T ((G g) * (B^T d))`.
+///
+/// ```text
+///      1    0           1  1  1  0
+/// G = 1/2  1/2    A^T = 0  1 -1  0
+///     1/2 -1/2          0  1  1 -1
+///      0    1
+/// ```
+///
+/// The halves, exact wherever they are, stand in `A^T` here. This transforms the gradients of a tile, channels in whole
+/// vectors: `from` begins at the tile's first gradient, `into` at the tile's place in the first plane.
+///
+/// # Panics
+/// If a gradient or a place is beyond the end.
+#[inline(always)]
+pub fn gradients<V: Vector>(
+    from: &[V::Elem],
+    at: Square,
+    channels: usize,
+    into: &mut [V::Elem],
+    plane: usize,
+) {
+    let length = channels.next_multiple_of(V::LANES);
+    assert!(from.len() >= at.reach(2, length), "the tile's gradients");
+    assert!(into.len() >= 15 * plane + length, "a place in every plane");
+    for channel in (0..channels).step_by(V::LANES) {
+        both(
+            #[inline(always)]
+            // SAFETY: within the reach that was asserted.
+            |i, j| unsafe { V::load(from.as_ptr().add(i * at.down + j * at.across + channel)) },
+            #[inline(always)]
+            |[a, b]: [V; 2]| [a, a.add(b), a.sub(b), b],
+            #[inline(always)]
+            // SAFETY: within the planes that were asserted.
+            |i, j, value| unsafe { value.store(into.as_mut_ptr().add((i * 4 + j) * plane + channel)) },
+        );
+    }
+}
+
+/// Transforms sums of products in 16 planes to the gradients of nine taps, in as many.
+///
+/// # Panics
+/// If a plane is not of whole vectors, or beyond the end.
+#[inline(always)]
+pub fn taps<V: Vector>(sums: &[V::Elem], into: &mut [V::Elem], plane: usize) {
+    assert!(plane.is_multiple_of(V::LANES), "planes of whole vectors");
+    assert!(sums.len() >= 16 * plane && into.len() >= 9 * plane, "a place in every plane");
+    let (zero, half): (V, V) = (number(0.0), number(0.5));
+    for at in (0..plane).step_by(V::LANES) {
+        both(
+            #[inline(always)]
+            // SAFETY: within the planes that were asserted.
+            |i, j| unsafe { V::load(sums.as_ptr().add((i * 4 + j) * plane + at)) },
+            #[inline(always)]
+            |[a, b, c, d]: [V; 4]| {
+                let even = zero.mul_add(b.add(c), half);
+                [a.add(even), zero.mul_add(b.sub(c), half), even.sub(d)]
+            },
+            #[inline(always)]
+            // SAFETY: likewise.
+            |i, j, value: V| unsafe { value.store(into.as_mut_ptr().add((i * 3 + j) * plane + at)) },
+        );
+    }
+}
+
 /// Where the numbers of a square stand: the distance between neighbours down and across.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Square {

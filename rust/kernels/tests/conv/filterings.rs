@@ -118,3 +118,54 @@ pub(crate) fn spread(
     }
     spread
 }
+
+/// `F(3, 2)`, of the filters' gradient: the matrices of a tile's gradients and of the taps'; samples are those of `F(2, 3)`.
+const GRADIENTS: [[f64; 2]; 4] = [[1.0, 0.0], [0.5, 0.5], [0.5, -0.5], [0.0, 1.0]];
+const TAPS: [[f64; 4]; 3] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, 0.0], [0.0, 1.0, 1.0, -1.0]];
+
+#[test]
+fn the_gradients_matrices_are_those_of_a_filtering() {
+    for tap in 0..3 {
+        for gradient in 0..2 {
+            for sample in 0..4 {
+                let product =
+                    |p: usize| TAPS[tap][p] * GRADIENTS[p][gradient] * FILTERINGS[0].samples[p][sample];
+                let found: f64 = (0..4).map(product).sum();
+                assert_eq!(found, f64::from(u8::from(tap + gradient == sample)), "{tap} {gradient} {sample}");
+            }
+        }
+    }
+}
+
+/// As [`spread`], of the filters' gradient: `read` gives the samples that a picture's windows read, `grad` its gradients, of
+/// the channels that a pair of channels of the filters is of.
+pub(crate) fn gradient_spread(
+    [pictures, height, width]: [usize; 3],
+    [inner, outer]: [usize; 2],
+    read: impl Fn(usize, usize, usize, [usize; 2]) -> f64,
+    grad: impl Fn(usize, usize, usize, usize) -> f64,
+) -> Vec<f64> {
+    let mut spread = vec![0.0; 9 * inner * outer];
+    let square = |n: usize| (0..n).flat_map(move |a| (0..n).map(move |b| (a, b)));
+    for (n, y, x) in (0..pictures)
+        .flat_map(|n| (0..height).step_by(2).flat_map(move |y| (0..width).step_by(2).map(move |x| (n, y, x))))
+    {
+        for (c, o) in (0..inner).flat_map(|c| (0..outer).map(move |o| (c, o))) {
+            for (a, b) in square(4) {
+                let samples = FILTERINGS[0].samples;
+                let sample = |(i, j): (usize, usize)| {
+                    (samples[a][i] * samples[b][j] * read(n, y + i, x + j, [c, o])).abs()
+                };
+                let gradient = |(i, j): (usize, usize)| {
+                    (GRADIENTS[a][i] * GRADIENTS[b][j] * grad(n, y + i, x + j, o)).abs()
+                };
+                let product: f64 = square(4).map(sample).sum::<f64>() * square(2).map(gradient).sum::<f64>();
+                for (i, j) in square(3) {
+                    spread[((i * 3 + j) * inner + c) * outer + o] +=
+                        (TAPS[i][a] * TAPS[j][b]).abs() * product;
+                }
+            }
+        }
+    }
+    spread
+}

@@ -15,7 +15,7 @@ use ferroconv_kernels::precision::Precision;
 use ferroconv_kernels::registry::{Implementation, Operation, Schedule};
 use ferroconv_kernels::shape::{Axis, Padding};
 use ferroconv_kernels::view::{Dst, Src};
-use filterings::{FILTERINGS, Filtering, spread};
+use filterings::{FILTERINGS, Filtering, gradient_spread, spread};
 use layers::layers;
 
 /// Threads and tiles: none of them may change a bit.
@@ -164,6 +164,27 @@ fn spreads(conv: &Conv, x: &[f64], filters: &[f64], grad: &[f64]) -> Option<[Vec
     Some([FILTERINGS.iter().map(forward).collect(), FILTERINGS.iter().map(backward).collect()])
 }
 
+/// [`gradient_spread`] of a layer, if the filtering takes it, and tiles.
+fn gradient_spreads(conv: &Conv, x: &[f64], grad: &[f64]) -> Option<(Vec<f64>, usize)> {
+    if conv.windows.iter().any(|w| (w.taps, w.stride, w.dilation) != (3, 1, 1)) {
+        return None;
+    }
+    let [[_, h, w, inputs], [_, _, inner, outer], [n, oh, ow, _]] =
+        [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
+    let [top, left] = [0, 1].map(|i| conv.windows[i].before);
+    let inside = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
+    let read = |n: usize, y: usize, x_: usize, [c, o]: [usize; 2]| {
+        let at = (inside(y as isize - top, h), inside(x_ as isize - left, w));
+        let (Some(y), Some(x_)) = at else { return 0.0 };
+        x[((n * h + y) * w + x_) * inputs + o / (outer / conv.groups) * inner + c]
+    };
+    let through = |n: usize, y: usize, x: usize, o: usize| {
+        if y < oh && x < ow { grad[((n * oh + y) * ow + x) * outer + o] } else { 0.0 }
+    };
+    let tiles = n * oh.div_ceil(2) * ow.div_ceil(2);
+    Some((gradient_spread([n, oh, ow], [inner, outer], read, through), tiles))
+}
+
 /// What is claimed of errors, as multiples of the sum of the terms' absolute values.
 #[derive(Clone, Copy)]
 struct Claims<'a> {
@@ -172,7 +193,7 @@ struct Claims<'a> {
     bound: f64,
     /// Of numbers that are split.
     split: f64,
-    /// By filtering what its errors are in proportion to, and channels.
+    /// By filtering what its errors in the first result are in proportion to, and channels that are summed over, or tiles.
     spreads: Option<(&'a [Vec<f64>], usize)>,
 }
 
@@ -235,14 +256,14 @@ fn check<P: Operation>(
                     problem.id(implementation, isa)
                 );
                 let filtering = FILTERINGS.iter().position(|f| f.name == implementation.name());
-                for (found, (_, (sums, magnitudes))) in found.iter().zip(exact) {
+                for (result, (found, (_, (sums, magnitudes)))) in found.iter().zip(exact).enumerate() {
                     for (i, (&found, (&sum, &magnitude))) in
                         found.iter().zip(sums.iter().zip(magnitudes)).enumerate()
                     {
                         let unit = if dtype == DType::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-                        let rounding = if let Some(at) = filtering {
+                        let rounding = if let (Some(at), 0) = (filtering, result) {
                             let (spreads, deep) = claims.spreads.expect("a layer that it takes");
-                            // The chain over the channels, the transforms along both axes, and the bias.
+                            // The chain, the transforms along both axes, and the bias.
                             let roundings = deep + 2 * FILTERINGS[at].roundings + 1;
                             roundings as f64 * unit / 2.0 * (spreads[at][i] + magnitude)
                         } else if implementation.name() == "split" {
@@ -326,7 +347,10 @@ fn conforms(name: &str, conv: &Conv, only: Option<&str>) {
     let claims = claims(1, conv.outputs, input.error_bound());
     check(name, dtype, &input, &[&filters, &grad, &mask, &into], &[(&shapes[0], dx)], claims);
     let gradient = GradFilters { conv: conv.clone(), masked: true, bias: true };
-    let claims = Claims { bound: gradient.error_bound(), spreads: None, ..claims };
+    let spreads = if only.is_none() { gradient_spreads(conv, &x.wide, &passed) } else { None };
+    let spreads = spreads.map(|(spread, tiles)| ([spread], tiles));
+    let spreads = spreads.as_ref().map(|(spread, tiles)| (spread.as_slice(), *tiles));
+    let claims = Claims { bound: gradient.error_bound(), spreads, ..claims };
     let line = [1, 1, conv.outputs];
     check(name, dtype, &gradient, &[&x, &grad, &mask], &[(&shapes[1], dw), (&line, db)], claims);
 }
@@ -415,8 +439,13 @@ fn what_is_not_finite_of_weights_is_the_same_for_every_schedule() {
 /// The same of the filters' gradient: a pixel that a tap does not meet has no part in its sum.
 #[test]
 fn what_is_not_finite_stays_in_its_taps() {
+    [2, 3].map(stays_in_taps);
+}
+
+/// Of filters with so many rows.
+fn stays_in_taps(taps: usize) {
     let (rows, cols) = (
-        Axis::convolution(5, 2, 1, 1, Padding::Valid).unwrap(),
+        Axis::convolution(5, taps, 1, 1, Padding::Valid).unwrap(),
         Axis::convolution(19, 3, 1, 1, Padding::Valid).unwrap(),
     );
     let conv = Conv::new(DType::F32, 2, [rows, cols], 1, 2, 5).unwrap();

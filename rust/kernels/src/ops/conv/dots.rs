@@ -16,7 +16,7 @@ use super::{Conv, GradFilters};
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{DOTS, Grid, Lane, MAX_LANES, Simd, Vector, dots, load_tile, store_tile, transpose};
+use crate::simd::{Grid, Lane, MAX_LANES, Simd, Vector, dots, load_tile, store_tile, transpose, with_dots};
 use crate::view::{Blocks, Dst, Floats, Picture, Src};
 use crate::{Error, alloc};
 use std::ops::Range;
@@ -59,8 +59,8 @@ impl Implementation<GradFilters> for Dots {
             return Err(Reject("a window's rows have to stay near"));
         }
         let (padded, lines) = (cols.dst.next_multiple_of(8), (conv.pictures * rows.dst) as f64);
-        let sums = (rows.taps * cols.taps * conv.inputs).next_multiple_of(DOTS[0])
-            * conv.outputs.next_multiple_of(DOTS[1]);
+        let sums =
+            (rows.taps * cols.taps * conv.inputs).next_multiple_of(5) * conv.outputs.next_multiple_of(2);
         let brought = (conv.inputs + conv.outputs) * cols.dst;
         Ok(lines * (padded * sums * size) as f64 / 4.0 / RATE + lines * brought as f64 * BROUGHT)
     }
@@ -235,16 +235,18 @@ impl Plan<'_> {
                         |[channel, down, across]: [usize; 3]| channel * plane + down * pitches[0] + across;
                     let gradients = &g[..conv.outputs * right];
                     let (sums, bias) = sums.split_at_mut(places.len() * conv.outputs * V::LANES);
-                    let sums = sums.chunks_mut(R * conv.outputs * V::LANES);
-                    for (places, sums) in places.chunks(R).zip(sums) {
-                        // A tile that is not full does the last product again, for nothing.
-                        let last = places.len() - 1;
-                        let places = std::array::from_fn(
-                            #[inline(always)]
-                            |r| place(places[r.min(last)]),
-                        );
-                        tiles::<V>(x, &places, (gradients, right), grid, sums);
-                    }
+                    with_dots!(V, conv.outputs, |R, F| {
+                        let sums = sums.chunks_mut(R * conv.outputs * V::LANES);
+                        for (places, sums) in places.chunks(R).zip(sums) {
+                            // A tile that is not full does the last product again, for nothing.
+                            let last = places.len() - 1;
+                            let mut at = [0; R];
+                            for r in 0..R {
+                                at[r] = place(places[r.min(last)]);
+                            }
+                            tiles::<V, R, F>(x, &at, (gradients, right), grid, sums);
+                        }
+                    });
                     for (gradients, sum) in gradients.chunks_exact(right).zip(bias.chunks_exact_mut(V::LANES))
                     {
                         let mut all = load_tile::<V, 1>(sum, 0);
@@ -321,13 +323,9 @@ impl Planes {
     }
 }
 
-/// Samples and results of a tile.
-const R: usize = DOTS[0];
-const F: usize = DOTS[1];
-
 /// Adds the products of some places with all results, which stand so far apart, to the sums' lanes, place by place.
 #[inline(always)]
-fn tiles<V: Vector>(
+fn tiles<V: Vector, const R: usize, const F: usize>(
     samples: &[V::Elem],
     places: &[usize; R],
     (gradients, each): (&[V::Elem], usize),

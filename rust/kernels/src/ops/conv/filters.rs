@@ -408,7 +408,7 @@ fn part_of<V: Vector>(from: &[V::Elem], held: usize, first: usize, into: &mut [V
 
 /// All sums of one panel, a few at a time.
 #[inline(always)]
-fn tiles<V: Vector, const R: usize, const NV: usize>(
+pub(super) fn tiles<V: Vector, const R: usize, const NV: usize>(
     samples: &[V::Elem],
     places: &[usize],
     lines: &[Line],
@@ -417,25 +417,13 @@ fn tiles<V: Vector, const R: usize, const NV: usize>(
     fresh: bool,
 ) {
     let width = NV * V::LANES;
-    let mut unused = [[V::Elem::default(); MAX_TILE]; MAX_ROWS];
     for (some, sums) in places.chunks(R).zip(sums.chunks_mut(R * width)) {
+        // A tile that is not full makes the first sum again, for nothing.
         let mut at = [some[0]; R];
         at[..some.len()].copy_from_slice(some);
-        let mut rows = sums.chunks_exact_mut(width);
-        let mut unused = unused.iter_mut();
-        let rows: [&mut [V::Elem]; R] = std::array::from_fn(
-            #[inline(always)]
-            |r| match rows.next() {
-                Some(row) if r < some.len() => row,
-                _ => unused.next().expect("as many as a tile has").as_mut_slice(),
-            },
-        );
-        simd::outer::<V, R, NV>(samples, &at, lines, gradients, width, rows, fresh);
+        simd::outer::<V, R, NV>(samples, &at, lines, gradients, width, sums, fresh);
     }
 }
-
-/// Rows of a tile, at most.
-const MAX_ROWS: usize = 8;
 
 /// Numbers of a tile's row, at most.
 const MAX_TILE: usize = simd::MAX_VECTORS * MAX_LANES;

@@ -33,7 +33,7 @@ pub use filters::Outer;
 pub use gather::Gather;
 pub use packed::Packed;
 pub use split::Split;
-pub use winograd::{Winograd, Winograd4};
+pub use winograd::{Winograd, Winograd4, WinogradFilters};
 
 use crate::Error;
 use crate::dtype::{Arithmetic, DType, Kind};

@@ -17,8 +17,11 @@
 //! window. What is not finite spreads over a tile likewise, so a tile with a result that is not finite is
 //! computed once more by [`gather`](super::gather), where NaN and infinity stay where they belong.
 
+mod filters;
 mod task;
 mod weights;
+
+pub use filters::WinogradFilters;
 
 use super::RATE;
 use super::finish::Finish;
