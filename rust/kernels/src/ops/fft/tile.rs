@@ -88,10 +88,18 @@ pub(super) enum Proof {
 pub(super) struct Settled {
     /// What is transformed.
     pub(super) taps: Taps,
-    /// The same as multiples of `unit`, a power of two: of 16-bit taps every sum is exact.
+    /// The same as multiples of `unit`, a power of two: of 16-bit taps every sum is exact. Rows of whole `SIDE`s, with zeros
+    /// at their ends.
     multiples: Vec<f64>,
     unit: f64,
 }
+
+/// Sums of a result that are made side by side, of every so-manieth column of taps: the order of the sums, on every
+/// instruction set.
+const SIDE: usize = 8;
+
+/// Results of a group in doubt up to which they are summed one by one.
+const FEW: u32 = 3;
 
 impl Settled {
     pub(super) fn new(problem: &Correlate) -> Self {
@@ -104,7 +112,13 @@ impl Settled {
             }
             Err(_) => (problem.taps.clone(), problem.taps.re().to_vec(), 1.0),
         };
-        Self { taps, multiples, unit }
+        let [rows, cols] = taps.shape();
+        let width = cols.next_multiple_of(SIDE);
+        let mut padded = vec![0.0; rows * width];
+        for (padded, row) in padded.chunks_exact_mut(width).zip(multiples.chunks_exact(cols)) {
+            padded[..cols].copy_from_slice(row);
+        }
+        Self { taps, multiples: padded, unit }
     }
 
     /// Puts the exact sum's rounding for the results of row `y` of a part that may be no further than `doubt` from a
@@ -113,11 +127,7 @@ impl Settled {
     fn settle<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, doubt: f64, y: usize, row: &mut [A]) {
         let (sure, minus) = (A::from_f64(0.5 - doubt), A::from_f64(-1.0));
         let doubted = |a: A| a.plus(a.round_half_even().times(minus)).magnitude() >= sure;
-        let settle = |group: &mut [A], x: usize| {
-            let sums = self.sums(simd, part, [y, x]);
-            let rounded = sums.iter().map(|sum| A::from_f64((sum * self.unit).round_ties_even()));
-            group.iter_mut().zip(rounded).for_each(|(a, rounded)| *a = rounded);
-        };
+        let rounded = |sum: f64| A::from_f64((sum * self.unit).round_ties_even());
         let (groups, rest) = row.as_chunks_mut::<MAX_LANES>();
         let first = groups.len() * MAX_LANES;
         for (i, group) in groups.iter_mut().enumerate() {
@@ -125,47 +135,112 @@ impl Settled {
             for l in 0..MAX_LANES {
                 flags[l] = u32::from(doubted(group[l]));
             }
-            if flags.iter().fold(0, |any, flag| any | flag) != 0 {
-                settle(group, i * MAX_LANES);
+            if flags.iter().fold(0, |any, flag| any | flag) == 0 {
+                continue;
+            }
+            match flags.iter().sum::<u32>() {
+                ..=FEW => {
+                    for l in (0..MAX_LANES).filter(|&l| flags[l] != 0) {
+                        group[l] = rounded(self.sum(simd, part, [y, i * MAX_LANES + l]));
+                    }
+                }
+                _ => {
+                    let sums = self.sums(simd, part, [y, i * MAX_LANES]);
+                    group.iter_mut().zip(sums).for_each(|(a, sum)| *a = rounded(sum));
+                }
             }
         }
-        if rest.iter().any(|&a| doubted(a)) {
-            settle(rest, first);
+        for (l, a) in rest.iter_mut().enumerate().filter(|(_, a)| doubted(**a)) {
+            *a = rounded(self.sum(simd, part, [y, first + l]));
         }
     }
 
-    /// Neighbouring results in units: products rounded and added in the order of the taps, on every instruction set.
+    /// A result in units: products rounded and added in the order of [`SIDE`], on every instruction set.
     #[inline(never)]
-    fn sums<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, [y, x]: [usize; 2]) -> [f64; MAX_LANES] {
+    fn sum<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, at: [usize; 2]) -> f64 {
         let cols = self.taps.shape()[1];
-        let (mut samples, mut wide) =
-            (vec![A::default(); cols + MAX_LANES - 1], vec![0.0; cols + MAX_LANES - 1]);
-        let window = part.from([y, x]);
-        let line = window.line(samples.len());
-        let mut sums = [0.0; MAX_LANES];
-        for (i, weights) in self.multiples.chunks_exact(cols).enumerate() {
+        let width = cols.next_multiple_of(SIDE);
+        let (mut samples, mut wide) = (vec![A::default(); cols], vec![0.0; width]);
+        let window = part.from(at);
+        let line = window.line(cols);
+        let mut sums = [0.0; SIDE];
+        for (i, weights) in self.multiples.chunks_exact(width).enumerate() {
             window.bring(simd, &line, i, &mut samples);
             simd.vectorize(
                 #[inline(always)]
                 || {
                     wide.iter_mut().zip(&samples).for_each(|(wide, sample)| *wide = sample.into_f64());
-                    add_row::<S::F64Unfused>(&wide, weights, &mut sums);
+                    add_columns::<S::F64Unfused>(&wide, weights, &mut sums);
                 },
             );
         }
-        sums
+        added(sums)
+    }
+
+    /// The same of neighbouring results.
+    #[inline(never)]
+    fn sums<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, at: [usize; 2]) -> [f64; MAX_LANES] {
+        let cols = self.taps.shape()[1];
+        let (mut samples, mut wide) =
+            (vec![A::default(); cols + MAX_LANES - 1], vec![0.0; cols + MAX_LANES - 1]);
+        let window = part.from(at);
+        let line = window.line(samples.len());
+        let mut sums = [[0.0; MAX_LANES]; SIDE];
+        for (i, weights) in self.multiples.chunks_exact(cols.next_multiple_of(SIDE)).enumerate() {
+            window.bring(simd, &line, i, &mut samples);
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    wide.iter_mut().zip(&samples).for_each(|(wide, sample)| *wide = sample.into_f64());
+                    for (side, sums) in sums.iter_mut().enumerate() {
+                        add_row::<S::F64Unfused>(&wide, &weights[..cols], side, sums);
+                    }
+                },
+            );
+        }
+        std::array::from_fn(|l| added(sums.map(|side| side[l])))
     }
 }
 
-/// Adds the products of a window's row to sums of neighbouring results.
+/// What stands side by side, added up.
+fn added([a, b, c, d, e, f, g, h]: [f64; SIDE]) -> f64 {
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// Adds the products of a window's row to the sums of a result.
 #[inline(always)]
-fn add_row<V: Vector<Elem = f64>>(samples: &[f64], weights: &[f64], sums: &mut [f64; MAX_LANES]) {
+fn add_columns<V: Vector<Elem = f64>>(samples: &[f64], weights: &[f64], sums: &mut [f64; SIDE]) {
+    let vectors = const { SIDE / V::LANES };
+    let mut all = [V::splat(0.0); SIDE];
+    for v in 0..vectors {
+        [all[v]] = load_tile(sums, v * V::LANES);
+    }
+    for at in (0..weights.len()).step_by(SIDE) {
+        for v in 0..vectors {
+            let ([sample], [weight]) =
+                (load_tile(samples, at + v * V::LANES), load_tile(weights, at + v * V::LANES));
+            all[v] = all[v].mul_add(sample, weight);
+        }
+    }
+    for v in 0..vectors {
+        store_tile(&[all[v]], sums, v * V::LANES);
+    }
+}
+
+/// Adds the products of a window's row with every `SIDE`-th column of taps, from `side` on, to sums of neighbouring results.
+#[inline(always)]
+fn add_row<V: Vector<Elem = f64>>(
+    samples: &[f64],
+    weights: &[f64],
+    side: usize,
+    sums: &mut [f64; MAX_LANES],
+) {
     let vectors = const { MAX_LANES / V::LANES };
     let mut all = [V::splat(0.0); MAX_LANES];
     for v in 0..vectors {
         [all[v]] = load_tile(sums, v * V::LANES);
     }
-    for (j, &w) in weights.iter().enumerate() {
+    for (j, &w) in weights.iter().enumerate().skip(side).step_by(SIDE) {
         let samples = &samples[j..j + MAX_LANES];
         for v in 0..vectors {
             let [sample] = load_tile(samples, v * V::LANES);
