@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 INK, PAPER = "#22262e", "#fbfaf7"
-COLOURS = ("#b5482a", "#d99a4e", "#3f6f86", "#7a8f5a", "#8a5a83", "#5c5c5c")
+COLOURS = ("#b5482a", "#d99a4e", "#3f6f86", "#7a8f5a", "#8a5a83", "#5c5c5c", "#c27ba0", "#4f8f8b")
 PANEL_PIXELS = 720
 """A panel shows this many pixels of a side at most: more would not be seen."""
 
@@ -59,7 +60,8 @@ Ratios = Mapping[str, Mapping[str, float]]
 def bars(path: Path, groups: Mapping[str, Ratios], title: str, note: str) -> None:
     """Write a chart for each group, in it a bar for each problem and peer: how many times ferroconv is as quick."""
     peers = list(dict.fromkeys(peer for group in groups.values() for one in group.values() for peer in one))
-    colours = dict(zip(peers, COLOURS, strict=False))
+    # With more peers than colours, some share one.
+    colours = dict(zip(peers, itertools.cycle(COLOURS), strict=False))
     values = [value for group in groups.values() for one in group.values() for value in one.values()]
     limits = min(0.75, *values) * 0.85, max(2.0, *values) * 1.9
     heights = [sum(len(one) + 0.65 for one in group.values()) + 1.5 for group in groups.values()]

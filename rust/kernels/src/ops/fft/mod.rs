@@ -81,7 +81,7 @@ const WARM: usize = 1 << 15;
 const MOVED: f64 = 1.6;
 
 /// By how much the direct loop's estimate, with which ours competes, exceeds what it takes.
-const PESSIMISM: f64 = 1.6;
+const PESSIMISM: f64 = 1.85;
 
 /// Nanoseconds for counting magnitudes under a result, and bounding them; more than they take, as the direct loop's
 /// estimate is: by 2.5, transforms ran from 13 x 13 to 15 x 15 where `ferroconv bench plan` has direct sums 1.2 to 1.4 times
