@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 /// Results that are worth it. Measured: with fewer, to bring runs of planes takes longer than to turn squares of
 /// them about, which a picture of few columns has none of.
-const MANY: usize = 192;
+const MANY: usize = 128;
 const FEW: usize = 8;
 
 /// Whether a pass is one that this is quicker for.
