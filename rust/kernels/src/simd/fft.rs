@@ -415,8 +415,20 @@ unsafe fn transposed_in<V: Vector>(
     for x in (0..n).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
-            V::transpose(plane.re.as_ptr().add(from + x), plane.step, column.re.add(x * V::LANES), V::LANES);
-            V::transpose(plane.im.as_ptr().add(from + x), plane.step, column.im.add(x * V::LANES), V::LANES);
+            V::transpose(
+                plane.re.as_ptr().add(from + x),
+                plane.step,
+                column.re.add(x * V::LANES),
+                V::LANES,
+                [V::LANES; 2],
+            );
+            V::transpose(
+                plane.im.as_ptr().add(from + x),
+                plane.step,
+                column.im.add(x * V::LANES),
+                V::LANES,
+                [V::LANES; 2],
+            );
         }
     }
     column
@@ -440,12 +452,14 @@ unsafe fn transposed_out<V: Vector>(
                 V::LANES,
                 plane.re.as_mut_ptr().add(to + x),
                 plane.step,
+                [V::LANES; 2],
             );
             V::transpose(
                 column.im.add(x * V::LANES),
                 V::LANES,
                 plane.im.as_mut_ptr().add(to + x),
                 plane.step,
+                [V::LANES; 2],
             );
         }
     }

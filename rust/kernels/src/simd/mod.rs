@@ -41,7 +41,7 @@ pub use portable::{Lanes, PairLanes, Scalar};
 pub use row::RowProgram;
 pub use spread::Spread;
 pub use taps::{Place, Windows, search, take};
-pub use tile::{MAX_ROWS, Program, load_tile, store_tile, transpose};
+pub use tile::{MAX_ROWS, Program, load_tile, store_each, store_tile, transpose};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4, V4Vnni};
 
@@ -118,16 +118,23 @@ pub trait Vector: Copy {
     fn mul_sub(self, a: Self, b: Self) -> Self {
         self.sub(Self::splat(Self::Elem::default()).mul_add(a, b))
     }
-    /// Writes the transpose of a square of `LANES` rows, `step` elements apart, to rows `to_step` apart.
+    /// Writes the transpose of a square of `LANES` rows, `step` elements apart, to rows `to_step` apart. What is beyond
+    /// `size`, rows and columns that matter, may be left out.
     ///
     /// # Safety
     /// - Every row is valid for reading or writing `LANES` elements; the squares don't overlap.
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw access to a square; its bounds are checked once a transform")]
     #[inline(always)]
-    unsafe fn transpose(from: *const Self::Elem, step: usize, to: *mut Self::Elem, to_step: usize) {
-        for i in 0..Self::LANES {
-            for j in 0..Self::LANES {
+    unsafe fn transpose(
+        from: *const Self::Elem,
+        step: usize,
+        to: *mut Self::Elem,
+        to_step: usize,
+        size: [usize; 2],
+    ) {
+        for i in 0..Self::LANES.min(size[0]) {
+            for j in 0..Self::LANES.min(size[1]) {
                 // SAFETY: the caller's promise.
                 unsafe { to.add(j * to_step + i).write(from.add(i * step + j).read()) }
             }

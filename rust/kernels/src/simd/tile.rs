@@ -230,16 +230,47 @@ pub fn store_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem
     }
 }
 
-/// Writes the transpose of a square of `LANES` rows, `step` apart, to rows `to_step` apart.
+/// Writes `n` vectors that stand `from_step` apart, `to_step` apart, one after the other: each over what of the one before
+/// goes beyond its `to_step`; the last ones are cut off where `to` ends.
+///
+/// # Panics
+/// If a vector is beyond the end of `from`, or begins beyond that of `to`.
+#[inline(always)]
+pub fn store_each<V: Vector>(
+    from: &[V::Elem],
+    from_step: usize,
+    to: &mut [V::Elem],
+    to_step: usize,
+    n: usize,
+) {
+    assert!(n == 0 || from.len() >= (n - 1) * from_step + V::LANES, "all vectors");
+    let whole = (to.len() + to_step).saturating_sub(V::LANES) / to_step.max(1);
+    for i in 0..n.min(whole) {
+        // SAFETY: `i * to_step + LANES <= to.len()`, and the vector was asserted.
+        unsafe { V::load(from.as_ptr().add(i * from_step)).store(to.as_mut_ptr().add(i * to_step)) }
+    }
+    for i in n.min(whole)..n {
+        store_tile(&load_tile::<V, 1>(from, i * from_step), to, i * to_step);
+    }
+}
+
+/// Writes the transpose of a square of `LANES` rows, `step` apart, to rows `to_step` apart; what is beyond `size`, rows and
+/// columns that matter, may be left out.
 ///
 /// # Panics
 /// If a row is beyond the end.
 #[inline(always)]
-pub fn transpose<V: Vector>(from: &[V::Elem], step: usize, to: &mut [V::Elem], to_step: usize) {
+pub fn transpose<V: Vector>(
+    from: &[V::Elem],
+    step: usize,
+    to: &mut [V::Elem],
+    to_step: usize,
+    size: [usize; 2],
+) {
     let reach = |step: usize| (V::LANES - 1) * step + V::LANES;
     assert!(from.len() >= reach(step) && to.len() >= reach(to_step), "a square of rows");
     // SAFETY: just asserted; the one is read and the other written.
-    unsafe { V::transpose(from.as_ptr(), step, to.as_mut_ptr(), to_step) }
+    unsafe { V::transpose(from.as_ptr(), step, to.as_mut_ptr(), to_step, size) }
 }
 
 /// Copies as many elements as there is room for. A function of its own, as every tile ends in it.

@@ -115,9 +115,15 @@ macro_rules! vector {
                     Self(unsafe { $mul_sub(a.0, b.0, self.0) })
                 }
                 #[inline(always)]
-                unsafe fn transpose(from: *const $elem, step: usize, to: *mut $elem, to_step: usize) {
+                unsafe fn transpose(
+                    from: *const $elem,
+                    step: usize,
+                    to: *mut $elem,
+                    to_step: usize,
+                    size: [usize; 2],
+                ) {
                     // SAFETY: the caller vouches for the squares; see the note on this impl.
-                    unsafe { $transpose(from, step, to, to_step) }
+                    unsafe { $transpose(from, step, to, to_step, size) }
                 }
                 #[inline(always)]
                 fn where_equal(self, other: Self, value: Self) -> Self {
@@ -159,7 +165,7 @@ fn mullo_epi64_avx2(a: __m256i, b: __m256i) -> __m256i {
 /// Eight rows of eight elements on either side.
 #[inline]
 #[target_feature(enable = "avx")]
-unsafe fn transpose_f32x8(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
+unsafe fn transpose_f32x8(from: *const f32, step: usize, to: *mut f32, to_step: usize, _: [usize; 2]) {
     // SAFETY: the caller's promise.
     let row = |i: usize| unsafe { _mm256_loadu_ps(from.add(i * step)) };
     let (r0, r1, r2, r3, r4, r5, r6, r7) = (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
@@ -188,7 +194,7 @@ unsafe fn transpose_f32x8(from: *const f32, step: usize, to: *mut f32, to_step: 
 /// Four rows of four elements on either side.
 #[inline]
 #[target_feature(enable = "avx")]
-unsafe fn transpose_f64x4(from: *const f64, step: usize, to: *mut f64, to_step: usize) {
+unsafe fn transpose_f64x4(from: *const f64, step: usize, to: *mut f64, to_step: usize, _: [usize; 2]) {
     // SAFETY: the caller's promise.
     let row = |i: usize| unsafe { _mm256_loadu_pd(from.add(i * step)) };
     let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
@@ -202,18 +208,27 @@ unsafe fn transpose_f64x4(from: *const f64, step: usize, to: *mut f64, to_step: 
     put(3, _mm256_permute2f128_pd::<0x31>(a1, a3));
 }
 
-/// Four squares of half the side, each transposed and put in the other's place.
+/// Four squares of half the side, each transposed and put in the other's place; those that don't matter are left out.
 macro_rules! transpose_by_quarters {
     ($name:ident, $elem:ty, $side:literal, $quarter:ident) => {
         /// # Safety
         /// As many rows of as many elements as the vector has lanes, on either side.
         #[inline]
         #[target_feature(enable = "avx")]
-        unsafe fn $name(from: *const $elem, step: usize, to: *mut $elem, to_step: usize) {
+        unsafe fn $name(
+            from: *const $elem,
+            step: usize,
+            to: *mut $elem,
+            to_step: usize,
+            [rows, cols]: [usize; 2],
+        ) {
             for i in [0, $side] {
                 for j in [0, $side] {
-                    // SAFETY: the caller's promise.
-                    unsafe { $quarter(from.add(i * step + j), step, to.add(j * to_step + i), to_step) }
+                    if i < rows && j < cols {
+                        let (from, to) = (from.wrapping_add(i * step + j), to.wrapping_add(j * to_step + i));
+                        // SAFETY: the caller's promise.
+                        unsafe { $quarter(from, step, to, to_step, [$side; 2]) }
+                    }
                 }
             }
         }

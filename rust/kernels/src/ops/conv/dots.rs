@@ -295,7 +295,17 @@ impl Planes {
         if self.apart {
             for (channel, into) in part.channels.clone().zip(into.chunks_exact_mut(plane)) {
                 let part = Part { channels: channel..channel + 1, ..part.clone() };
-                part.bring::<V>(picture, mask, into, spare);
+                if mask.is_none() {
+                    part.bring::<V>(picture, mask, into, spare);
+                    continue;
+                }
+                // A mask is brought sooner for all rows at once, without what follows them here.
+                let side = Part { pitch: cols, ..part };
+                side.bring::<V>(picture, mask, &mut dense[..side.len()], spare);
+                for (row, into) in dense.chunks_exact(cols).zip(into.chunks_exact_mut(part.pitch)) {
+                    into[..cols].copy_from_slice(row);
+                    into[cols..].fill(V::Elem::default());
+                }
             }
             return;
         }
@@ -311,6 +321,7 @@ impl Planes {
                         deep,
                         &mut into[first * plane + to + x..],
                         plane,
+                        [V::LANES, deep - first],
                     );
                 }
             }

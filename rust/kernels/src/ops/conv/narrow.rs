@@ -21,7 +21,7 @@ use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
 use crate::simd::{
-    Lane, MAX_LANES, MAX_RESULTS, Simd, Vector, beside, load_tile, store_tile, transpose, with_results,
+    Lane, MAX_LANES, MAX_RESULTS, Simd, Vector, beside, store_each, store_tile, transpose, with_results,
 };
 use crate::view::{Block, Blocks, Dst, Floats};
 use crate::{Error, alloc};
@@ -367,7 +367,8 @@ impl<A: Floats> Results<'_, A> {
         let whole = !planes && results == wide && results <= V::LANES && job.pairs.len() == 1;
         if whole {
             for i in (0..n).step_by(V::LANES) {
-                transpose::<V>(&sums[i..], PIXELS, &mut turned[i * MAX_LANES..], MAX_LANES);
+                let size = [results, V::LANES];
+                transpose::<V>(&sums[i..], PIXELS, &mut turned[i * MAX_LANES..], MAX_LANES, size);
             }
         }
         let mut i = 0;
@@ -380,9 +381,7 @@ impl<A: Floats> Results<'_, A> {
             if held == 0 {
                 // Between rows, all of them.
             } else if whole {
-                for k in 0..held {
-                    store_tile(&load_tile::<V, 1>(turned, (i + k) * MAX_LANES), out, (to + k) * wide);
-                }
+                store_each::<V>(&turned[i * MAX_LANES..], MAX_LANES, &mut out[to * wide..], wide, held);
             } else if planes {
                 for (r, sums) in sums.chunks_exact(PIXELS).take(results).enumerate() {
                     let plane = &mut out[(first + r) * pixels..][..pixels];

@@ -244,7 +244,7 @@ pub(super) fn turn<V: Vector>(
     let whole = n.map(|n| n / V::LANES * V::LANES);
     for i in (0..whole[0]).step_by(V::LANES) {
         for j in (0..whole[1]).step_by(V::LANES) {
-            transpose::<V>(&from[i * step + j..], step, &mut into[j * width + i..], width);
+            transpose::<V>(&from[i * step + j..], step, &mut into[j * width + i..], width, [V::LANES; 2]);
         }
     }
     for i in 0..n[0] {
@@ -344,7 +344,7 @@ impl Part {
     }
 
     /// Brings it in. A `mask` of the picture's shape (where pixels stand close) zeroes what it is not positive for; `spare` has
-    /// room for a row.
+    /// room for a row, or for all rows, which are then brought in at once if they may be.
     #[inline(always)]
     pub(super) fn bring<V: Vector<Elem: Floats>>(
         &self,
@@ -353,9 +353,11 @@ impl Part {
         into: &mut [V::Elem],
         spare: &mut [V::Elem],
     ) {
-        // Whole rows are one: there are more whole vectors in it. (`spare` has room for one of several.)
-        let flat = if mask.is_none() { self.in_one_row(picture) } else { None };
+        // Whole rows are one: there are more whole vectors in it.
+        let line = mask.filter(|_| spare.len() >= self.len()).and_then(Picture::in_one_row);
+        let flat = if mask.is_none() || line.is_some() { self.in_one_row(picture) } else { None };
         let (part, picture) = flat.as_ref().map_or((self, picture), |(part, picture)| (part, picture));
+        let mask = if flat.is_some() { line.as_ref() } else { mask };
         let ([height, width, _], step) = (picture.shape(), part.step);
         let (rows, [cols, held]) = (inside(&part.rows, height), part.held(width));
         for (y, row) in part.rows.clone().zip(into.chunks_exact_mut(part.pitch)) {

@@ -325,7 +325,7 @@ fn turned<V: Vector>(from: &[V::Elem], rows: usize, into: &mut [V::Elem]) {
     // The last square of a line overlaps the one before.
     for i in (0..rows).step_by(V::LANES).map(|i| i.min(rows - V::LANES)) {
         for j in (0..cols).step_by(V::LANES).map(|j| j.min(cols - V::LANES)) {
-            transpose::<V>(&from[i * cols + j..], cols, &mut into[j * rows + i..], rows);
+            transpose::<V>(&from[i * cols + j..], cols, &mut into[j * rows + i..], rows, [V::LANES; 2]);
         }
     }
 }

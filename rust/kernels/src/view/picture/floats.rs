@@ -156,7 +156,7 @@ impl Picture<'_> {
                         // inside `into`.
                         unsafe {
                             let to = into.as_mut_ptr().add(x * step + c);
-                            V::transpose(from.wrapping_add(c * plane + x), plane, to, step);
+                            V::transpose(from.wrapping_add(c * plane + x), plane, to, step, [V::LANES; 2]);
                         }
                     },
                 );
@@ -198,7 +198,7 @@ impl BlockRows<'_> {
                     // channels `c..c + LANES`, inside `from` and inside the block, which is exclusively ours.
                     unsafe {
                         let from = from.as_ptr().add(x * deep + c);
-                        V::transpose(from, deep, to.wrapping_add(c * plane + x), plane);
+                        V::transpose(from, deep, to.wrapping_add(c * plane + x), plane, [V::LANES; 2]);
                     }
                 },
             );
