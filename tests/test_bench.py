@@ -21,7 +21,7 @@ from click.testing import CliRunner  # noqa: E402
 
 import ferroconv  # noqa: E402
 from ferroconv import _core, nn  # noqa: E402
-from ferroconv._cli import layers, masked, measuring, peers, plans, report, suites, summary, targets, timing  # noqa: E402
+from ferroconv._cli import charts, layers, masked, measuring, peers, plans, report, suites, summary, targets, timing  # noqa: E402
 from ferroconv._cli.cases import Case  # noqa: E402
 from ferroconv._cli.commands import command  # noqa: E402
 from ferroconv._cli.conv_problem import ConvProblem  # noqa: E402
@@ -299,6 +299,12 @@ def test_channels_are_filtered_each_by_itself(name, dtype):
     (outcome,) = measuring.named_filter(case, quick=True)
     assert outcome.sound
     assert set(outcome.peers) <= {"scipy.ndimage", "OpenCV", "copy"}
+
+
+def test_charts_take_any_number_of_peers(tmp_path):
+    peers = {f"peer {i}": 1.0 + i for i in range(11)}
+    charts.bars(tmp_path / "bars.png", {"group": {"case": peers}}, "title", "note")
+    assert (tmp_path / "bars.png").stat().st_size > 0
 
 
 def test_a_filter_slower_than_a_copy_is_no_loss():

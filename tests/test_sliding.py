@@ -61,6 +61,14 @@ def test_large_windows(name, dtype):
             both(name, image, size, mode=mode)
 
 
+def test_windows_of_thousands_of_rows_over_channels():
+    image = paint((64, 8, 16), "float32")
+    columns = np.pad(image.max(axis=0), ((1, 1), (0, 0)), mode="edge")
+    wanted = np.maximum(np.maximum(columns[:-2], columns[1:-1]), columns[2:])
+    found = ferroconv.maximum(image, (2000, 3), border="nearest", channel_axis=-1)
+    same(found, np.broadcast_to(wanted, image.shape))
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_windows_that_exceed_a_reflected_image_are_the_periodic_continuation(name):
     fold = {"uniform_filter": np.mean, "minimum_filter": np.min, "maximum_filter": np.max}[name]

@@ -192,6 +192,8 @@ fn channels_side_by_side_are_as_planes() {
     let dense = Taps::from_f64([3, 5], &dense);
     let cross = Taps::from_f64([3, 3], &[0.0, 1.0, 0.0, 1.0, -4.5, 1.0, 0.0, 1.0, 0.0]);
     let line = Taps::from_f64([1, 7], &smooth(7, 16.0));
+    // More taps than two vectors have lanes.
+    let long = Taps::from_terms(vec![Term { column: smooth(3, 9.0), row: smooth(37, 700.0) }]);
     let changes: [Change; 8] = [
         |_| (),
         |s| s.border = [Border::Constant, Border::Constant],
@@ -206,7 +208,7 @@ fn channels_side_by_side_are_as_planes() {
     for ([h, w], channels) in [([7, 9], 3), ([12, 40], 2), ([20, 190], 4), ([5, 6], 17)] {
         let image = paint(h * w * channels);
         let plane = |c: usize| image.iter().skip(c).step_by(channels).copied().collect::<Vec<_>>();
-        for taps in [&outer(5), &outer(3), &dense, &cross, &line] {
+        for taps in [&outer(5), &outer(3), &dense, &cross, &line, &long] {
             for change in changes {
                 for dtype in [DType::U8, DType::F32, DType::I16] {
                     let mut spec = Spec::new(dtype, [h, w], taps.clone());

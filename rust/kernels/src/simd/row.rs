@@ -5,61 +5,68 @@
 //! ```
 //!
 //! Nothing is shared between the rows of a block here, and the samples of a tap begin anywhere: a vector of 64 bytes
-//! then straddles two cache lines, and half as many are loaded as are multiplied. Two taps that are a whole number of
+//! then straddles two cache lines, and takes as long to load as two multiplications. Two taps that are a whole number of
 //! vectors apart read the same vectors, each for results as far apart: one load feeds both.
 //!
 //! ```text
 //! acc[v] += w0 * vector[v] + w1 * vector[v + apart]        vector[v] = source[x + offset + v * LANES ..]
 //! ```
 //!
-//! Pairs are [`most_lanes`] apart, whatever the instruction set's vectors are: the order of the sums, and so their bits,
-//! are the same on all.
+//! Taps are added in pairs that are [`most_lanes`] taps apart, however far from each other they read and whatever the
+//! instruction set's vectors are: the order of the sums, and so their bits, are the same for all.
 #![expect(unsafe_code, reason = "the bounds of a whole row are checked once, at its head")]
 
 use super::{Vector, most_lanes, store_tile};
 use crate::dtype::Accumulator;
 
-/// Two taps that are [`most_lanes`] apart: where the first reads, and their weights.
+/// Two taps that are [`most_lanes`] taps apart: where they read, and their weights.
 #[derive(Clone, Copy, Debug)]
 struct Pair<A> {
-    offset: usize,
+    offsets: [usize; 2],
     weights: [A; 2],
+}
+
+/// The taps of a source: in pairs, then those without a partner.
+#[derive(Clone, Debug)]
+struct Source<A> {
+    pairs: Vec<Pair<A>>,
+    alone: Vec<(usize, A)>,
 }
 
 /// The weights of sums along a row, in the order in which they are used.
 #[derive(Clone, Debug)]
 pub struct RowProgram<A> {
-    /// Of each source: taps in pairs, then those without a partner.
-    sources: Vec<(Vec<Pair<A>>, Vec<(usize, A)>)>,
+    sources: Vec<Source<A>>,
     reach: usize,
+    /// Whether the taps of a pair read as many samples apart as they are taps apart.
+    near: bool,
 }
 
 impl<A: Accumulator> RowProgram<A> {
-    /// For taps at ascending `offsets`; `sources` gives the weights of each source.
+    /// For taps at `offsets`; `sources` gives the weights of each source.
     ///
     /// # Panics
     /// If a source has not one weight a tap.
     pub fn new(offsets: &[usize], sources: &[&[A]]) -> Self {
+        let apart = most_lanes::<A>();
+        // Of each two times as many taps the first half have partners.
+        let first = |i: usize| (i / apart).is_multiple_of(2);
+        let paired = |i: usize| first(i) && i + apart < offsets.len();
         let ordered = |weights: &&[A]| {
             assert_eq!(weights.len(), offsets.len(), "a weight for each tap");
-            let mut paired = vec![false; offsets.len()];
-            let (mut pairs, mut alone) = (Vec::new(), Vec::new());
-            for (i, &offset) in offsets.iter().enumerate() {
-                if paired[i] {
-                    continue;
-                }
-                match offsets.binary_search(&(offset + most_lanes::<A>())) {
-                    Ok(j) => {
-                        paired[j] = true;
-                        pairs.push(Pair { offset, weights: [weights[i], weights[j]] });
-                    }
-                    Err(_) => alone.push((offset, weights[i])),
-                }
-            }
-            (pairs, alone)
+            let pair = |i: usize| Pair {
+                offsets: [offsets[i], offsets[i + apart]],
+                weights: [weights[i], weights[i + apart]],
+            };
+            let all = 0..offsets.len();
+            let pairs = all.clone().filter(|&i| paired(i)).map(pair).collect();
+            let alone = all.filter(|&i| first(i) && !paired(i)).map(|i| (offsets[i], weights[i])).collect();
+            Source { pairs, alone }
         };
         let reach = offsets.iter().copied().max().unwrap_or(0);
-        Self { sources: sources.iter().map(ordered).collect(), reach }
+        let near =
+            (0..offsets.len()).filter(|&i| paired(i)).all(|i| offsets[i] + apart == offsets[i + apart]);
+        Self { sources: sources.iter().map(ordered).collect(), reach, near }
     }
 
     /// Computes results `0..width` from a row of each source. `width` is a whole number of vectors; `out` may be
@@ -79,7 +86,13 @@ impl<A: Accumulator> RowProgram<A> {
             ($nv:literal) => {
                 while x + $nv * V::LANES <= width {
                     // SAFETY: the rows cover `x + NV * LANES + reach`.
-                    let sums = unsafe { self.sums::<V, $nv>(rows, x) };
+                    let sums = unsafe {
+                        if self.near {
+                            self.sums::<V, $nv, true>(rows, x)
+                        } else {
+                            self.sums::<V, $nv, false>(rows, x)
+                        }
+                    };
                     store_tile(&sums, out, x);
                     x += $nv * V::LANES;
                 }
@@ -95,27 +108,32 @@ impl<A: Accumulator> RowProgram<A> {
     /// # Safety
     /// There is a row for each source, with `x + NV * LANES + reach` elements.
     #[inline(always)]
-    unsafe fn sums<V: Vector<Elem = A>, const NV: usize>(&self, rows: &[&[A]], x: usize) -> [V; NV] {
+    unsafe fn sums<V: Vector<Elem = A>, const NV: usize, const NEAR: bool>(
+        &self,
+        rows: &[&[A]],
+        x: usize,
+    ) -> [V; NV] {
         let apart = const { most_lanes::<A>() / V::LANES };
         let mut sums = [V::splat(A::default()); NV];
-        for ((pairs, alone), row) in self.sources.iter().zip(rows) {
-            // SAFETY: the caller's promise, here and below; a pair's second tap reads within the reach too.
+        for (Source { pairs, alone }, row) in self.sources.iter().zip(rows) {
+            // SAFETY: the caller's promise.
             let row = unsafe { row.as_ptr().add(x) };
-            for &Pair { offset, weights } in pairs {
+            // SAFETY: where it is called, no tap reads beyond the reach, nor does a vector less than `apart` behind the last
+            // one that a pair's first tap reads.
+            let load = |offset: usize, v: usize| unsafe { V::load(row.add(offset + v * V::LANES)) };
+            for &Pair { offsets, weights } in pairs {
                 let [first, second] = weights.map(V::splat);
-                let load = |v: usize| unsafe { V::load(row.add(offset + v * V::LANES)) };
+                // What a pair's first tap reads, an earlier vector's second tap has read.
+                let shared = NEAR && apart <= 2;
                 let mut vectors = [V::splat(A::default()); 2];
-                for v in 0..apart.min(2) {
-                    vectors[v] = load(v);
+                for v in 0..if shared { apart } else { 0 } {
+                    vectors[v] = load(offsets[0], v);
                 }
                 for v in 0..NV {
-                    // What a pair's first tap reads, an earlier vector's second tap has read.
-                    let (sample, next) = match apart {
-                        1 | 2 => (vectors[v % apart], load(v + apart)),
-                        _ => (load(v), load(v + apart)),
-                    };
+                    let sample = if shared { vectors[v % apart] } else { load(offsets[0], v) };
+                    let next = load(offsets[1], v);
                     sums[v] = sums[v].mul_add(sample, first).mul_add(next, second);
-                    if apart <= 2 {
+                    if shared {
                         vectors[v % apart] = next;
                     }
                 }
@@ -123,8 +141,7 @@ impl<A: Accumulator> RowProgram<A> {
             for &(offset, weight) in alone {
                 let weight = V::splat(weight);
                 for v in 0..NV {
-                    let sample = unsafe { V::load(row.add(offset + v * V::LANES)) };
-                    sums[v] = sums[v].mul_add(sample, weight);
+                    sums[v] = sums[v].mul_add(load(offset, v), weight);
                 }
             }
         }

@@ -211,7 +211,7 @@ pub fn load_tile<V: Vector, const NV: usize>(row: &[V::Elem], x: usize) -> [V; N
 /// If `x` is beyond the row.
 #[inline(always)]
 pub fn store_tile<V: Vector, const NV: usize>(tile: &[V; NV], out: &mut [V::Elem], x: usize) {
-    let room = out.len() - x;
+    let room = out.len().checked_sub(x).expect("a place in the row");
     if room >= NV * V::LANES {
         for (v, lanes) in tile.iter().enumerate() {
             // SAFETY: `x + NV * LANES <= out.len()`.

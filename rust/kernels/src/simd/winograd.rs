@@ -242,8 +242,9 @@ fn both<V: Vector, const I: usize, const O: usize>(
     }
 }
 
-/// Roundings that a number goes through in [`gradients`], or a product in [`taps`], along one axis.
-pub const TURNED_ROUNDINGS: [usize; 2] = [1, 3];
+/// Roundings that a number goes through along one axis of `F(3, 2)`: a sample's, a gradient's ([`gradients`]) and a
+/// product's ([`taps`]).
+pub const TURNED_ROUNDINGS: [usize; 3] = [1, 1, 2];
 
 /// `F(3, 2)` of the same points gives three neighbouring taps' gradients from two gradients and four samples, whose
 /// transform is that of [`Two`]: `A^T ((G g) * (B^T d))`.

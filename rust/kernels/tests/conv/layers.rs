@@ -39,6 +39,9 @@ pub(crate) fn layers() -> Vec<(String, Conv)> {
             add(format!("{size} columns, {padding:?}, groups"), cols, rows, 2, 18, 34);
         }
     }
+    let square = axis(5, 3, 1, 1, Padding::Same);
+    add("no channels".into(), square, square, 1, 0, 3);
+    add("no channels, groups".into(), square, square, 2, 0, 4);
     for size in [2, 3, 7] {
         let (rows, cols) = (axis(size, 3, 1, 1, Padding::Same), axis(3, 3, 1, 1, Padding::Explicit(1, 2)));
         add(format!("{size} rows, few tiles for so many filters"), rows, cols, 1, 70, 130);

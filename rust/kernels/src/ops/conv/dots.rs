@@ -59,6 +59,7 @@ impl Implementation<GradFilters> for Dots {
             return Err(Reject("a window's rows have to stay near"));
         }
         let (padded, lines) = (cols.dst.next_multiple_of(8), (conv.pictures * rows.dst) as f64);
+        // By the smallest of the register tiles; the others leave as little undone.
         let sums =
             (rows.taps * cols.taps * conv.inputs).next_multiple_of(5) * conv.outputs.next_multiple_of(2);
         let brought = (conv.inputs + conv.outputs) * cols.dst;

@@ -426,4 +426,4 @@ pub(super) fn tiles<V: Vector, const R: usize, const NV: usize>(
 }
 
 /// Numbers of a tile's row, at most.
-const MAX_TILE: usize = simd::MAX_VECTORS * MAX_LANES;
+pub(super) const MAX_TILE: usize = simd::MAX_VECTORS * MAX_LANES;

@@ -222,7 +222,7 @@ impl GradInput {
 }
 
 impl GradFilters {
-    /// The error of a result as a multiple of the sum of `|x grad|`.
+    /// The error of a result as a multiple of the sum of `|x grad|`, where an implementation says nothing else.
     pub fn error_bound(&self) -> f64 {
         let [n, oh, ow, _] = self.conv.y_shape();
         self.conv.bound(n as f64 * oh as f64 * ow as f64)

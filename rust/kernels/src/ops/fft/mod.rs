@@ -31,9 +31,9 @@
 //! **Integers** with whole-numbered taps are transformed in `f64` where the first line is below 1/4 for every
 //! image of the dtype, `(12.8 n + 2.3) 2^-53 sqrt(2 N M) most |w|_2 < 1/4`, and every sum is below 2^53: the
 //! nearest integer is then the sum. Of other taps the second line gives an error `e` for each tile. A result that is
-//! further than `2 e` from a half is rounded as the exact sum is; the few that are not are summed once more, tap by
-//! tap, so that integers are the same on every instruction set: those of taps in 16-bit fixed point where these are
-//! exact enough.
+//! further than `2 e` from a half is rounded as the exact sum is; the few that are not are summed once more, product by
+//! product in an order of their own, so that integers are the same on every instruction set: those of taps in 16-bit
+//! fixed point where these are exact enough.
 
 mod samples;
 mod spectrum;

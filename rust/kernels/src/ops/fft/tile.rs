@@ -98,8 +98,8 @@ pub(super) struct Settled {
 /// instruction set.
 const SIDE: usize = 8;
 
-/// Results of a group in doubt up to which they are summed one by one.
-const FEW: u32 = 3;
+/// Results of a group in doubt, at most, that are summed one by one.
+const ALONE: u32 = 3;
 
 impl Settled {
     pub(super) fn new(problem: &Correlate) -> Self {
@@ -139,7 +139,7 @@ impl Settled {
                 continue;
             }
             match flags.iter().sum::<u32>() {
-                ..=FEW => {
+                ..=ALONE => {
                     for l in (0..MAX_LANES).filter(|&l| flags[l] != 0) {
                         group[l] = rounded(self.sum(simd, part, [y, i * MAX_LANES + l]));
                     }

@@ -59,7 +59,9 @@ impl Implementation<Sliding> for Walk {
     fn cost(&self, problem: &Sliding) -> Result<f64, Reject> {
         const MOST: usize = 8 << 30;
         let [kh, kw] = problem.axes.map(|a| a.taps);
-        let row = kw.saturating_add(ROW).saturating_mul(16).saturating_mul(problem.channels.clamp(1, 16));
+        // What a row of a block reads beyond its results, and four times that, may be longer than a block's rows are.
+        let beyond = kw.saturating_mul(5 * 16).saturating_mul(deep(problem));
+        let row = ROW.saturating_add(beyond);
         if row.saturating_mul(2 * kh.min(MOST) + 32) > MOST {
             return Err(Reject("a window this large needs scratch beyond 8 GiB"));
         }
@@ -133,12 +135,17 @@ fn go<F: Fold>(
     workers.drain(|| blocks.take(), |block| isa.dispatch(Task { fold, problem, src, block }))
 }
 
+/// Channels of a block.
+fn deep(problem: &Sliding) -> usize {
+    if problem.channels > 64 && problem.axes[1].taps > 1 { 16 } else { problem.channels.max(1) }
+}
+
 /// Rows, columns and channels of a block: rows that stay warm, four blocks a thread if they are several times as high as
 /// the window that is folded before the first result.
 fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
     let [rows, cols] = problem.output();
     let [kh, kw] = problem.axes.map(|a| a.taps);
-    let deep = if problem.channels > 64 && kw > 1 { 16 } else { problem.channels.max(1) };
+    let deep = deep(problem);
     let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
     let kept = if kh <= DIRECT || F::REPLACES { size } else { size * kh };
     let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);

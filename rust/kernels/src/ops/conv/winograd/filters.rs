@@ -15,7 +15,7 @@
 //! What is not finite spreads over the nine taps: then all is computed once more by [`Outer`], where NaN and infinity
 //! stay where they belong.
 
-use super::super::filters::{Outer, tiles};
+use super::super::filters::{MAX_TILE, Outer, tiles};
 use super::super::pack::{Panel, Part, lanes, panels, share};
 use super::super::pass::with_lane;
 use super::super::{GradFilters, RATE};
@@ -24,7 +24,7 @@ use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::winograd::{self, Minimal, Square, TURNED_ROUNDINGS, Two};
-use crate::simd::{Lane, Line, MAX_LANES, MAX_VECTORS, Simd, Vector, with_tile};
+use crate::simd::{Lane, Line, Simd, with_tile};
 use crate::view::{Blocks, Dst, Floats, Src};
 use crate::{Error, alloc};
 use std::ops::Range;
@@ -50,8 +50,9 @@ const BAND: usize = 256 << 10;
 /// Tiles of a band: fewer don't pay for reading and writing the sums, and more don't make that much cheaper.
 const TILES: Range<usize> = 16..97;
 
-/// Tasks that are wanted, and bytes of all chunks' sums together, at most, unless one chunk has more.
-const TASKS: usize = 8;
+/// Tasks that are wanted, whatever the threads are, and bytes of all chunks' taps together, at most, unless one chunk has
+/// more.
+const TASKS: usize = 16;
 const SUMS: usize = 8 << 20;
 
 impl Implementation<GradFilters> for WinogradFilters {
@@ -63,11 +64,11 @@ impl Implementation<GradFilters> for WinogradFilters {
         let [pictures, ..] = problem.conv.y_shape();
         let [rows, cols] = grid(problem);
         // The chain over the tiles, and the transforms along both axes.
-        let roundings = pictures * rows * cols + 2 * (2 + TURNED_ROUNDINGS.iter().sum::<usize>());
+        let roundings = pictures * rows * cols + 2 * TURNED_ROUNDINGS.iter().sum::<usize>();
         let bound = roundings as f64 * problem.conv.arithmetic().unit_roundoff();
         Some(format!(
-            "within {bound:.2e} x what its tiles of 4x4 samples and 2x2 gradients give if every number is taken as \
-             positive, before rounding to the dtype"
+            "of the filters within {bound:.2e} x what their tiles of 4x4 samples and 2x2 gradients give if every number \
+             is taken as positive, before rounding to the dtype"
         ))
     }
 
@@ -75,6 +76,9 @@ impl Implementation<GradFilters> for WinogradFilters {
         let conv = &problem.conv;
         if conv.windows.iter().any(|w| w.taps != 3 || w.stride != 1 || w.dilation != 1) {
             return Err(Reject("needs 3x3 filters with strides and dilations of 1"));
+        }
+        if conv.inputs == 0 {
+            return Err(Reject("needs channels"));
         }
         let [rows, cols] = grid(problem);
         let tiles = (conv.pictures * rows * cols) as f64;
@@ -246,9 +250,6 @@ struct Task<'t, L: Lane> {
 /// Numbers between planes, beside what they hold: places of one tile are then not all in one set of the first-level cache.
 const APART: usize = 16;
 
-/// Numbers behind an array, that a vector of its last pixel's channels may reach.
-const BEHIND: usize = MAX_VECTORS * MAX_LANES;
-
 impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
     type Output = ();
 
@@ -274,8 +275,9 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
         let lengths = [
             PLACES * planes[0],
             PLACES * planes[1],
-            largest(0) + BEHIND,
-            largest(1) + BEHIND,
+            // The vectors of the last pixel's channels may go on past them.
+            largest(0) + MAX_TILE,
+            largest(1) + MAX_TILE,
             largest(1),
             PLACES * channels.plane(),
         ];
