@@ -257,7 +257,7 @@ pub(super) fn turn<V: Vector>(
 /// A number to start from for each lane of each group's vectors of results: its bias, or 0.
 pub(super) fn padded<A: Floats>(bias: Option<&Src<'_>>, [groups, wide]: [usize; 2], width: usize) -> Vec<A> {
     let mut padded = vec![A::default(); groups * width];
-    if let Some(bias) = bias {
+    if let Some(bias) = bias.filter(|_| wide > 0) {
         let bias = widened::<A>(bias);
         for (into, bias) in padded.chunks_exact_mut(width).zip(bias.chunks_exact(wide)) {
             into[..wide].copy_from_slice(bias);
