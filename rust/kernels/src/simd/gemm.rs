@@ -235,8 +235,9 @@ impl Line {
     }
 }
 
-/// Adds to rows of sums, `R` at most, of `NV` vectors each (or, if `fresh`, to zeros), the products of a sample and a row of
-/// `right` over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart:
+/// Adds to rows of sums, `R` at most, of `NV` vectors each (or, if `fresh`, to nothing), the sum of the products of a sample
+/// and a row of `right` over lines of pixels, whose rows of `right` stand one after the other, `pitch` apart. Sums of sums err
+/// less than one long chain.
 ///
 /// ```text
 /// sums[r][lane] += sum over pixels p of source[window of p + places[r]] * right[p][lane]
@@ -272,14 +273,6 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
     }
     assert!(pixels == 0 || right.len() >= (pixels - 1) * pitch + width, "a row for each pixel");
     let mut tile = [[V::splat(V::Elem::default()); NV]; R];
-    for r in 0..R {
-        if !fresh && r < rows {
-            for v in 0..NV {
-                // SAFETY: a row of the sums.
-                tile[r][v] = unsafe { V::load(sums.as_ptr().add(r * width + v * V::LANES)) };
-            }
-        }
-    }
     let mut right = right.as_ptr();
     for line in lines {
         let mut from = [source.as_ptr(); R];
@@ -309,7 +302,11 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
         if r < rows {
             for v in 0..NV {
                 // SAFETY: a row of the sums.
-                unsafe { tile[r][v].store(sums.as_mut_ptr().add(r * width + v * V::LANES)) }
+                unsafe {
+                    let sum = sums.as_mut_ptr().add(r * width + v * V::LANES);
+                    let all = if fresh { tile[r][v] } else { V::load(sum).add(tile[r][v]) };
+                    all.store(sum);
+                }
             }
         }
     }

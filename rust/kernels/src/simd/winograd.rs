@@ -286,12 +286,13 @@ pub fn gradients<V: Vector>(
     }
 }
 
-/// Transforms sums of products in 16 planes to the gradients of nine taps, in as many.
+/// Transforms sums of products in 16 planes to the gradients of nine taps, in as many, and adds them to those that are there,
+/// unless they are the `first`.
 ///
 /// # Panics
 /// If a plane is not of whole vectors, or beyond the end.
 #[inline(always)]
-pub fn taps<V: Vector>(sums: &[V::Elem], into: &mut [V::Elem], plane: usize) {
+pub fn taps<V: Vector>(sums: &[V::Elem], into: &mut [V::Elem], plane: usize, first: bool) {
     assert!(plane.is_multiple_of(V::LANES), "planes of whole vectors");
     assert!(sums.len() >= 16 * plane && into.len() >= 9 * plane, "a place in every plane");
     let (zero, half): (V, V) = (number(0.0), number(0.5));
@@ -307,7 +308,11 @@ pub fn taps<V: Vector>(sums: &[V::Elem], into: &mut [V::Elem], plane: usize) {
             },
             #[inline(always)]
             // SAFETY: likewise.
-            |i, j, value: V| unsafe { value.store(into.as_mut_ptr().add((i * 3 + j) * plane + at)) },
+            |i, j, value: V| unsafe {
+                let tap = into.as_mut_ptr().add((i * 3 + j) * plane + at);
+                let all = if first { value } else { V::load(tap).add(value) };
+                all.store(tap);
+            },
         );
     }
 }

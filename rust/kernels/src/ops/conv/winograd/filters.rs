@@ -22,6 +22,7 @@ use super::super::{GradFilters, RATE};
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
+use crate::precision::Precision;
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::winograd::{self, Minimal, Square, TURNED_ROUNDINGS, Two};
 use crate::simd::{Lane, Line, Simd, with_tile};
@@ -47,8 +48,15 @@ const CHANNELS: usize = 64;
 /// Bytes of the transformed samples and gradients of a band of tiles.
 const BAND: usize = 256 << 10;
 
-/// Tiles of a band: fewer don't pay for reading and writing the sums, and more don't make that much cheaper.
-const TILES: Range<usize> = 16..97;
+/// Tiles of a band: fewer don't pay for reading and writing the sums, and of more the rms error would exceed that of a
+/// sum over the pixels: the numbers are twice as large here.
+const TILES: Range<usize> = 16..25;
+
+/// Bands whose sums are added up before they are transformed; taps are added up then.
+const BANDS: usize = 6;
+
+/// Pixels from which on the rms error is no larger than that of oneDNN's sums of `f32` (docs/precision.md).
+const PIXELS: usize = 3136;
 
 /// Tasks that are wanted, whatever the threads are, and bytes of all chunks' taps together, at most, unless one chunk has
 /// more.
@@ -79,6 +87,9 @@ impl Implementation<GradFilters> for WinogradFilters {
         }
         if conv.inputs == 0 {
             return Err(Reject("needs channels"));
+        }
+        if conv.precision == Precision::Highest && conv.y_shape()[..3].iter().product::<usize>() < PIXELS {
+            return Err(Reject("of few pixels is less exact than precision='highest'"));
         }
         let [rows, cols] = grid(problem);
         let tiles = (conv.pictures * rows * cols) as f64;
@@ -286,7 +297,7 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
             let (taps, bias) = taps.split_at_mut(TAPS * channels.plane());
             bias.fill(L::Elem::default());
             if bands.is_empty() {
-                sums.fill(L::Elem::default());
+                taps.fill(L::Elem::default());
             }
             for (i, band) in bands.iter().enumerate() {
                 simd.vectorize(
@@ -350,17 +361,17 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
                                 let at = place * channels.plane() + lane * channels.deep.len();
                                 let sums = &mut sums[at..][..width * channels.deep.len()];
                                 with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
-                                    tiles::<L::Vector<S>, R, NV>(u, &places, &line, v, sums, i == 0);
+                                    let first = i.is_multiple_of(BANDS);
+                                    tiles::<L::Vector<S>, R, NV>(u, &places, &line, v, sums, first);
                                 });
                             }
+                        }
+                        if (i + 1).is_multiple_of(BANDS) || i + 1 == bands.len() {
+                            winograd::taps::<L::Vector<S>>(sums, taps, channels.plane(), i < BANDS);
                         }
                     },
                 );
             }
-            simd.vectorize(
-                #[inline(always)]
-                || winograd::taps::<L::Vector<S>>(sums, taps, channels.plane()),
-            );
         });
     }
 }
