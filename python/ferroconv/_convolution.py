@@ -46,7 +46,8 @@ result : array_like, optional
     What the layer gave, if its activation is a relu: where it is not positive, no gradient comes
     through.
 precision : {'highest', 'high', 'medium'}, optional
-    How exact the result has to be: from 'high' on, layers of 3x3 filters may run by Winograd's F(4, 3).
+    How exact the result has to be: from 'high' on, gradients of layers of 3x3 filters may run by Winograd's
+    F(4, 3), and by F(3, 2) over any number of pixels.
 out : ndarray, optional
     Where the gradient is written: of its shape and dtype, apart from the inputs.
 %(workers)s"""
