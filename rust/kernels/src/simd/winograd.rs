@@ -269,21 +269,15 @@ pub fn gradients<V: Vector>(
     into: &mut [V::Elem],
     plane: usize,
 ) {
-    let length = channels.next_multiple_of(V::LANES);
-    assert!(from.len() >= at.reach(2, length), "the tile's gradients");
-    assert!(into.len() >= 15 * plane + length, "a place in every plane");
-    for channel in (0..channels).step_by(V::LANES) {
-        both(
-            #[inline(always)]
-            // SAFETY: within the reach that was asserted.
-            |i, j| unsafe { V::load(from.as_ptr().add(i * at.down + j * at.across + channel)) },
-            #[inline(always)]
-            |[a, b]: [V; 2]| [a, a.add(b), a.sub(b), b],
-            #[inline(always)]
-            // SAFETY: within the planes that were asserted.
-            |i, j, value| unsafe { value.store(into.as_mut_ptr().add((i * 4 + j) * plane + channel)) },
-        );
-    }
+    squares::<V, 2, 4>(
+        from,
+        at,
+        channels,
+        into,
+        plane,
+        #[inline(always)]
+        |[a, b]| [a, a.add(b), a.sub(b), b],
+    );
 }
 
 /// Transforms sums of products in 16 planes to the gradients of nine taps, in as many, and adds them to those that are there,
@@ -342,19 +336,42 @@ fn source<V: Vector, F: Matrices<N, M>, const N: usize, const M: usize>(
     into: &mut [V::Elem],
     plane: usize,
 ) {
+    squares::<V, N, N>(
+        from,
+        at,
+        channels,
+        into,
+        plane,
+        #[inline(always)]
+        |line| F::source(line),
+    );
+}
+
+/// Transforms a square of pixels to a place in each of `O * O` planes, channels in whole vectors.
+///
+/// # Panics
+/// If a pixel or a place is beyond the end.
+#[inline(always)]
+fn squares<V: Vector, const I: usize, const O: usize>(
+    from: &[V::Elem],
+    at: Square,
+    channels: usize,
+    into: &mut [V::Elem],
+    plane: usize,
+    transform: impl Fn([V; I]) -> [V; O],
+) {
     let length = channels.next_multiple_of(V::LANES);
-    assert!(from.len() >= at.reach(N, length), "the tile's samples");
-    assert!(into.len() >= (N * N - 1) * plane + length, "a place in every plane");
+    assert!(from.len() >= at.reach(I, length), "the tile's pixels");
+    assert!(into.len() >= (O * O - 1) * plane + length, "a place in every plane");
     for channel in (0..channels).step_by(V::LANES) {
         both(
             #[inline(always)]
             // SAFETY: within the reach that was asserted.
             |i, j| unsafe { V::load(from.as_ptr().add(i * at.down + j * at.across + channel)) },
-            #[inline(always)]
-            |line| F::source(line),
+            &transform,
             #[inline(always)]
             // SAFETY: within the planes that were asserted.
-            |i, j, value| unsafe { value.store(into.as_mut_ptr().add((i * N + j) * plane + channel)) },
+            |i, j, value| unsafe { value.store(into.as_mut_ptr().add((i * O + j) * plane + channel)) },
         );
     }
 }

@@ -480,6 +480,20 @@ fn stays_in_taps(taps: usize) {
     }
 }
 
+/// Over few pixels the filters' gradient by tiles is less exact than the highest class asks.
+#[test]
+fn the_highest_class_takes_tiles_of_many_pixels() {
+    for (size, precision, takes) in
+        [(55, Precision::Highest, false), (56, Precision::Highest, true), (3, Precision::High, true)]
+    {
+        let axis = Axis::convolution(size, 3, 1, 1, Padding::Same).unwrap();
+        let conv = Conv::new(DType::F32, 1, [axis; 2], 1, 4, 4).unwrap();
+        let problem = GradFilters { conv: Conv { precision, ..conv }, masked: false, bias: false };
+        let tiles = GradFilters::IMPLEMENTATIONS.iter().find(|i| i.name() == "winograd").unwrap();
+        assert_eq!(tiles.cost(&problem).is_ok(), takes, "{size}x{size}, {}", precision.name());
+    }
+}
+
 /// A class is a permission: the highest takes nothing less exact, and the others whatever it takes.
 #[test]
 fn classes_of_precision_permit() {

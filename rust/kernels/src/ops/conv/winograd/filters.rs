@@ -19,6 +19,7 @@ use super::super::filters::{MAX_TILE, Outer, tiles};
 use super::super::pack::{Panel, Part, lanes, panels, share};
 use super::super::pass::with_lane;
 use super::super::{GradFilters, RATE};
+use super::task::APART;
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
@@ -39,7 +40,7 @@ pub struct WinogradFilters;
 const PLACES: usize = Two::PLACES;
 const TAPS: usize = 9;
 
-/// Nanoseconds to transform a channel of a tile's samples, one of its gradients, and the sums of a filter.
+/// Estimated nanoseconds to transform a channel of a tile's samples, one of its gradients, and the sums of a filter.
 const TRANSFORMS: [f64; 3] = [1.6, 1.2, 4.0];
 
 /// Channels of the image, and of the result, that a task has, about.
@@ -257,9 +258,6 @@ struct Task<'t, L: Lane> {
     channels: &'t Channels,
     taps: &'t mut [L::Elem],
 }
-
-/// Numbers between planes, beside what they hold: places of one tile are then not all in one set of the first-level cache.
-const APART: usize = 16;
 
 impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
     type Output = ();

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 /// Numbers between planes, beside what they hold: places of one tile are then not all in one set of the
 /// first-level cache.
-const APART: usize = 16;
+pub(super) const APART: usize = 16;
 
 /// Tiles of blocks of the same results, done together.
 pub(super) struct Task<'t, 'p, A: Floats, F> {
