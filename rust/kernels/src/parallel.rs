@@ -6,6 +6,7 @@
 //! drew what.
 #![expect(unsafe_code, reason = "keeps the pool behind an atomic pointer, which a fork can't leave locked")]
 
+mod place;
 mod pool;
 
 use crate::Error;

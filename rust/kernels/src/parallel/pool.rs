@@ -6,10 +6,12 @@
 //! sleeps.
 #![expect(unsafe_code, reason = "a job is borrowed from its caller's stack while helpers are in it")]
 
+use super::place::Place;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// How long a helper looks for a job before it sleeps: longer than a program needs between two calls.
@@ -43,7 +45,14 @@ unsafe impl Send for Open {}
 struct List {
     /// Oldest first.
     jobs: Vec<Open>,
-    sleeping: usize,
+    /// The last one's core is the likeliest to be awake.
+    sleeping: Vec<&'static Helper>,
+}
+
+/// A thread of the pool.
+struct Helper {
+    thread: Thread,
+    place: Place,
 }
 
 /// The helpers of a process. They live as long as it does.
@@ -57,7 +66,6 @@ pub(super) struct Pool {
     spinning: AtomicUsize,
     /// Callers that sleep until their helpers are done.
     waiting: AtomicUsize,
-    opened: Condvar,
     left: Condvar,
 }
 
@@ -69,17 +77,16 @@ impl Pool {
         let pool: &'static Self = Box::leak(Box::new(Self {
             helpers,
             spin,
-            list: Mutex::new(List { jobs: Vec::new(), sleeping: 0 }),
+            list: Mutex::new(List { jobs: Vec::new(), sleeping: Vec::new() }),
             places: AtomicUsize::new(0),
             spinning: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            opened: Condvar::new(),
             left: Condvar::new(),
         }));
         for i in 0..helpers {
-            let thread = std::thread::Builder::new().name(format!("ferroconv-{i}"));
+            let helper = thread::Builder::new().name(format!("ferroconv-{i}"));
             // One that the system does not start is one that never comes in time.
-            let _ = thread.spawn(move || pool.help());
+            let _ = helper.spawn(move || pool.help());
         }
         pool
     }
@@ -115,10 +122,14 @@ impl Pool {
         list.jobs.push(Open { job, places: helpers });
         self.places.fetch_add(helpers, Ordering::SeqCst);
         let missing = helpers.saturating_sub(self.spinning.load(Ordering::SeqCst));
-        let woken = missing.min(list.sleeping);
+        let awake = list.sleeping.len().saturating_sub(missing);
+        let woken = list.sleeping.split_off(awake);
         drop(list);
-        for _ in 0..woken {
-            self.opened.notify_one();
+        for helper in woken.into_iter().rev() {
+            if self.spin > Duration::ZERO {
+                helper.place.elsewhere();
+            }
+            helper.thread.unpark();
         }
     }
 
@@ -158,6 +169,8 @@ impl Pool {
 
     /// What a helper does all its life.
     fn help(&self) {
+        let own: &'static Helper =
+            Box::leak(Box::new(Helper { thread: thread::current(), place: Place::here() }));
         loop {
             self.spinning.fetch_add(1, Ordering::SeqCst);
             look(self.spin, || self.places.load(Ordering::SeqCst) > 0);
@@ -167,9 +180,12 @@ impl Pool {
                 if let Some(job) = self.join(&mut list) {
                     break job;
                 }
-                list.sleeping += 1;
-                list = self.opened.wait(list).unwrap_or_else(PoisonError::into_inner);
-                list.sleeping -= 1;
+                list.sleeping.push(own);
+                drop(list);
+                thread::park();
+                list = self.list();
+                // Still among them if no one woke it.
+                list.sleeping.retain(|&other| !std::ptr::eq(other, own));
             };
             drop(list);
             // SAFETY: its caller waits until no helper is active in it.
@@ -214,7 +230,7 @@ fn look(patience: Duration, so: impl Fn() -> bool) -> bool {
         }
         // A helper wakes on its caller's core as often as not: without this the one waited there for the other to give up
         // (110 microseconds for a task of 20).
-        std::thread::yield_now();
+        thread::yield_now();
     }
     false
 }

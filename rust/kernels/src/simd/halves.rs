@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a row")]
 
-use super::{Lanes, MAX_ROWS, Vector, store_tile};
+use super::{Lanes, Vector, store_tile};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -29,6 +29,24 @@ pub struct Rounded {
     pub offset: i32,
     /// Bits to drop.
     pub shift: u32,
+}
+
+/// How sums become 16-bit numbers: `unit * (sum + offset)`, the sum rounded to `f32` and their product to an integer, ties
+/// to even: the same on every instruction set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Multiplied {
+    /// What is added.
+    pub offset: i32,
+    /// What 1 is worth.
+    pub unit: f32,
+}
+
+impl Multiplied {
+    /// What becomes of a sum.
+    #[inline(always)]
+    pub fn of(self, sum: i32) -> i32 {
+        (sum.wrapping_add(self.offset) as f32 * self.unit).round_ties_even() as i32
+    }
 }
 
 /// How sums are cut off after the point: `2^-shift * sum`, truncated, for a shift of 1 at least; and how far another sum
@@ -77,6 +95,8 @@ pub trait Halves: Vector<Elem = i16> {
     /// The sums as 16-bit numbers, saturated; ties go up, or with `EVEN` to the even number, for a shift of 1
     /// at least.
     fn narrowed<const EVEN: bool>(sums: Self::Sums, rounded: Rounded) -> Self;
+    /// The sums as 16-bit numbers, saturated; what a number is of 32 bits at most.
+    fn multiplied(sums: Self::Sums, multiplied: Multiplied) -> Self;
 }
 
 impl<const N: usize> Halves for Lanes<i16, N, false> {
@@ -145,122 +165,9 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
             (sum.wrapping_add(up) >> shift).clamp(i16::MIN.into(), i16::MAX.into()) as i16
         }))
     }
-}
-
-/// Sums over a window: result row `r` is the sum over rows `i` of the window and pairs `k` of the samples at
-/// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`.
-///
-/// # Panics
-/// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few
-/// rows or weights.
-#[inline(always)]
-pub fn over<V: Halves, const R: usize>(
-    rows: &[&[i16]],
-    places: &[[usize; 2]],
-    weights: &[Two],
-    width: usize,
-    rounded: Rounded,
-    mut out: [&mut [i16]; R],
-) {
-    const { assert!(R <= MAX_ROWS) };
-    let (count, taps) = (places.len(), weights.len() / places.len());
-    let reach = places.iter().flatten().max().map_or(0, |&place| place);
-    assert!(
-        taps * count == weights.len() && taps >= R && rows.len() >= taps + R - 1,
-        "a weight for every pair, and rows that results share"
-    );
-    assert!(
-        width.is_multiple_of(V::LANES) && rows.iter().all(|row| row.len() >= width + reach),
-        "the rows cover the block"
-    );
-    let beside = places.iter().all(|&[first, second]| second == first + 1);
-    let mut x = 0;
-    macro_rules! vectors {
-        ($nv:literal) => {
-            while x + $nv * V::LANES <= width {
-                // SAFETY: `x + NV * LANES <= width`, and the rest was asserted.
-                unsafe {
-                    if beside {
-                        over_at::<V, R, $nv, true>(rows, places, weights, x, rounded, &mut out);
-                    } else {
-                        over_at::<V, R, $nv, false>(rows, places, weights, x, rounded, &mut out);
-                    }
-                }
-                x += $nv * V::LANES;
-            }
-        };
-    }
-    // What 32 registers hold of two times two R sums, as many pairs, and a weight.
-    if V::REGISTERS == 32 {
-        vectors!(2);
-    }
-    vectors!(1);
-}
-
-/// [`over`] for `NV` vectors from column `x` on; `BESIDE` if the places of every pair are neighbours.
-///
-/// # Safety
-/// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
-/// what the places reach.
-#[inline(always)]
-unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool>(
-    rows: &[&[i16]],
-    places: &[[usize; 2]],
-    weights: &[Two],
-    x: usize,
-    rounded: Rounded,
-    out: &mut [&mut [i16]; R],
-) {
-    let (count, taps) = (places.len(), weights.len() / places.len());
-    let mut sums = [[V::no_sums(); NV]; R];
-    // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
-    macro_rules! row {
-        ($j:expr, $rows:expr) => {{
-            let j = $j;
-            for k in 0..count {
-                // SAFETY: `j < taps + R - 1` and `j - r < taps`; the rest is the caller's promise.
-                unsafe {
-                    let (row, [first, second]) =
-                        (rows.get_unchecked(j).as_ptr().add(x), *places.get_unchecked(k));
-                    let mut pairs = [V::pairs(V::splat(0), V::splat(0)); NV];
-                    for v in 0..NV {
-                        let row = row.add(v * V::LANES);
-                        pairs[v] = if BESIDE {
-                            V::neighbours(row.add(first))
-                        } else {
-                            V::pairs(V::load(row.add(first)), V::load(row.add(second)))
-                        };
-                    }
-                    for r in $rows {
-                        let weights = *weights.get_unchecked((j - r) * count + k);
-                        for v in 0..NV {
-                            sums[r][v] = V::dot(sums[r][v], pairs[v], weights);
-                        }
-                    }
-                }
-            }
-        }};
-    }
-    macro_rules! first { ($($hi:literal)*) => { $(if R > $hi { row!($hi - 1, 0..$hi); })* }; }
-    macro_rules! last { ($($lo:literal)*) => { $(if R > $lo { row!(taps + $lo - 1, $lo..R); })* }; }
-    first!(1 2 3 4 5);
-    for j in R - 1..taps {
-        row!(j, 0..R);
-    }
-    last!(1 2 3 4 5);
-    for (sums, out) in sums.into_iter().zip(out) {
-        let mut results = [V::splat(0); NV];
-        for v in 0..NV {
-            results[v] = if rounded.shift == 0 {
-                V::narrowed::<false>(sums[v], rounded)
-            } else {
-                V::narrowed::<true>(sums[v], rounded)
-            };
-            if BESIDE {
-                results[v] = results[v].ordered();
-            }
-        }
-        store_tile(&results, out, x);
+    #[inline(always)]
+    fn multiplied(sums: Self::Sums, multiplied: Multiplied) -> Self {
+        Self(sums.map(|sum| multiplied.of(sum).clamp(i16::MIN.into(), i16::MAX.into()) as i16))
     }
 }
 
@@ -278,6 +185,13 @@ impl<V: Halves, const EVEN: bool> Ending<V> for Nearest<EVEN> {
     #[inline(always)]
     fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
         V::narrowed::<EVEN>(sums, self.0)
+    }
+}
+
+impl<V: Halves> Ending<V> for Multiplied {
+    #[inline(always)]
+    fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
+        V::multiplied(sums, *self)
     }
 }
 

@@ -12,6 +12,7 @@ mod fetch;
 pub mod fft;
 mod gemm;
 mod halves;
+mod over;
 mod portable;
 mod row;
 mod spread;
@@ -32,9 +33,10 @@ pub use fetch::{fetch, fetch_at};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_results, with_tile};
 pub use halves::{
-    Ending, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Nearest, Noted, Notes, Rounded, Samples, Truncated, Two,
-    along, down, over,
+    Ending, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Multiplied, Nearest, Noted, Notes, Rounded, Samples,
+    Truncated, Two, along, down,
 };
+pub use over::{Further, Paired, over};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};

@@ -8,6 +8,7 @@ use crate::alloc;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::ops::correlate::{Correlate, Taps};
+use crate::ops::pairs::Scale;
 use crate::ops::rows;
 use crate::simd::fft::{Plane, convolve_rows, forward_columns, inverse_columns, row_buffer};
 use crate::simd::{Lane, MAX_LANES, Simd, Vector, lane, load_tile, store_tile};
@@ -88,10 +89,13 @@ pub(super) enum Proof {
 pub(super) struct Settled {
     /// What is transformed.
     pub(super) taps: Taps,
-    /// The same as multiples of `unit`, a power of two: of 16-bit taps every sum is exact. Rows of whole `SIDE`s, with zeros
-    /// at their ends.
+    /// The same, or multiples of a unit where there is a fixed point: every sum of them is exact. Rows of whole `SIDE`s,
+    /// with zeros at their ends.
     multiples: Vec<f64>,
-    unit: f64,
+    fixed: Option<Scale>,
+    /// What the fixed point adds to every result, and how far its rounding may be from that of the exact sum.
+    offset: f64,
+    slack: f64,
 }
 
 /// Sums of a result that are made side by side, of every so-manieth column of taps: the order of the sums, on every
@@ -103,36 +107,41 @@ const ALONE: u32 = 3;
 
 impl Settled {
     pub(super) fn new(problem: &Correlate) -> Self {
-        let (taps, multiples, unit) = match problem.fixed_point() {
-            Ok(fixed) => {
-                let (multiples, unit) = fixed.taps();
-                let multiples: Vec<f64> = multiples.collect();
-                let taps: Vec<f64> = multiples.iter().map(|w| w * unit).collect();
-                (Taps::from_f64(problem.taps.shape(), &taps), multiples, unit)
-            }
-            Err(_) => (problem.taps.clone(), problem.taps.re().to_vec(), 1.0),
-        };
+        let fixed = problem.fixed_point().ok();
+        let multiples: Vec<f64> =
+            fixed.map_or_else(|| problem.taps.re().to_vec(), |fixed| fixed.multiples().collect());
+        let [unit, offset] = fixed.map_or([1.0, 0.0], |fixed| fixed.scale.unit_and_offset());
+        let scaled: Vec<f64> = multiples.iter().map(|w| w * unit).collect();
+        let taps = Taps::from_f64(problem.taps.shape(), &scaled);
         let [rows, cols] = taps.shape();
         let width = cols.next_multiple_of(SIDE);
         let mut padded = vec![0.0; rows * width];
         for (padded, row) in padded.chunks_exact_mut(width).zip(multiples.chunks_exact(cols)) {
             padded[..cols].copy_from_slice(row);
         }
-        Self { taps, multiples: padded, unit }
+        let slack = fixed.map_or(0.0, |fixed| fixed.slack);
+        Self { taps, multiples: padded, fixed: fixed.map(|fixed| fixed.scale), offset: offset * unit, slack }
     }
 
     /// Puts the exact sum's rounding for the results of row `y` of a part that may be no further than `doubt` from a
     /// half.
     #[inline(always)]
     fn settle<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, doubt: f64, y: usize, row: &mut [A]) {
-        let (sure, minus) = (A::from_f64(0.5 - doubt), A::from_f64(-1.0));
+        let (sure, minus) = (A::from_f64(0.5 - doubt - self.slack), A::from_f64(-1.0));
         let doubted = |a: A| a.plus(a.round_half_even().times(minus)).magnitude() >= sure;
-        let rounded = |sum: f64| A::from_f64((sum * self.unit).round_ties_even());
+        let rounded = |sum: f64| {
+            A::from_f64(match self.fixed {
+                Some(scale) => scale.of(sum as i32).into(),
+                None => sum.round_ties_even(),
+            })
+        };
+        let offset = A::from_f64(self.offset);
         let (groups, rest) = row.as_chunks_mut::<MAX_LANES>();
         let first = groups.len() * MAX_LANES;
         for (i, group) in groups.iter_mut().enumerate() {
             let mut flags = [0_u32; MAX_LANES];
             for l in 0..MAX_LANES {
+                group[l] = group[l].plus(offset);
                 flags[l] = u32::from(doubted(group[l]));
             }
             // Most groups end here: cheaper than to count.
@@ -151,8 +160,11 @@ impl Settled {
                 }
             }
         }
-        for (l, a) in rest.iter_mut().enumerate().filter(|(_, a)| doubted(**a)) {
-            *a = rounded(self.sum(simd, part, [y, first + l]));
+        for (l, a) in rest.iter_mut().enumerate() {
+            *a = a.plus(offset);
+            if doubted(*a) {
+                *a = rounded(self.sum(simd, part, [y, first + l]));
+            }
         }
     }
 

@@ -10,7 +10,8 @@
 //! The column is scaled by a factor of its own, the row by what makes the product of all a power of two.
 //! [`Scaled`] tries several factors, since the taps' roundings, most of the error, vary by twice.
 
-use super::{HALVES, extremes};
+use super::HALVES;
+use super::fixed::extremes;
 use crate::Error;
 use crate::border::Border;
 use crate::dtype::{Accumulator, Kind};

@@ -15,7 +15,8 @@
 //! The rates in [`RATE`] are from the manufacturer's peak and published measurements of such loops, half of it: no CPU with
 //! the unit was at hand.
 
-use super::{FixedPoint, Pairs, round_all};
+use super::fixed::Scale;
+use super::{Pairs, round_all};
 use crate::Error;
 use crate::alloc;
 use crate::border::Border;
@@ -109,7 +110,7 @@ const fn blocks(span: usize) -> usize {
     (span + Weights::RESULTS - 1).div_ceil(Weights::SAMPLES)
 }
 
-/// A byte of a number of 16 bits: the low or the high one, signed or not.
+/// A byte of a number, signed or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Byte {
     shift: u32,
@@ -117,20 +118,20 @@ struct Byte {
 }
 
 impl Byte {
-    const fn of(self, number: i16) -> u8 {
-        (number >> self.shift) as u8
+    fn of(self, number: impl Into<i32>) -> u8 {
+        (number.into() >> self.shift) as u8
     }
 }
 
-/// The bytes that hold every number from `least` to `most`.
+/// The bytes that hold every number from `least` to `most`, of 32 bits at most.
 fn bytes(least: i128, most: i128) -> Vec<Byte> {
-    let byte = |shift, signed| Byte { shift, signed };
     let signed = least < 0;
-    let one = if signed { i8::MIN.into()..=i8::MAX.into() } else { 0..=i128::from(u8::MAX) };
-    if one.contains(&least) && one.contains(&most) {
-        return vec![byte(0, signed)];
-    }
-    vec![byte(0, false), byte(8, signed)]
+    let holds = |count: &u32| {
+        let end = 1 << (8 * count - u32::from(signed));
+        most < end && (!signed || least >= -end)
+    };
+    let count = (1..4).find(holds).unwrap_or(4);
+    (0..count).map(|byte| Byte { shift: 8 * byte, signed: signed && byte + 1 == count }).collect()
 }
 
 /// The bytes of a sample.
@@ -144,7 +145,7 @@ fn samples(problem: &Correlate) -> Vec<Byte> {
 }
 
 /// The bytes of a tap.
-fn weights(taps: &[i16]) -> Vec<Byte> {
+fn weights(taps: &[i32]) -> Vec<Byte> {
     let range = taps.iter().fold([0, 0], |[least, most], &w| [w.min(least), w.max(most)]);
     bytes(range[0].into(), range[1].into())
 }
@@ -174,14 +175,13 @@ struct Job<'p> {
     planes: Vec<Byte>,
     bands: Vec<Band>,
     products: Vec<Product>,
-    shift: u32,
+    scale: Scale,
 }
 
 impl<'p> Job<'p> {
     fn new(problem: &'p Correlate, src: &'p Src<'p>, unit: Tiles) -> Self {
-        let FixedPoint { taps, shift, .. } =
-            problem.fixed_point().expect("a problem that this implementation accepts");
-        let (planes, parts) = (samples(problem), weights(taps));
+        let fixed = problem.fixed_point().expect("a problem that this implementation accepts");
+        let (taps, planes, parts) = (&fixed.taps, samples(problem), weights(&fixed.taps));
         let signs =
             |plane: usize, band: usize| Signs { samples: planes[plane].signed, weights: parts[band].signed };
         let products = (0..parts.len()).flat_map(|band| (0..planes.len()).map(move |plane| (plane, band)));
@@ -193,12 +193,12 @@ impl<'p> Job<'p> {
         });
         let products = products.collect();
         let bands = parts.iter().map(|&byte| Band::new(problem, taps, byte)).collect();
-        Self { problem, src, unit, planes, bands, products, shift: *shift }
+        Self { problem, src, unit, planes, bands, products, scale: fixed.scale }
     }
 }
 
 impl Band {
-    fn new(problem: &Correlate, taps: &[i16], byte: Byte) -> Self {
+    fn new(problem: &Correlate, taps: &[i32], byte: Byte) -> Self {
         let [rows, cols] = &problem.axes;
         let mut band = Self { places: Vec::new(), weights: Vec::new() };
         for (i, row) in taps.chunks_exact(cols.taps).enumerate() {
@@ -289,7 +289,7 @@ impl Job<'_> {
                             total.chunks_exact_mut(each / high).take(tile.rows.len() - y).enumerate()
                         {
                             let sums = &mut sums[..tile.cols.len()];
-                            round_all(sums, self.shift, 0);
+                            round_all(sums, self.scale);
                             let at = [tile.rows.start + y + r, tile.cols.start];
                             rows::narrow(simd, sums, tile, 0, at, self.problem.finish);
                         }

@@ -1,7 +1,7 @@
 //! Products of 16 bits in pairs: `vpmaddwd`, and `vpdpwssd`, which adds to the sums too.
 
 use super::{I16x16, I16x32, I16x32Vnni};
-use crate::simd::{Halves, Rounded, Truncated, Two};
+use crate::simd::{Halves, Multiplied, Rounded, Truncated, Two};
 use std::arch::x86_64::*;
 
 /// A register of integers.
@@ -31,11 +31,13 @@ trait Register: Copy {
     /// Within each 16 bytes.
     unsafe fn shuffle(self, order: __m128i) -> Self;
     unsafe fn dot(self, other: Self) -> Self;
+    /// Numbers of 32 bits, as `f32`, times `unit`, rounded to numbers of 32 bits again.
+    unsafe fn multiplied(self, unit: f32) -> Self;
 }
 
 macro_rules! register {
     ($reg:ty { $($method:ident: $intrinsic:path,)* } $load:path, $zero:path, $splat:path, $broadcast:path, $shuffle:path,
-     |$a:ident, $b:ident| $greater:expr, $is_zero:expr) => {
+     |$a:ident, $b:ident| $greater:expr, $is_zero:expr, |$c:ident, $unit:ident| $multiplied:expr) => {
         // SAFETY, for each block below: the promise of whoever calls a method.
         impl Register for $reg {
             #[inline(always)]
@@ -69,6 +71,12 @@ macro_rules! register {
                 let $a = self;
                 // SAFETY: see the note on this impl.
                 unsafe { $is_zero }
+            }
+            #[inline(always)]
+            unsafe fn multiplied(self, unit: f32) -> Self {
+                let ($c, $unit) = (self, unit);
+                // SAFETY: see the note on this impl.
+                unsafe { $multiplied }
             }
             $(register!(@ $method, $intrinsic);)*
         }
@@ -107,7 +115,8 @@ register!(
         dot: _mm256_madd_epi16,
     }
     _mm256_loadu_si256, _mm256_setzero_si256, _mm256_set1_epi32, _mm256_broadcastsi128_si256, _mm256_shuffle_epi8,
-    |a, b| _mm256_cmpgt_epi32(a, b), _mm256_testz_si256(a, a) == 1
+    |a, b| _mm256_cmpgt_epi32(a, b), _mm256_testz_si256(a, a) == 1,
+    |a, unit| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(unit)))
 );
 register!(
     __m512i {
@@ -124,7 +133,8 @@ register!(
         dot: _mm512_madd_epi16,
     }
     _mm512_loadu_si512, _mm512_setzero_si512, _mm512_set1_epi32, _mm512_broadcast_i32x4, _mm512_shuffle_epi8,
-    |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_test_epi32_mask(a, a) == 0
+    |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_test_epi32_mask(a, a) == 0,
+    |a, unit| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(unit)))
 );
 
 macro_rules! halves {
@@ -224,6 +234,16 @@ macro_rules! halves {
                         }
                     }
                     Self(up[0].right_signed(shift).pack(up[1].right_signed(shift)))
+                }
+            }
+            #[inline(always)]
+            fn multiplied(sums: Self::Sums, Multiplied { offset, unit }: Multiplied) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let offset = <$reg>::splat(offset);
+                    let [low, high] =
+                        [sums[0].add(offset).multiplied(unit), sums[1].add(offset).multiplied(unit)];
+                    Self(low.pack(high))
                 }
             }
         }

@@ -1,0 +1,180 @@
+//! Sums of 16-bit samples over windows, by products in pairs of neighbours in a row.
+//!
+//! A tap beyond 16 bits is the sum of several, each with a pair of its own ([`Further`]). Such pairs are of one row of the
+//! window, so that result rows don't share their samples; they are few.
+
+#![expect(unsafe_code, reason = "raw loads in the innermost loop; bounds are checked once a block")]
+
+use super::{Ending, Halves, MAX_ROWS, Two, store_tile};
+
+/// A pair of taps beside those of [`Paired`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Further {
+    /// Of the window.
+    pub row: usize,
+    /// Samples from a result to those of the pair.
+    pub places: [usize; 2],
+    /// Of the pair.
+    pub weights: Two,
+}
+
+/// The taps of a window, in pairs.
+#[derive(Clone, Copy, Debug)]
+pub struct Paired<'a> {
+    /// Samples from a result to those of each pair of a row: the same in all rows.
+    pub places: &'a [[usize; 2]],
+    /// Row by row.
+    pub weights: &'a [Two],
+    /// What is added to them.
+    pub further: &'a [Further],
+}
+
+impl Paired<'_> {
+    /// Rows of the window.
+    pub fn rows(&self) -> usize {
+        self.weights.len() / self.places.len()
+    }
+
+    /// The farthest sample, and whether the samples of every pair are neighbours.
+    #[inline(always)]
+    fn reach(&self) -> (usize, bool) {
+        let (mut reach, mut beside) = (0, true);
+        let mut meet = |[first, second]: [usize; 2]| {
+            reach = reach.max(first).max(second);
+            beside &= second == first + 1;
+        };
+        for &places in self.places {
+            meet(places);
+        }
+        for further in self.further {
+            meet(further.places);
+        }
+        (reach, beside)
+    }
+}
+
+/// Sums over a window: result row `r` is the sum over rows `i` of the window and pairs `k` of the samples at
+/// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`, and of the further pairs; ended by `ending`.
+///
+/// # Panics
+/// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few
+/// rows or weights.
+#[inline(always)]
+pub fn over<V: Halves, const R: usize>(
+    rows: &[&[i16]],
+    taps: Paired<'_>,
+    width: usize,
+    ending: impl Ending<V> + Copy,
+    mut out: [&mut [i16]; R],
+) {
+    const { assert!(R <= MAX_ROWS) };
+    let height = taps.rows();
+    let (reach, beside) = taps.reach();
+    assert!(
+        height * taps.places.len() == taps.weights.len() && height >= R && rows.len() >= height + R - 1,
+        "a weight for every pair, and rows that results share"
+    );
+    assert!(taps.further.iter().all(|further| further.row < height), "further pairs of the same rows");
+    assert!(
+        width.is_multiple_of(V::LANES) && rows.iter().all(|row| row.len() >= width + reach),
+        "the rows cover the block"
+    );
+    let mut x = 0;
+    macro_rules! vectors {
+        ($nv:literal) => {
+            while x + $nv * V::LANES <= width {
+                // SAFETY: `x + NV * LANES <= width`, and the rest was asserted.
+                unsafe {
+                    if beside {
+                        over_at::<V, R, $nv, true>(rows, taps, x, ending, &mut out);
+                    } else {
+                        over_at::<V, R, $nv, false>(rows, taps, x, ending, &mut out);
+                    }
+                }
+                x += $nv * V::LANES;
+            }
+        };
+    }
+    // What 32 registers hold of two times two R sums, as many pairs, and a weight.
+    if V::REGISTERS == 32 {
+        vectors!(2);
+    }
+    vectors!(1);
+}
+
+/// [`over`] for `NV` vectors from column `x` on; `BESIDE` if the places of every pair are neighbours.
+///
+/// # Safety
+/// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
+/// what the places reach.
+#[inline(always)]
+unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool>(
+    rows: &[&[i16]],
+    taps: Paired<'_>,
+    x: usize,
+    mut ending: impl Ending<V> + Copy,
+    out: &mut [&mut [i16]; R],
+) {
+    let Paired { places, weights, further } = taps;
+    let (count, height) = (places.len(), taps.rows());
+    let mut sums = [[V::no_sums(); NV]; R];
+    macro_rules! pairs {
+        ($j:expr, $places:expr) => {{
+            let (row, [first, second]) = (rows.get_unchecked($j).as_ptr().add(x), $places);
+            let mut pairs = [V::pairs(V::splat(0), V::splat(0)); NV];
+            for v in 0..NV {
+                let row = row.add(v * V::LANES);
+                pairs[v] = if BESIDE {
+                    V::neighbours(row.add(first))
+                } else {
+                    V::pairs(V::load(row.add(first)), V::load(row.add(second)))
+                };
+            }
+            pairs
+        }};
+    }
+    // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
+    macro_rules! row {
+        ($j:expr, $rows:expr) => {{
+            let j = $j;
+            for k in 0..count {
+                // SAFETY: `j < height + R - 1` and `j - r < height`; the rest is the caller's promise.
+                unsafe {
+                    let pairs = pairs!(j, *places.get_unchecked(k));
+                    for r in $rows {
+                        let weights = *weights.get_unchecked((j - r) * count + k);
+                        for v in 0..NV {
+                            sums[r][v] = V::dot(sums[r][v], pairs[v], weights);
+                        }
+                    }
+                }
+            }
+        }};
+    }
+    macro_rules! first { ($($hi:literal)*) => { $(if R > $hi { row!($hi - 1, 0..$hi); })* }; }
+    macro_rules! last { ($($lo:literal)*) => { $(if R > $lo { row!(height + $lo - 1, $lo..R); })* }; }
+    first!(1 2 3 4 5);
+    for j in R - 1..height {
+        row!(j, 0..R);
+    }
+    last!(1 2 3 4 5);
+    for &Further { row, places, weights } in further {
+        for r in 0..R {
+            // SAFETY: `row < height`; the rest is the caller's promise.
+            let pairs = unsafe { pairs!(row + r, places) };
+            for v in 0..NV {
+                sums[r][v] = V::dot(sums[r][v], pairs[v], weights);
+            }
+        }
+    }
+    for (r, (sums, out)) in sums.into_iter().zip(out).enumerate() {
+        let mut results = [V::splat(0); NV];
+        for v in 0..NV {
+            results[v] = ending.end(sums[v], r, x + v * V::LANES);
+            if BESIDE {
+                results[v] = results[v].ordered();
+            }
+        }
+        store_tile(&results, out, x);
+    }
+}
