@@ -12,7 +12,7 @@ from ferroconv._cli.outcomes import Against, Outcome, Times
 from ferroconv._cli.timing import NORMAL, QUICK, Effort, Timing, race
 
 SMALL = Effort(0.06, 2, 9).led()
-"""Calls of less than a few milliseconds: the threads that OpenCV leaves spinning would take a core from all of one."""
+"""Calls of less than a few milliseconds."""
 
 
 def windows(case: Case, quick: bool) -> list[Outcome]:
@@ -27,7 +27,7 @@ def windows(case: Case, quick: bool) -> list[Outcome]:
     if case.arithmetic == "native" and case.taps <= MEMORY_BOUND:
         everyone += peers.copies(problem.image, problem.image)
     effort = QUICK if quick else NORMAL if large else SMALL
-    timings = race(everyone, effort.led() if peers.TORCH in rivals else effort)
+    timings = race(everyone, effort)
     plan = peers.explained(problem).plans[0]
     ours, reused = timings[peers.OURS], timings.get(peers.REUSED)
     # SciPy's integer arithmetic is not that of exact sums: it is compared with SciPy alone.

@@ -13,6 +13,8 @@ SAMPLE_SECONDS = 300e-6
 """A sample repeats a quick call until it lasts this long: a clock read costs well under 0.1 % of it."""
 SPINNING = 0.012
 """Seconds for which threads of OpenMP may spin after a call, at most."""
+LONG = 0.1
+"""Seconds of a call that is as warm as it gets by itself."""
 
 
 def _nothing() -> None:
@@ -58,17 +60,18 @@ class Effort:
     most: int
     """Samples of each contestant."""
     lead: float = 0.0
-    """Seconds for which a contestant runs before each sample, untimed: the threads of some libraries go on spinning
-    for milliseconds after a call, and would take the next contestant's cores. A pause would send the contestant's own
-    threads to sleep, and the cores with them."""
+    """Seconds for which a contestant runs before each sample, untimed: it meets its data, its threads and its cores as
+    it left them, not as a rival did. The threads of some libraries go on spinning for milliseconds after a call, and
+    would take the next contestant's cores. A pause would send the contestant's own threads to sleep, and the cores
+    with them."""
 
     def led(self) -> Effort:
-        """The same beside a library whose threads spin."""
+        """The same, warm."""
         return replace(self, lead=SPINNING)
 
 
 QUICK = Effort(0.02, 1, 3)
-NORMAL = Effort(0.4, 1, 9)
+NORMAL = Effort(0.4, 1, 9).led()
 THOROUGH = Effort(1.0, 2, 15)
 
 
@@ -80,28 +83,29 @@ def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str
     far as they both go.
     """
     timings: dict[str, Timing] = {}
-    plans: list[tuple[Contestant, int, int]] = []
+    plans: list[tuple[Contestant, int, int, float]] = []
     for one in contestants:
         one.before()
         start = perf_counter()
         result = one.call()
         first = perf_counter() - start
-        if first < 0.1:  # the first call also paged in code and memory
+        if first < LONG:  # the first call also paged in code and memory
             start = perf_counter()
             one.call()
             first = perf_counter() - start
         timings[one.name] = Timing(result)
         loops = max(1, math.ceil(SAMPLE_SECONDS / max(first, 1e-7)))
         samples = int(effort.seconds / (first * loops))
-        plans.append((one, loops, min(max(samples, effort.least), effort.most)))
-    for turn in range(max((samples for _, _, samples in plans), default=0)):
-        for one, loops, samples in plans:
+        lead = effort.lead if first < LONG else 0.0
+        plans.append((one, loops, min(max(samples, effort.least), effort.most), lead))
+    for turn in range(max((samples for _, _, samples, _ in plans), default=0)):
+        for one, loops, samples, lead in plans:
             if turn >= samples:
                 continue
             one.before()
             call = one.call
-            led = perf_counter() + effort.lead
-            while effort.lead and perf_counter() < led:
+            led = perf_counter() + lead
+            while perf_counter() < led:
                 call()
             start = perf_counter()
             for _ in range(loops):

@@ -78,6 +78,8 @@ pub trait Halves: Vector<Elem = i16> {
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
     unsafe fn neighbours(from: *const i16) -> Self::Pairs;
+    /// Adds `samples * weight`, wrapping, to sums of [`Halves::neighbours`].
+    fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums;
     /// What sums of [`Halves::neighbours`] became, in the order of the row.
     fn ordered(self) -> Self;
     /// `self`, and all bits in which `a` and `b` differ.
@@ -111,6 +113,10 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
     unsafe fn neighbours(from: *const i16) -> Self::Pairs {
         // SAFETY: the caller's promise.
         unsafe { [Self::load(from).0, Self::load(from.add(1)).0] }
+    }
+    #[inline(always)]
+    fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums {
+        Self::dot(sums, Self::pairs(samples, samples), Two::new(weight, 0))
     }
     #[inline(always)]
     fn ordered(self) -> Self {

@@ -1,21 +1,21 @@
 //! Sums of 16-bit samples over windows, by products in pairs of neighbours in a row.
 //!
-//! A tap beyond 16 bits is the sum of several, each with a pair of its own ([`Further`]). Such pairs are of one row of the
-//! window, so that result rows don't share their samples; they are few.
+//! A tap beyond 16 bits is the sum of several: what one lacks is added alone ([`Further`]). Result rows don't share such
+//! samples; they are few.
 
 #![expect(unsafe_code, reason = "raw loads in the innermost loop; bounds are checked once a block")]
 
 use super::{Ending, Halves, MAX_ROWS, Two, store_tile};
 
-/// A pair of taps beside those of [`Paired`].
+/// A tap beside those of [`Paired`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Further {
     /// Of the window.
     pub row: usize,
-    /// Samples from a result to those of the pair.
-    pub places: [usize; 2],
-    /// Of the pair.
-    pub weights: Two,
+    /// Samples from a result to that of the tap.
+    pub place: usize,
+    /// Of the tap.
+    pub weight: i16,
 }
 
 /// The taps of a window, in pairs.
@@ -39,22 +39,17 @@ impl Paired<'_> {
     #[inline(always)]
     fn reach(&self) -> (usize, bool) {
         let (mut reach, mut beside) = (0, true);
-        let mut meet = |[first, second]: [usize; 2]| {
+        for &[first, second] in self.places {
             reach = reach.max(first).max(second);
             beside &= second == first + 1;
-        };
-        for &places in self.places {
-            meet(places);
         }
-        for further in self.further {
-            meet(further.places);
-        }
+        let reach = self.further.iter().fold(reach, |reach, further| reach.max(further.place));
         (reach, beside)
     }
 }
 
 /// Sums over a window: result row `r` is the sum over rows `i` of the window and pairs `k` of the samples at
-/// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`, and of the further pairs; ended by `ending`.
+/// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`, and over the further taps; ended by `ending`.
 ///
 /// # Panics
 /// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few
@@ -74,7 +69,7 @@ pub fn over<V: Halves, const R: usize>(
         height * taps.places.len() == taps.weights.len() && height >= R && rows.len() >= height + R - 1,
         "a weight for every pair, and rows that results share"
     );
-    assert!(taps.further.iter().all(|further| further.row < height), "further pairs of the same rows");
+    assert!(taps.further.iter().all(|further| further.row < height), "further taps of the same rows");
     assert!(
         width.is_multiple_of(V::LANES) && rows.iter().all(|row| row.len() >= width + reach),
         "the rows cover the block"
@@ -118,21 +113,6 @@ unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool
     let Paired { places, weights, further } = taps;
     let (count, height) = (places.len(), taps.rows());
     let mut sums = [[V::no_sums(); NV]; R];
-    macro_rules! pairs {
-        ($j:expr, $places:expr) => {{
-            let (row, [first, second]) = (rows.get_unchecked($j).as_ptr().add(x), $places);
-            let mut pairs = [V::pairs(V::splat(0), V::splat(0)); NV];
-            for v in 0..NV {
-                let row = row.add(v * V::LANES);
-                pairs[v] = if BESIDE {
-                    V::neighbours(row.add(first))
-                } else {
-                    V::pairs(V::load(row.add(first)), V::load(row.add(second)))
-                };
-            }
-            pairs
-        }};
-    }
     // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
     macro_rules! row {
         ($j:expr, $rows:expr) => {{
@@ -140,7 +120,17 @@ unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool
             for k in 0..count {
                 // SAFETY: `j < height + R - 1` and `j - r < height`; the rest is the caller's promise.
                 unsafe {
-                    let pairs = pairs!(j, *places.get_unchecked(k));
+                    let (row, [first, second]) =
+                        (rows.get_unchecked(j).as_ptr().add(x), *places.get_unchecked(k));
+                    let mut pairs = [V::pairs(V::splat(0), V::splat(0)); NV];
+                    for v in 0..NV {
+                        let row = row.add(v * V::LANES);
+                        pairs[v] = if BESIDE {
+                            V::neighbours(row.add(first))
+                        } else {
+                            V::pairs(V::load(row.add(first)), V::load(row.add(second)))
+                        };
+                    }
                     for r in $rows {
                         let weights = *weights.get_unchecked((j - r) * count + k);
                         for v in 0..NV {
@@ -158,12 +148,17 @@ unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool
         row!(j, 0..R);
     }
     last!(1 2 3 4 5);
-    for &Further { row, places, weights } in further {
+    for &Further { row, place, weight } in further {
         for r in 0..R {
-            // SAFETY: `row < height`; the rest is the caller's promise.
-            let pairs = unsafe { pairs!(row + r, places) };
             for v in 0..NV {
-                sums[r][v] = V::dot(sums[r][v], pairs[v], weights);
+                // SAFETY: `row < height`; the rest is the caller's promise.
+                let samples =
+                    unsafe { V::load(rows.get_unchecked(row + r).as_ptr().add(x + place + v * V::LANES)) };
+                sums[r][v] = if BESIDE {
+                    V::dot_alone(sums[r][v], samples, weight)
+                } else {
+                    V::dot(sums[r][v], V::pairs(samples, samples), Two::new(weight, 0))
+                };
             }
         }
     }

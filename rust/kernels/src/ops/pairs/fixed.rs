@@ -13,7 +13,7 @@ use crate::border::Border;
 use crate::dtype::{DType, Kind, Overflow};
 use crate::ops::correlate::{Correlate, LEVELS};
 use crate::registry::Reject;
-use crate::simd::{Multiplied, Rounded, Two};
+use crate::simd::{Multiplied, Rounded};
 
 /// How a sum of products becomes a result.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,12 +58,12 @@ const fn half_even(sum: i32, shift: u32) -> i32 {
     (sum + ((1 << (shift - 1)) - 1) + odd) >> shift
 }
 
-/// A pair of neighbouring taps of a row, from column `col` on.
+/// What is added to the tap of a row and a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Split {
     pub(super) row: usize,
     pub(super) col: usize,
-    pub(super) weights: Two,
+    pub(super) weight: i16,
 }
 
 /// Taps as integers, to within `error` levels of a result.
@@ -71,7 +71,7 @@ pub(super) struct Split {
 pub(crate) struct FixedPoint {
     /// Beyond 16 bits only where there are `splits`.
     pub(super) taps: Vec<i32>,
-    /// What is beyond 16 bits in them, in pairs.
+    /// What is beyond 16 bits in them.
     pub(super) splits: Vec<Split>,
     pub(crate) scale: Scale,
     /// The largest error of a sum, over all images of the dtype; 0 where the taps are such integers.
@@ -274,20 +274,14 @@ pub(super) fn held(tap: i32) -> i16 {
     tap.clamp(-HALF, HALF) as i16
 }
 
-/// Pairs that add to taps, as [`held`], what they lack.
+/// What taps lack, as [`held`].
 fn splits(taps: &[i32], cols: usize) -> Vec<Split> {
     let mut splits = Vec::new();
-    for (row, taps) in taps.chunks_exact(cols).enumerate() {
-        let mut left: Vec<i32> = taps.iter().map(|&tap| tap - i32::from(held(tap))).collect();
-        while let Some(first) = left.iter().position(|&tap| tap != 0) {
-            // A pair within the row, wherever it has two columns.
-            let col = first.min(cols.saturating_sub(2));
-            let mut take = |col: usize| {
-                let taken = left.get(col).map_or(0, |&tap| held(tap));
-                left.get_mut(col).into_iter().for_each(|left| *left -= i32::from(taken));
-                taken
-            };
-            splits.push(Split { row, col, weights: Two::new(take(col), take(col + 1)) });
+    for (i, &tap) in taps.iter().enumerate() {
+        let mut left = tap - i32::from(held(tap));
+        while left != 0 {
+            splits.push(Split { row: i / cols, col: i % cols, weight: held(left) });
+            left -= i32::from(held(left));
         }
     }
     splits
@@ -370,10 +364,8 @@ mod tests {
             assert!(worst(&taken, &weights, sign) <= taken.error && taken.error <= LEVELS);
         }
         let mut sums: Vec<i32> = taken.taps.iter().map(|&tap| held(tap).into()).collect();
-        for Split { row, col, weights: Two(two) } in &taken.splits {
-            assert!(col + 1 < 9, "a pair within its row");
-            sums[9 * row + col] += i32::from(*two as i16);
-            sums[9 * row + col + 1] += two >> 16;
+        for Split { row, col, weight } in &taken.splits {
+            sums[9 * row + col] += i32::from(*weight);
         }
         assert_eq!(sums, taken.taps);
     }

@@ -99,8 +99,8 @@ impl Implementation<Correlate> for Pairs {
 const NARROW: [f64; 2] = [24.0, 1.0];
 const WIDE: [f64; 2] = [20.0, 1.16];
 
-/// What a pair costs whose samples no two results share, in pairs whose samples they share.
-const SPLIT: f64 = 1.5;
+/// What a tap costs whose samples no two results share, in pairs whose samples they share.
+const SPLIT: f64 = 1.3;
 
 /// The loop at the head of this file.
 enum PairTile {}
@@ -138,7 +138,8 @@ impl Inner for HalfTile {
             [geometry.offsets[first], geometry.offsets[(first + 1).min(cols - 1)]]
         };
         let taps: Vec<i16> = fixed.taps.iter().map(|&tap| held(tap)).collect();
-        let further = |&Split { row, col, weights }: &Split| Further { row, places: place(col), weights };
+        let further =
+            |&Split { row, col, weight }: &Split| Further { row, place: geometry.offsets[col], weight };
         Half {
             places: (0..cols).step_by(2).map(place).collect(),
             weights: taps.chunks_exact(cols).flat_map(|row| row.chunks(2).map(paired)).collect(),
@@ -158,7 +159,7 @@ impl Inner for HalfTile {
         let rows: Vec<&[i16]> = window.rows.iter().map(|row| V::Elem::halves(row).expect(HALVES)).collect();
         let out = out.map(|row| V::Elem::halves_mut(row).expect(HALVES));
         let taps = Paired { places: &half.places, weights: &half.weights, further: &[] };
-        // A loop for each ending: what is asked once a block keeps the sums in registers. Only one has further pairs.
+        // A loop for each ending: what is asked once a block keeps the sums in registers. Only one has further taps.
         match half.scale {
             Scale::Bits(bits @ Rounded { shift: 0, .. }) => {
                 sums::<S::I16, R>(&rows, taps, window.width, Nearest::<false>(bits), out);

@@ -156,6 +156,18 @@ macro_rules! halves {
                 unsafe { [Register::load(from), Register::load(from.add(1))] }
             }
             #[inline(always)]
+            fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums {
+                // A lane holds a sample of an even sum, and in its upper half one of an odd sum.
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let dot = |$sum: $reg, $weights: Two| {
+                        let ($pair, $weights) = (samples.0, <$reg>::splat($weights.0));
+                        $dot
+                    };
+                    [dot(sums[0], Two::new(weight, 0)), dot(sums[1], Two::new(0, weight))]
+                }
+            }
+            #[inline(always)]
             fn ordered(self) -> Self {
                 // Packing left the four even samples before the four odd ones in every 16 bytes.
                 // SAFETY: see the note on this impl.
