@@ -503,18 +503,50 @@ pub(super) fn join_run<S: Simd, F: Fold>(simd: S, run: &[F::Elem]) -> F::Elem {
 /// depends on the length alone.
 #[inline(always)]
 pub(super) fn join_lanes<F: Fold>(run: &[F::Elem]) -> F::Elem {
+    let mut joined = [F::identity()];
+    join_runs::<F>(run, run.len().max(1), &mut joined);
+    joined[0]
+}
+
+/// The same of runs of `size` samples, one behind the other.
+#[inline(always)]
+pub(super) fn join_runs<F: Fold>(runs: &[F::Elem], size: usize, out: &mut [F::Elem]) {
     match size_of::<F::Elem>() {
-        1 => join_lanes_by::<F, 32>(run),
-        2 => join_lanes_by::<F, 16>(run),
-        4 => join_lanes_by::<F, 8>(run),
-        _ => join_lanes_by::<F, 4>(run),
+        1 => join_runs_by::<F, 32>(runs, size, out),
+        2 => join_runs_by::<F, 16>(runs, size, out),
+        4 => join_runs_by::<F, 8>(runs, size, out),
+        _ => join_runs_by::<F, 4>(runs, size, out),
     }
 }
 
+/// Runs whose lanes are kept until all of them are there: the compiler would otherwise take the vectors apart for the
+/// sake of what becomes of their lanes.
+const KEPT: usize = 32;
+
 #[inline(always)]
-fn join_lanes_by<F: Fold, const L: usize>(run: &[F::Elem]) -> F::Elem {
-    let (vectors, rest) = run.as_chunks::<L>();
-    let (fours, odd) = vectors.as_chunks::<4>();
+fn join_runs_by<F: Fold, const L: usize>(runs: &[F::Elem], size: usize, out: &mut [F::Elem]) {
+    let mut kept = [[F::identity(); L]; KEPT];
+    for (runs, out) in runs.chunks(size * KEPT).zip(out.chunks_mut(KEPT)) {
+        for (kept, run) in kept.iter_mut().zip(runs.chunks_exact(size)) {
+            *kept = in_vectors::<F, L>(run);
+        }
+        for ((out, all), run) in out.iter_mut().zip(&mut kept).zip(runs.chunks_exact(size)) {
+            let mut half = L / 2;
+            while half > 0 {
+                for l in 0..half {
+                    all[l] = F::join(all[l], all[l + half]);
+                }
+                half /= 2;
+            }
+            *out = run[size / L * L..].iter().fold(all[0], |all, &sample| F::join(all, sample));
+        }
+    }
+}
+
+/// Joins whole vectors of a run, in four of them where there are so many.
+#[inline(always)]
+fn in_vectors<F: Fold, const L: usize>(run: &[F::Elem]) -> [F::Elem; L] {
+    let (fours, odd) = run.as_chunks::<L>().0.as_chunks::<4>();
     let mut lanes = [[F::identity(); L]; 4];
     for four in fours {
         for (lanes, vector) in lanes.iter_mut().zip(four) {
@@ -524,17 +556,15 @@ fn join_lanes_by<F: Fold, const L: usize>(run: &[F::Elem]) -> F::Elem {
         }
     }
     let [mut all, others @ ..] = lanes;
-    for vector in others.iter().chain(odd) {
+    for other in others {
+        for l in 0..L {
+            all[l] = F::join(all[l], other[l]);
+        }
+    }
+    for vector in odd {
         for l in 0..L {
             all[l] = F::join(all[l], vector[l]);
         }
     }
-    let mut half = L / 2;
-    while half > 0 {
-        for l in 0..half {
-            all[l] = F::join(all[l], all[l + half]);
-        }
-        half /= 2;
-    }
-    rest.iter().fold(all[0], |all, &sample| F::join(all, sample))
+    all
 }

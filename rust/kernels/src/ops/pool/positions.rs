@@ -24,6 +24,9 @@ const KNOWN: usize = 1024;
 /// Positions that a thread looks at in one go.
 const TASK: usize = 1 << 15;
 
+/// Positions of small pictures that are looked at together.
+const TOGETHER: usize = 256;
+
 /// Channels from which on they are looked at window by window.
 const DEEP: usize = 16;
 
@@ -130,7 +133,14 @@ impl Kernel for Check<'_> {
         };
         let (row, step) = (results * deep, across.src() as u32);
         let numbers = rows.len() * row;
-        let table = if deep < DEEP { numbers } else { 0 };
+        // Whole pictures in a run repeat their windows.
+        let tall = (rows == (0..above.dst())).then(|| positions.stacked()).flatten();
+        let tall = tall.as_ref().map(|tall| tall.picture(0));
+        let run =
+            tall.and_then(|tall| tall.lend_rows_of(pictures.start * rows.len()..pictures.end * rows.len()));
+        let repeated =
+            if run.is_some() && deep < DEEP { TOGETHER.div_ceil(numbers).min(pictures.len()) } else { 1 };
+        let table = if deep < DEEP { repeated * numbers } else { 0 };
         alloc::scratch([table; 3], |[firsts, taps, reaches]: [&mut [u32]; 3]| {
             for (i, y) in rows.clone().enumerate().filter(|_| table > 0) {
                 for x in 0..results {
@@ -139,6 +149,11 @@ impl Kernel for Check<'_> {
                     firsts[at..][..deep].fill(first);
                     taps[at..][..deep].fill(columns);
                     reaches[at..][..deep].fill(reach);
+                }
+            }
+            for table in [&mut *firsts, &mut *taps, &mut *reaches] {
+                for at in (numbers..table.len()).step_by(numbers) {
+                    table.copy_within(..numbers, at);
                 }
             }
             let (firsts, taps, reaches) = (&*firsts, &*taps, &*reaches);
@@ -156,6 +171,9 @@ impl Kernel for Check<'_> {
                     })
                 })
             };
+            if let Some(run) = run {
+                return run.chunks(repeated * numbers).any(wrong);
+            }
             alloc::scratch([numbers], |[copy]: [&mut [i64]; 1]| {
                 pictures.any(|picture| {
                     let picture = positions.picture(picture);

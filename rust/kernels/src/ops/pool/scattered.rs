@@ -207,14 +207,16 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
                             }
                         };
                         // All rows of a picture have their positions from the same beginning.
-                        let (mut known, mut numbers) = (&known[..], grads.iter().zip(found));
+                        let (mut known, mut numbers) = (&known[..], (grads, found));
                         while let Some(&(begin, _)) = known.first() {
                             let rows = known.iter().take_while(|row| row.0 == begin).count();
                             known = &known[rows..];
                             // From a position of the picture to one of the band: of another band, before this
                             // one (a huge number) or behind it.
                             let shift = (begin as isize - lines.start as isize) * across.src() as isize;
-                            scatter(sums, shift as usize, deep, numbers.by_ref().take(rows * results * deep));
+                            let n = rows * results * deep;
+                            scatter(sums, shift as usize, deep, &numbers.0[..n], &numbers.1[..n]);
+                            numbers = (&numbers.0[n..], &numbers.1[n..]);
                         }
                     }
                     if copies {
@@ -230,26 +232,21 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
 
 /// Adds the gradients of some windows, with whole pixels of channels, where their positions, and `shift`, say.
 #[inline(always)]
-fn scatter<'n, T: Copy + AddAssign + 'n>(
-    sums: &mut [T],
-    shift: usize,
-    deep: usize,
-    windows: impl Iterator<Item = (&'n T, &'n i64)>,
-) {
+fn scatter<T: Copy + AddAssign>(sums: &mut [T], shift: usize, deep: usize, grads: &[T], places: &[i64]) {
+    let mut add = |at: usize, grad: T| {
+        if let Some(sum) = sums.get_mut(at) {
+            *sum += grad;
+        }
+    };
     if deep == 1 {
-        for (&grad, &place) in windows {
-            if let Some(sum) = sums.get_mut((place as usize).wrapping_add(shift)) {
-                *sum += grad;
-            }
+        for (&grad, &place) in grads.iter().zip(places) {
+            add((place as usize).wrapping_add(shift), grad);
         }
         return;
     }
-    let mut c = 0;
-    for (&grad, &place) in windows {
-        let at = (place as usize).wrapping_add(shift).wrapping_mul(deep).wrapping_add(c);
-        c = if c + 1 == deep { 0 } else { c + 1 };
-        if let Some(sum) = sums.get_mut(at) {
-            *sum += grad;
+    for (grads, places) in grads.chunks_exact(deep).zip(places.chunks_exact(deep)) {
+        for (c, (&grad, &place)) in grads.iter().zip(places).enumerate() {
+            add((place as usize).wrapping_add(shift).wrapping_mul(deep).wrapping_add(c), grad);
         }
     }
 }

@@ -5,7 +5,9 @@
 //! dst = join over y, x of src[y, x]        dx[y, x] = grad / divisor
 //! ```
 
-use super::fold::{Divide, Divisors, Fold, Greatest, Mean, dispatch_fold, divides, in_place, join_lanes};
+use super::fold::{
+    Divide, Divisors, Fold, Greatest, Mean, dispatch_fold, divides, in_place, join_lanes, join_runs,
+};
 use super::{F32_SUMS, MeanGrad, Pool, Reduction, Windows};
 use crate::dtype::{Arithmetic, DType, Finish, Overflow, Rounding};
 use crate::isa::Kernel;
@@ -136,13 +138,14 @@ fn join<S: Simd, F: Fold>(simd: S, pool: &Pool, picture: &Picture<'_>, mut block
         simd.vectorize(
             #[inline(always)]
             || {
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out = match lent.map(|run| &run[i * size..][..size]) {
-                        Some(run) if size <= CHUNK => join_lanes::<F>(run),
-                        run => parts(height, width).fold(F::identity(), |joined, (rows, cols)| {
+                if let Some(run) = lent.filter(|_| size <= CHUNK) {
+                    join_runs::<F>(run, size, out);
+                } else {
+                    for (i, out) in out.iter_mut().enumerate() {
+                        *out = parts(height, width).fold(F::identity(), |joined, (rows, cols)| {
                             let n = rows.len() * cols.len();
-                            let part = match run {
-                                Some(run) => &run[rows.start * width + cols.start..][..n],
+                            let part = match lent {
+                                Some(run) => &run[i * size + rows.start * width + cols.start..][..n],
                                 None => {
                                     let copies = copy.chunks_exact_mut(cols.len());
                                     for (y, copy) in rows.zip(copies) {
@@ -152,8 +155,8 @@ fn join<S: Simd, F: Fold>(simd: S, pool: &Pool, picture: &Picture<'_>, mut block
                                 }
                             };
                             F::join(joined, join_lanes::<F>(part))
-                        }),
-                    };
+                        });
+                    }
                 }
                 if divides(pool) {
                     F::finish(out, counts, divisors.factor(results.start));
