@@ -2,7 +2,8 @@
 //!
 //! A scheduler may wake a thread on the core of the one that wakes it although others are idle: to let cores sleep, or
 //! because a virtual machine's idle core looks taken. There it waits until its caller has done all the work. Who wakes a
-//! helper therefore first takes the core on which it runs itself from those on which the helper may.
+//! helper therefore first takes the core on which it runs itself from those on which the helper may, which the helper,
+//! awake, takes back.
 #![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "asks the system for threads' cores"))]
 
 #[cfg(target_os = "linux")]
@@ -12,58 +13,46 @@ pub(super) use other::Place;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::mem::{size_of, zeroed};
+    use std::mem::zeroed;
     use std::sync::{Mutex, PoisonError};
 
     /// The cores of one thread.
     pub(in crate::parallel) struct Place {
         thread: libc::pid_t,
-        state: Mutex<State>,
-    }
-
-    struct State {
-        /// Those that it may run on but for the core that it avoids.
-        allowed: libc::cpu_set_t,
-        /// What was set last.
-        set: libc::cpu_set_t,
-        avoided: Option<usize>,
+        /// Those that it may run on, while one of them is kept from it.
+        own: Mutex<Option<libc::cpu_set_t>>,
     }
 
     impl Place {
         /// Of the calling thread.
         pub(in crate::parallel) fn here() -> Self {
             // SAFETY: takes nothing, and never fails.
-            let thread = unsafe { libc::gettid() };
-            let cores = cores(thread).unwrap_or_else(none);
-            Self { thread, state: Mutex::new(State { allowed: cores, set: cores, avoided: None }) }
+            Self { thread: unsafe { libc::gettid() }, own: Mutex::new(None) }
         }
 
-        /// Keeps the thread from the core on which the caller runs. Without effect where it has no other, or where the
-        /// system refuses.
+        /// Keeps the thread, which sleeps, from the core on which the caller runs. Without effect where it has no other, or
+        /// where the system refuses.
         pub(in crate::parallel) fn elsewhere(&self) {
             // SAFETY: takes nothing; negative if it fails.
-            let Ok(core) = usize::try_from(unsafe { libc::sched_getcpu() }) else { return };
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.avoided == Some(core) {
-                return;
-            }
-            // Whoever else has set its cores since is obeyed.
-            let Some(now) = cores(self.thread) else { return };
-            // SAFETY: reads sets.
-            if unsafe { !libc::CPU_EQUAL(&now, &state.set) } {
-                state.allowed = now;
-            }
-            let mut others = state.allowed;
+            let core = usize::try_from(unsafe { libc::sched_getcpu() }).ok();
+            let (Some(core), Some(cores)) = (core, cores(self.thread)) else { return };
+            let mut others = cores;
             if core < 8 * size_of::<libc::cpu_set_t>() {
                 // SAFETY: the set has a bit for this core.
                 unsafe { libc::CPU_CLR(core, &mut others) };
             }
-            // SAFETY: the set is as large as it says.
-            let set = unsafe {
-                libc::sched_setaffinity(self.thread, size_of::<libc::cpu_set_t>(), &raw const others)
-            };
-            state.set = if set == 0 { others } else { now };
-            state.avoided = Some(core);
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            if set_cores(self.thread, &others) {
+                own.get_or_insert(cores);
+            }
+        }
+
+        /// Gives the thread, which has woken, its cores back: its caller may move to the one that it woke on.
+        pub(in crate::parallel) fn anywhere(&self) {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(cores) = own.take() {
+                set_cores(self.thread, &cores);
+            }
         }
     }
 
@@ -80,12 +69,18 @@ mod linux {
         (got == 0).then_some(cores)
     }
 
+    /// Whether the system lets a thread run on those cores alone.
+    fn set_cores(thread: libc::pid_t, cores: &libc::cpu_set_t) -> bool {
+        // SAFETY: the set is as large as it says.
+        unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const *cores) == 0 }
+    }
+
     #[cfg(test)]
     mod tests {
         use super::*;
 
         #[test]
-        fn a_thread_is_kept_from_its_callers_core() {
+        fn a_thread_is_kept_from_its_callers_core_until_it_wakes() {
             let (tell, told) = std::sync::mpsc::channel();
             let (end, ended) = std::sync::mpsc::channel::<()>();
             let helper = std::thread::spawn(move || {
@@ -94,14 +89,17 @@ mod linux {
             });
             let place = told.recv().unwrap();
             let all = cores(place.thread).unwrap();
-            // SAFETY: reads a set.
-            let count = unsafe { libc::CPU_COUNT(&all) };
-            place.elsewhere();
+            let count = |cores| {
+                // SAFETY: reads a set.
+                unsafe { libc::CPU_COUNT(&cores) }
+            };
+            // Twice, as by two callers before it wakes.
+            (0..2).for_each(|_| place.elsewhere());
             let left = cores(place.thread).unwrap();
-            let avoided = place.state.lock().unwrap().avoided.unwrap();
-            // SAFETY: reads sets, within their sizes.
-            let (others, kept) = unsafe { (libc::CPU_COUNT(&left), libc::CPU_ISSET(avoided, &left)) };
-            assert_eq!((others, kept), if count > 1 { (count - 1, false) } else { (1, true) });
+            assert!(count(left) >= (count(all) - 2).max(1) && (count(left) < count(all) || count(all) == 1));
+            place.anywhere();
+            // SAFETY: reads sets.
+            assert!(unsafe { libc::CPU_EQUAL(&cores(place.thread).unwrap(), &all) });
             drop(end);
             helper.join().unwrap();
         }
@@ -119,5 +117,7 @@ mod other {
         }
 
         pub(in crate::parallel) fn elsewhere(&self) {}
+
+        pub(in crate::parallel) fn anywhere(&self) {}
     }
 }

@@ -183,6 +183,7 @@ impl Pool {
                 list.sleeping.push(own);
                 drop(list);
                 thread::park();
+                own.place.anywhere();
                 list = self.list();
                 // Still among them if no one woke it.
                 list.sleeping.retain(|&other| !std::ptr::eq(other, own));

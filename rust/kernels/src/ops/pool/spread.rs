@@ -108,7 +108,7 @@ fn block<S: Simd, A: Divide + std::ops::Add<Output = A>>(
     let dealt = match across {
         Windows::Sliding(axis) => {
             let runs = deep == 1 && axis.dilation == 1 && axis.taps >= WIDE && axis.stride > 1;
-            (!runs && axis.stride <= WIDE).then_some(axis)
+            (!runs && axis.stride <= WIDE && axis.dst > 1).then_some(axis)
         }
         Windows::Stacked(..) | Windows::Adaptive { .. } => None,
     };
