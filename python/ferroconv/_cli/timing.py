@@ -72,7 +72,6 @@ class Effort:
 
 QUICK = Effort(0.02, 1, 3)
 NORMAL = Effort(0.4, 1, 9).led()
-THOROUGH = Effort(1.0, 2, 15)
 
 
 def race(contestants: Sequence[Contestant], effort: Effort = NORMAL) -> dict[str, Timing]:

@@ -274,6 +274,12 @@ fn integers_are_the_same_on_every_instruction_set() {
     for dtype in [DType::U8, DType::I16, DType::U16] {
         let most = if dtype == DType::U8 { 255.0 } else { 30_000.0 };
         let noise: Vec<f64> = (0..h * w).map(|_| (next() * most).floor()).collect();
+        // Halves that one sample makes almost alone.
+        let mut dark = vec![0.0; h * w];
+        [170.0, 2.0, 10.0]
+            .into_iter()
+            .enumerate()
+            .for_each(|(i, sample)| dark[(20 + 10 * i) * w + 60] = sample);
         let flat: Vec<f64> = (0..h * w).map(|i| if i % w < 75 { 3.0 } else { (i / w) as f64 }).collect();
         for k in [5, 13, 16] {
             let n = (k * k) as f64;
@@ -283,14 +289,16 @@ fn integers_are_the_same_on_every_instruction_set() {
             let smooth: Vec<f64> = (0..k * k).map(|_| next() / n).collect();
             // Most of its taps are small: in the unit that they need the others exceed 16 bits.
             let peaked: Vec<f64> = (0..k * k).map(|_| 20.0 * (next() - 0.5).powi(3) / k as f64).collect();
-            for weights in [halves, even, signed, smooth, peaked] {
+            let mut pointed: Vec<f64> = (0..k * k).map(|_| (8.0 * next()).floor() / 32768.0).collect();
+            pointed[k / 2 * k + k / 2] = 0.75;
+            for weights in [halves, even, signed, smooth, peaked, pointed] {
                 // A fraction is no 16-bit sample: transforms alone take it.
                 let cval = if k == 16 { 0.5 } else { 5.0 };
                 let mut spec = Spec::new(dtype, [h, w], Taps::from_f64([k, k], &weights));
                 (spec.border, spec.cval) = ([Border::Constant, Border::Reflect], cval.into());
                 let axes = axes(&spec);
                 let problem = Correlate::new(spec).unwrap();
-                for image in [&noise, &flat] {
+                for image in [&noise, &flat, &dark] {
                     let all = all_results(&problem, image, [h, w]);
                     let exact = correlate(image, [h, w], &weights, [k; 2], &axes, cval);
                     let mut shared: Vec<(&str, &Vec<f64>)> = Vec::new();

@@ -294,12 +294,21 @@ pub fn clear() -> usize {
     spectrum::clear()
 }
 
-/// How near to a half a result may be for its rounding to be in doubt, as a multiple of the root of the tile's sum of
-/// squares: twice the error.
-fn doubt(points: [usize; 2], peak: f64, double: bool) -> f64 {
-    let area = (points[0] * points[1]) as f64;
-    let roundoff = if double { f64::EPSILON } else { f64::from(f32::EPSILON) } / 2.0;
-    2.0 * MARGIN * area.log2() * roundoff * peak / area.sqrt()
+/// How near to a half a result may be for its rounding to be in doubt: twice the error, most often a multiple of the root
+/// of the tile's sum of squares; but where one sample makes most of a tile and of a result, of the result.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    of_root: f64,
+    of_result: f64,
+}
+
+impl Doubt {
+    fn new(points: [usize; 2], peak: f64, double: bool) -> Self {
+        let area = (points[0] * points[1]) as f64;
+        let roundoff = if double { f64::EPSILON } else { f64::from(f32::EPSILON) } / 2.0;
+        let of_result = area.log2() * roundoff;
+        Self { of_root: 2.0 * MARGIN * of_result * peak / area.sqrt(), of_result }
+    }
 }
 
 /// Whether an integer result is rounded as the exact sum is, with few of the sums made once more.
@@ -315,7 +324,7 @@ fn settling(problem: &Correlate, points: [usize; 2], peak: f64) -> f64 {
     let most = largest_sample(problem).expect("an image of integers");
     let energy = 2.0 * (points[0] * points[1]) as f64 * (most / 2.0) * (most / 2.0);
     // As many results as the doubt is wide, on either side of a half.
-    2.0 * doubt(points, peak, false) * energy.sqrt() * problem.taps.len() as f64
+    2.0 * Doubt::new(points, peak, false).of_root * energy.sqrt() * problem.taps.len() as f64
 }
 
 /// Whether transforms are made in `f64`; `peak` is the window's largest frequency, or taken to be it.
@@ -397,7 +406,7 @@ impl<'p> Prepare<'p> {
             Levels::Double(Level::new(spectrum.engine(double_lanes), Proof::Rounding))
         } else if let Some(settled) = settled {
             let is_double = is_double(problem, plan.points, spectrum.peak);
-            let proof = Proof::Settled(Box::new(settled), doubt(plan.points, spectrum.peak, is_double));
+            let proof = Proof::Settled(Box::new(settled), Doubt::new(plan.points, spectrum.peak, is_double));
             if is_double {
                 Levels::Double(Level::new(spectrum.engine(double_lanes), proof))
             } else {

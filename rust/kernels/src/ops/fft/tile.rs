@@ -3,7 +3,7 @@
 use super::samples::{Part, clean, count, gather};
 use super::spectrum::Engine;
 use super::trust::{Cells, Witness};
-use super::{Job, Levels, Plan};
+use super::{Doubt, Job, Levels, Plan};
 use crate::alloc;
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
@@ -78,9 +78,8 @@ impl<A> Level<A> {
 pub(super) enum Proof {
     /// Every sum is an integer that the transforms err from by less than 1/4.
     Rounding,
-    /// A result is rounded as the exact sum is, but one that is a half, or as near to it as so many times the root of
-    /// the tile's sum of squares.
-    Settled(Box<Settled>, f64),
+    /// A result is rounded as the exact sum is, but one that is a half, or so near to it.
+    Settled(Box<Settled>, Doubt),
     /// A result's `sum |w x|` is at least `factor` times the root of the tile's sum of squares.
     Floor { factor: f64, witness: Option<Witness> },
 }
@@ -93,7 +92,7 @@ pub(super) struct Settled {
     /// with zeros at their ends.
     multiples: Vec<f64>,
     fixed: Option<Scale>,
-    /// What the fixed point adds to every result, and how far its rounding may be from that of the exact sum.
+    /// What the fixed point adds to every result, and how far its rounding, and this sum, may be from the exact sum.
     offset: f64,
     slack: f64,
 }
@@ -123,12 +122,23 @@ impl Settled {
         Self { taps, multiples: padded, fixed: fixed.map(|fixed| fixed.scale), offset: offset * unit, slack }
     }
 
-    /// Puts the exact sum's rounding for the results of row `y` of a part that may be no further than `doubt` from a
-    /// half.
+    /// Puts the exact sum's rounding for the results of row `y` of a part that may be no further from a half than `doubt`,
+    /// and the part of themselves that comes with it.
     #[inline(always)]
-    fn settle<S: Simd, A: Real>(&self, simd: S, part: &Part<'_, A>, doubt: f64, y: usize, row: &mut [A]) {
+    fn settle<S: Simd, A: Real>(
+        &self,
+        simd: S,
+        part: &Part<'_, A>,
+        [doubt, of_result]: [f64; 2],
+        y: usize,
+        row: &mut [A],
+    ) {
         let (sure, minus) = (A::from_f64(0.5 - doubt - self.slack), A::from_f64(-1.0));
-        let doubted = |a: A| a.plus(a.round_half_even().times(minus)).magnitude() >= sure;
+        let of_result = A::from_f64(of_result);
+        let doubted = |a: A| {
+            let apart = a.plus(a.round_half_even().times(minus)).magnitude();
+            apart.plus(a.magnitude().times(of_result)) >= sure
+        };
         let rounded = |sum: f64| {
             A::from_f64(match self.fixed {
                 Some(scale) => scale.of(sum as i32).into(),
@@ -504,7 +514,6 @@ fn write<S: Simd, A: Real>(
     step: usize,
 ) {
     let finish = job.problem.finish;
-    let doubt = if let Proof::Settled(_, doubt) = proof { doubt * energy.sqrt() } else { 0.0 };
     for (i, part) in parts.into_iter().enumerate() {
         let (half, component) = if job.plan.packed { (halves.get(i), 0) } else { (halves.first(), i) };
         let Some([ys, xs]) = half.filter(|_| component < job.problem.dst.components()) else { continue };
@@ -521,7 +530,8 @@ fn write<S: Simd, A: Real>(
                     rows::narrow(simd, &mut whole, tile, component, [y, xs.start], finish);
                     continue;
                 }
-                (Proof::Settled(settled, _), Some(source)) => {
+                (Proof::Settled(settled, doubt), Some(source)) => {
+                    let doubt = [doubt.of_root * energy.sqrt(), doubt.of_result];
                     settled.settle(simd, source, doubt, y - ys.start, row);
                 }
                 _ => (),

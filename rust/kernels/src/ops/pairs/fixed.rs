@@ -69,7 +69,7 @@ pub(super) struct Split {
 /// Taps as integers, to within `error` levels of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FixedPoint {
-    /// Beyond 16 bits only where there are `splits`.
+    /// All that [`held`] are what they are, but where there are `splits`.
     pub(super) taps: Vec<i32>,
     /// What is beyond 16 bits in them.
     pub(super) splits: Vec<Split>,
@@ -141,7 +141,7 @@ impl FixedPoint {
             peak / unit <= f64::from(HALF) && fits(unit)
         });
         // No tap is NaN or infinite then.
-        let shift = shift.ok_or(Reject("the sums may exceed 32 bits"))?;
+        let shift = shift.ok_or(Reject("the taps exceed 16 bits, or sums may exceed 32"))?;
         let power = 2_f64.powi(-(shift as i32));
         let trial = |unit: f64| Trial::new(weights, unit, &range);
         let bits = trial(power);
@@ -157,7 +157,7 @@ impl FixedPoint {
         };
         let slack = SINGLE * most.min(sum * range.largest);
         let mut larger = 1.0;
-        while larger <= MOST_LARGER {
+        while larger <= MOST_LARGER && slack <= LEVELS {
             let unit = (peak / (f64::from(HALF) * larger)) as f32;
             if !(fits(unit.into()) && unit.is_normal()) {
                 break;
@@ -271,7 +271,7 @@ pub(super) fn extremes<W: Copy + Into<i64>>(weights: &[W], [least, most]: [i64; 
 
 /// What 16 bits hold of a tap.
 pub(super) fn held(tap: i32) -> i16 {
-    tap.clamp(-HALF, HALF) as i16
+    tap.clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
 /// What taps lack, as [`held`].
@@ -322,6 +322,7 @@ mod tests {
             (taken.taps.as_slice(), taken.scale, taken.error),
             ([-3, 7, 32767].as_slice(), scale(0), 0.0)
         );
+        assert_eq!(held(row(DType::U8, &[-32768.0]).unwrap().taps[0]), i16::MIN);
         assert!(row(DType::U8, &[40000.0]).is_err(), "beyond 16 bits");
         assert!(row(DType::U16, &[30000.0; 3]).is_err(), "sums beyond 32 bits");
         let taken = row(DType::U8, &[0.25, 0.5, 0.25]).unwrap();

@@ -166,9 +166,13 @@ impl Pool {
         let width = (ROW / size / deep).max(4 * across.reach()).clamp(1, across.src().max(1));
         let apart = across.src().div_ceil(width) * self.channels.div_ceil(deep) * self.pictures;
         let wanted = if threads == 1 { 1 } else { (4 * threads).div_ceil(apart.max(1)) };
+        let rows = above.src().div_ceil(wanted);
         // Windows that don't overlap reach over no edge of a block that ends where they do.
-        let least = if above.stride() >= above.reach() { 1 } else { 2 } * above.reach();
-        let rows = above.src().div_ceil(wanted).max(least);
+        let rows = if above.stride() >= above.reach() {
+            rows.next_multiple_of(above.stride())
+        } else {
+            rows.max(2 * above.reach())
+        };
         [rows.clamp(1, above.src().max(1)), width, deep]
     }
 }
