@@ -13,7 +13,7 @@
 //! other one, lets any result begin at any sample without shuffles.
 //!
 //! Taps that are integers of 16 bits are taken as they are, and sums are exact. Others are rounded to
-//! multiples of a unit ([`FixedPoint`]), where the sum of all roundings is within the bound for every image of the
+//! multiples of a unit (`FixedPoint`), where the sum of all roundings is within the bound for every image of the
 //! dtype. An unsigned 16-bit sample is taken less 2^15, and the taps' sum times 2^15 is added at the end; all of it is
 //! modulo 2^32, and the sums are not larger.
 
