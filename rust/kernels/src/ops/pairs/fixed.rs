@@ -69,7 +69,7 @@ pub(super) struct Split {
 /// Taps as integers, to within `error` levels of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FixedPoint {
-    /// All that [`held`] are what they are, but where there are `splits`.
+    /// Each is what 16 bits hold of it ([`held`]), but where there are `splits`.
     pub(super) taps: Vec<i32>,
     /// What is beyond 16 bits in them.
     pub(super) splits: Vec<Split>,
@@ -94,6 +94,7 @@ const LARGER: f64 = 1.02;
 /// Relative error of a result that was `f32` on its way: of the sum, of the product, and of another sum that is compared.
 const SINGLE: f64 = f32::EPSILON as f64 * 1.5;
 
+/// The largest number of 16 bits.
 const HALF: i32 = i16::MAX as i32;
 
 impl FixedPoint {
