@@ -355,6 +355,18 @@ def test_contestants_take_turns_and_the_lead_is_not_timed():
     assert all(len(one.samples) == 3 for one in timings.values())
 
 
+def test_long_calls_have_no_lead(monkeypatch):
+    monkeypatch.setattr(timing, "LONG", 0.005)
+    calls = []
+
+    def call():
+        calls.append(None)
+        time.sleep(0.006)
+
+    timing.race([timing.Contestant("a", call)], timing.Effort(1, 3, 3, lead=0.05))
+    assert len(calls) == 1 + 3
+
+
 def _outcome(name, ours, times, **theirs):
     spent = Times(ours, ours, 1)
     found = {

@@ -27,7 +27,7 @@ def windows(case: Case, quick: bool) -> list[Outcome]:
     if case.arithmetic == "native" and case.taps <= MEMORY_BOUND:
         everyone += peers.copies(problem.image, problem.image)
     effort = QUICK if quick else NORMAL if large else SMALL
-    timings = race(everyone, effort.led() if peers.TORCH in rivals else effort)
+    timings = race(everyone, effort)
     plan = peers.explained(problem).plans[0]
     ours, reused = timings[peers.OURS], timings.get(peers.REUSED)
     # SciPy's integer arithmetic is not that of exact sums: it is compared with SciPy alone.

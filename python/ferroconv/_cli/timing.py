@@ -70,7 +70,7 @@ class Effort:
         return replace(self, lead=SPINNING)
 
 
-QUICK = Effort(0.02, 1, 3)
+QUICK = Effort(0.02, 1, 3).led()
 NORMAL = Effort(0.4, 1, 9).led()
 
 

@@ -276,10 +276,9 @@ fn integers_are_the_same_on_every_instruction_set() {
         let noise: Vec<f64> = (0..h * w).map(|_| (next() * most).floor()).collect();
         // Halves that one sample makes almost alone.
         let mut dark = vec![0.0; h * w];
-        [170.0, 2.0, 10.0]
-            .into_iter()
-            .enumerate()
-            .for_each(|(i, sample)| dark[(20 + 10 * i) * w + 60] = sample);
+        for (y, sample) in [(20, 170.0), (30, 2.0), (40, 10.0)] {
+            dark[y * w + 60] = sample;
+        }
         let flat: Vec<f64> = (0..h * w).map(|i| if i % w < 75 { 3.0 } else { (i / w) as f64 }).collect();
         for k in [5, 13, 16] {
             let n = (k * k) as f64;

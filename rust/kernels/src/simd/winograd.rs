@@ -90,7 +90,7 @@ macro_rules! minimal {
                 into: &mut [V::Elem],
                 plane: usize,
             ) {
-                source::<V, Self, $n, $m>(from, at, channels, into, plane);
+                squares::<V, $n, $n>(from, at, channels, into, plane, <Self as Matrices<$n, $m>>::source);
             }
 
             #[inline(always)]
@@ -325,26 +325,6 @@ impl Square {
     fn reach(self, n: usize, length: usize) -> usize {
         (n - 1) * (self.down + self.across) + length
     }
-}
-
-/// [`Minimal::source`].
-#[inline(always)]
-fn source<V: Vector, F: Matrices<N, M>, const N: usize, const M: usize>(
-    from: &[V::Elem],
-    at: Square,
-    channels: usize,
-    into: &mut [V::Elem],
-    plane: usize,
-) {
-    squares::<V, N, N>(
-        from,
-        at,
-        channels,
-        into,
-        plane,
-        #[inline(always)]
-        |line| F::source(line),
-    );
 }
 
 /// Transforms a square of pixels to a place in each of `O * O` planes, channels in whole vectors.

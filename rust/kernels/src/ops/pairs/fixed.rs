@@ -144,8 +144,7 @@ impl FixedPoint {
         // No tap is NaN or infinite then.
         let shift = shift.ok_or(Reject("the taps exceed 16 bits, or sums may exceed 32"))?;
         let power = 2_f64.powi(-(shift as i32));
-        let trial = |unit: f64| Trial::new(weights, unit, &range);
-        let bits = trial(power);
+        let bits = Trial::new(weights, power, &range);
         if bits.error <= LEVELS {
             let scale = Scale::Bits(Rounded { offset: bits.offset, shift });
             return Ok(range.taken(bits.taps, Vec::new(), scale, [bits.error, 0.0]));
@@ -163,7 +162,7 @@ impl FixedPoint {
             if !(fits(unit.into()) && unit.is_normal()) {
                 break;
             }
-            let trial = trial(unit.into());
+            let trial = Trial::new(weights, unit.into(), &range);
             let error = trial.error + slack;
             if error <= LEVELS {
                 let splits = splits(&trial.taps, cols);

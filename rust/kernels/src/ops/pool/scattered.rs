@@ -207,7 +207,7 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
                             }
                         };
                         // All rows of a picture have their positions from the same beginning.
-                        let (mut known, mut numbers) = (&known[..], (grads, found));
+                        let (mut known, mut grads, mut found) = (&known[..], grads, found);
                         while let Some(&(begin, _)) = known.first() {
                             let rows = known.iter().take_while(|row| row.0 == begin).count();
                             known = &known[rows..];
@@ -215,8 +215,9 @@ fn fill<S: Simd, T: Smooth + AddAssign>(
                             // one (a huge number) or behind it.
                             let shift = (begin as isize - lines.start as isize) * across.src() as isize;
                             let n = rows * results * deep;
-                            scatter(sums, shift as usize, deep, &numbers.0[..n], &numbers.1[..n]);
-                            numbers = (&numbers.0[n..], &numbers.1[n..]);
+                            let (these, there);
+                            ((these, grads), (there, found)) = (grads.split_at(n), found.split_at(n));
+                            scatter(sums, shift as usize, deep, these, there);
                         }
                     }
                     if copies {
