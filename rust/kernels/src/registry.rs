@@ -424,5 +424,5 @@ macro_rules! convolution {
 convolution! {
     Forward, "conv2d", "sum |x w|", [Depthwise, Split, Winograd, Winograd4, Gather];
     GradInput, "conv2d-grad-input", "sum |grad w|", [Depthwise, Split, Winograd, Winograd4, Gather];
-    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Dots, Depthwise, WinogradFilters, Outer];
+    GradFilters, "conv2d-grad-filters", "sum |x grad|", [Dots, Pictures, Depthwise, WinogradFilters, Outer];
 }

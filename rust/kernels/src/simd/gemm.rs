@@ -47,6 +47,29 @@ macro_rules! with_tile {
 }
 pub(crate) use with_tile;
 
+/// Runs `$body` with `$R` and `$NV` as constants: `$vectors`, and as many of `$places` as an [`outer`] tile takes without doing
+/// many again in the last one.
+macro_rules! with_places {
+    ($V:ty, $vectors:expr, $places:expr, |$R:ident, $NV:ident| $body:expr) => {
+        if <$V as $crate::simd::Vector>::REGISTERS == 32
+            && $vectors > 1
+            && 8 * $places.next_multiple_of(5) <= 7 * $places.next_multiple_of(8)
+        {
+            const $R: usize = 5;
+            if $vectors == 2 {
+                const $NV: usize = 2;
+                $body
+            } else {
+                const $NV: usize = 3;
+                $body
+            }
+        } else {
+            $crate::simd::with_tile!($V, $vectors, |$R, $NV| $body)
+        }
+    };
+}
+pub(crate) use with_places;
+
 /// Where the samples of a pixel's window stand, relative to the pixel: runs of neighbours, in the
 /// order of the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,11 +184,22 @@ macro_rules! with_results {
 }
 pub(crate) use with_results;
 
-/// For `NV` vectors of neighbouring pixels, adds to `R` results each the products of the samples of `deep` channels, `plane` apart,
-/// at each tap's place:
+/// Where the samples of a pixel's window stand for [`beside`].
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'w> {
+    /// For each tap, where its first sample stands relative to the pixel, and the first weight of it.
+    pub places: &'w [[usize; 2]],
+    /// Samples of a tap, and how far they stand from each other.
+    pub deep: [usize; 2],
+    /// From one vector of pixels to the next.
+    pub step: usize,
+}
+
+/// For `NV` vectors of pixels, adds to `R` results each the products of the samples of `deep` channels, `plane` apart, at each
+/// tap's place:
 ///
 /// ```text
-/// sums[r][pixel] += sum over taps t, c < deep of source[places[t] + c * plane + pixel] * weights[t][c][r]
+/// sums[r][v][lane] += sum over taps t, c < deep of source[places[t][0] + c * plane + v * step + lane] * weights[places[t][1] + c * R + r]
 /// ```
 ///
 /// # Panics
@@ -173,24 +207,29 @@ pub(crate) use with_results;
 #[inline(always)]
 pub fn beside<V: Vector, const R: usize, const NV: usize>(
     source: &[V::Elem],
-    places: &[usize],
-    [deep, plane]: [usize; 2],
+    window: Window<'_>,
     weights: &[V::Elem],
     mut sums: [[V; NV]; R],
 ) -> [[V; NV]; R] {
-    let reach = deep.saturating_sub(1) * plane + NV * V::LANES;
+    let Window { places, deep: [deep, plane], step } = window;
+    let reach = deep.saturating_sub(1) * plane + (NV - 1) * step + V::LANES;
     let room = source.len().checked_sub(reach).expect("samples of the source");
-    assert!(weights.len() >= places.len() * deep * R, "a weight for each sample and result");
-    let mut weights = weights.as_ptr();
-    for &place in places {
-        assert!(place <= room, "samples of the source");
+    let last = weights.len().checked_sub(deep * R).expect("a weight for each sample and result");
+    let mut most = [0; 2];
+    for place in places {
+        most = [0, 1].map(|i| place[i].max(most[i]));
+    }
+    assert!(most[0] <= room && most[1] <= last, "samples of the source, and their weights");
+    for &[place, weight] in places {
         let mut from = source.as_ptr().wrapping_add(place);
+        let mut weights = weights.as_ptr().wrapping_add(weight);
         for _ in 0..deep {
-            // SAFETY: `place + c * plane + NV * LANES <= source.len()`; the weights go on for as many samples.
+            // SAFETY: `place + c * plane + (NV - 1) * step + LANES <= source.len()`, and from `weight` on there are as many as
+            // the tap has samples and results.
             unsafe {
                 let mut samples = [V::splat(V::Elem::default()); NV];
                 for v in 0..NV {
-                    samples[v] = V::load(from.add(v * V::LANES));
+                    samples[v] = V::load(from.add(v * step));
                 }
                 for r in 0..R {
                     let weight = V::splat(*weights.add(r));
@@ -198,8 +237,8 @@ pub fn beside<V: Vector, const R: usize, const NV: usize>(
                         sums[r][v] = sums[r][v].mul_add(samples[v], weight);
                     }
                 }
-                weights = weights.add(R);
             }
+            weights = weights.wrapping_add(R);
             from = from.wrapping_add(plane);
         }
     }
@@ -243,10 +282,12 @@ impl Line {
 /// sums[r][lane] += sum over pixels p of source[window of p + places[r]] * right[p][lane]
 /// ```
 ///
+/// If every sample is a `VECTOR`, its lanes stand there one after the other, for those of each vector of the row.
+///
 /// # Panics
 /// If a window leaves `source`, `right` is too short, or there are too many rows.
 #[inline(always)]
-pub fn outer<V: Vector, const R: usize, const NV: usize>(
+pub fn outer<V: Vector, const R: usize, const NV: usize, const VECTOR: bool>(
     source: &[V::Elem],
     places: &[usize; R],
     lines: &[Line],
@@ -262,7 +303,8 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
     for &place in places {
         reach = reach.max(place);
     }
-    let room = source.len().checked_sub(reach + 1).expect("a window fits the source");
+    let sample = if VECTOR { V::LANES } else { 1 };
+    let room = source.len().checked_sub(reach + sample).expect("a window fits the source");
     let mut pixels = 0;
     for line in lines {
         assert!(
@@ -288,7 +330,8 @@ pub fn outer<V: Vector, const R: usize, const NV: usize>(
                     row[v] = V::load(right.add(v * V::LANES));
                 }
                 for r in 0..R {
-                    let sample = V::splat(*from[r].add(at));
+                    let from = from[r].add(at);
+                    let sample = if VECTOR { V::load(from) } else { V::splat(*from) };
                     for v in 0..NV {
                         tile[r][v] = tile[r][v].mul_add(sample, row[v]);
                     }

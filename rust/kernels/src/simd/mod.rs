@@ -30,8 +30,8 @@ pub use depthwise::{Own, gather_own, outer_own};
 pub(crate) use dots::with_dots;
 pub use dots::{Grid, dots};
 pub use fetch::{fetch, fetch_at};
-pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, beside, gather, outer, tile_rows};
-pub(crate) use gemm::{with_results, with_tile};
+pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, Window, beside, gather, outer, tile_rows};
+pub(crate) use gemm::{with_places, with_results, with_tile};
 pub use halves::{
     Ending, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Multiplied, Nearest, Noted, Notes, Rounded, Samples,
     Truncated, Two, along, down,

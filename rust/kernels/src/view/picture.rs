@@ -4,6 +4,7 @@
 mod bits;
 mod copies;
 mod floats;
+mod several;
 
 pub use floats::Floats;
 
@@ -333,7 +334,9 @@ pub struct Blocks<'d> {
     arrays: Vec<(*mut u8, &'d Layout)>,
     size: [usize; 3],
     grid: [usize; 3],
-    count: usize,
+    pictures: usize,
+    /// Pictures of a block.
+    together: usize,
     next: AtomicUsize,
 }
 
@@ -352,24 +355,34 @@ impl<'d> Blocks<'d> {
         let (outer, picture) = shape.split_at(shape.len() - 3);
         let size = size.map(|n| n.max(1));
         let grid = [0, 1, 2].map(|i| picture[i].div_ceil(size[i]));
-        let count = outer.iter().product::<usize>() * grid.iter().product::<usize>();
-        Self { arrays, size, grid, count, next: AtomicUsize::new(0) }
+        let pictures = outer.iter().product();
+        Self { arrays, size, grid, pictures, together: 1, next: AtomicUsize::new(0) }
+    }
+
+    /// The same of so many neighbouring pictures each, where there are as many.
+    ///
+    /// # Panics
+    /// If it is of none.
+    #[must_use]
+    pub fn together(self, pictures: usize) -> Self {
+        assert!(pictures > 0, "blocks of some pictures");
+        Self { together: pictures, ..self }
     }
 
     /// Blocks in all.
     pub fn count(&self) -> usize {
-        self.count
+        self.pictures.div_ceil(self.together) * self.grid.iter().product::<usize>()
     }
 
     /// The next block, in C order.
     pub fn take(&self) -> Option<Block<'_>> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        if index >= self.count {
+        if index >= self.count() {
             return None;
         }
         let [_, g1, g2] = self.grid;
         let per_picture = self.grid[0] * g1 * g2;
-        let (picture, place) = (index / per_picture, index % per_picture);
+        let (picture, place) = (index / per_picture * self.together, index % per_picture);
         let shape = &self.arrays[0].1.shape;
         let range = |axis: usize, i: usize| {
             let start = i * self.size[axis];
@@ -378,6 +391,7 @@ impl<'d> Blocks<'d> {
         Some(Block {
             blocks: self,
             picture,
+            pictures: picture..(picture + self.together).min(self.pictures),
             rows: range(0, place / (g1 * g2)),
             cols: range(1, place / g2 % g1),
             channels: range(2, place % g2),
@@ -389,8 +403,10 @@ impl<'d> Blocks<'d> {
 #[derive(Debug)]
 pub struct Block<'b> {
     blocks: &'b Blocks<'b>,
-    /// The picture, counted in C order.
+    /// The picture, counted in C order; of several, the one that its parts are of.
     pub picture: usize,
+    /// All pictures that it covers.
+    pub pictures: Range<usize>,
     /// The picture's rows that it covers.
     pub rows: Range<usize>,
     /// The picture's columns that it covers.
@@ -413,6 +429,15 @@ pub struct BlockRows<'b> {
 }
 
 impl Block<'_> {
+    /// Turns to another one of its pictures.
+    ///
+    /// # Panics
+    /// If it does not cover it.
+    pub fn turn_to(&mut self, picture: usize) {
+        assert!(self.pictures.contains(&picture), "a picture of the block");
+        self.picture = picture;
+    }
+
     /// Its rows in the first `N` arrays.
     ///
     /// # Panics

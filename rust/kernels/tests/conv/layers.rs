@@ -166,5 +166,19 @@ pub(crate) fn layers() -> Vec<(String, Conv)> {
         12,
         20,
     );
+    // Many pictures, around whole vectors of them, as the lanes of few results: parts of pictures and whole ones.
+    for (pictures, size, taps, stride, dilation, padding, channels, outputs) in [
+        (16, [5, 4], [3, 3], 1, 1, Padding::Same, 1, 1),
+        (31, [9, 7], [3, 2], 2, 1, Padding::Explicit(2, 0), 3, 7),
+        (32, [9, 10], [5, 5], 1, 1, Padding::Valid, 6, 16),
+        (47, [6, 7], [5, 3], 1, 1, Padding::Explicit(4, 3), 2, 20),
+        (48, [7, 8], [2, 3], 1, 2, Padding::Same, 2, 5),
+        (64, [8, 8], [4, 4], 3, 1, Padding::Same, 3, 24),
+        (16, [50, 47], [3, 3], 1, 1, Padding::Same, 3, 4),
+    ] {
+        let [rows, cols] = [0, 1].map(|i| axis(size[i], taps[i], stride, dilation, padding));
+        let name = format!("{pictures} pictures of {size:?}, {taps:?} taps by {stride}, {outputs} results");
+        layers.push((name, Conv::new(DType::F64, pictures, [rows, cols], 1, channels, outputs).unwrap()));
+    }
     layers
 }

@@ -394,8 +394,13 @@ fn everywhere(problem: &Forward, srcs: &[Src<'_>], each: impl Fn(&str, &[f32])) 
 /// NaN and infinity are found where the definition has them and nowhere else, in every implementation.
 #[test]
 fn what_is_not_finite_stays_in_its_windows() {
+    [2, 47].into_iter().for_each(stays_in_windows);
+}
+
+/// Of so many pictures.
+fn stays_in_windows(pictures: usize) {
     let square = Axis::convolution(9, 3, 1, 1, Padding::Same).unwrap();
-    let conv = Conv::new(DType::F32, 2, [square, square], 1, 9, 10).unwrap();
+    let conv = Conv::new(DType::F32, pictures, [square, square], 1, 9, 10).unwrap();
     let conv = Conv { precision: Precision::High, ..conv };
     let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
     let [mut x, filters] = [0, 1].map(|i| Array::new(&shapes[i], 7 + i as u64));
@@ -426,8 +431,13 @@ fn what_is_not_finite_stays_in_its_windows() {
 /// Weights that are not finite make no number of the zeros around the image, or none: for every schedule the same.
 #[test]
 fn what_is_not_finite_of_weights_is_the_same_for_every_schedule() {
+    [2, 47].into_iter().for_each(weights_are_the_same);
+}
+
+/// Of so many pictures.
+fn weights_are_the_same(pictures: usize) {
     let square = Axis::convolution(9, 5, 1, 1, Padding::Same).unwrap();
-    let conv = Conv::new(DType::F32, 2, [square, square], 1, 9, 3).unwrap();
+    let conv = Conv::new(DType::F32, pictures, [square, square], 1, 9, 3).unwrap();
     let [x, mut filters] = [conv.x_shape(), conv.filters_shape()].map(|shape| Array::new(&shape, 7));
     (filters.narrow[0], filters.narrow[27 * 24 + 1]) = (f32::INFINITY, f32::NAN);
     let problem = Forward { conv, bias: false, addend: false, relu: false };
@@ -441,16 +451,16 @@ fn what_is_not_finite_of_weights_is_the_same_for_every_schedule() {
 /// The same of the filters' gradient: a pixel that a tap does not meet has no part in its sum.
 #[test]
 fn what_is_not_finite_stays_in_its_taps() {
-    [2, 3].into_iter().for_each(stays_in_taps);
+    [(2, 2), (3, 2), (2, 47)].into_iter().for_each(stays_in_taps);
 }
 
-/// Of filters with so many rows.
-fn stays_in_taps(taps: usize) {
+/// Of filters with so many rows, over so many pictures.
+fn stays_in_taps((taps, pictures): (usize, usize)) {
     let (rows, cols) = (
         Axis::convolution(5, taps, 1, 1, Padding::Valid).unwrap(),
         Axis::convolution(19, 3, 1, 1, Padding::Valid).unwrap(),
     );
-    let conv = Conv::new(DType::F32, 2, [rows, cols], 1, 2, 5).unwrap();
+    let conv = Conv::new(DType::F32, pictures, [rows, cols], 1, 2, 5).unwrap();
     let conv = Conv { precision: Precision::High, ..conv };
     let shapes = [conv.x_shape(), conv.filters_shape(), conv.y_shape()];
     let [mut x, grad] = [0, 2].map(|i| Array::new(&shapes[i], 5 + i as u64));

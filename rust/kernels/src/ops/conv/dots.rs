@@ -37,7 +37,7 @@ const BROUGHT: f64 = 0.5;
 
 /// Chunks, at most, and lines that one has at least.
 const CHUNKS: usize = 16;
-const LINES: usize = 16;
+pub(super) const LINES: usize = 16;
 
 impl Implementation<GradFilters> for Dots {
     fn name(&self) -> &'static str {
@@ -105,7 +105,6 @@ fn solve<L: Lane<Elem: Floats>>(
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
     let plan = Plan::new(&problem.conv, lanes::<L>(schedule.isa));
-    // A row of the results of a tap and channel, and at last the bias's.
     let (outputs, rows) = (problem.conv.outputs, plan.places.len() + 1);
     let mut sums = vec![L::Elem::default(); plan.chunks * rows * outputs];
     if !sums.is_empty() {
@@ -113,12 +112,19 @@ fn solve<L: Lane<Elem: Floats>>(
         let tasks = parts.map(|(chunk, sums)| Task::<L> { plan: &plan, srcs, chunk, sums });
         share(tasks.collect(), nanoseconds, schedule)?;
     }
-    let (first, others) = sums.split_at_mut(rows * outputs);
-    for part in others.chunks_exact((rows * outputs).max(1)) {
+    store(&problem.conv, sums, plan.places.len(), dsts);
+    Ok(())
+}
+
+/// Adds the sums of all chunks, in order, and stores them: of each a row of results for every tap and channel, and at last the
+/// bias's.
+pub(super) fn store<A: Floats>(conv: &Conv, mut sums: Vec<A>, places: usize, dsts: &mut [Dst<'_>]) {
+    let [_, kw, inner, outputs] = conv.filters_shape();
+    let (first, others) = sums.split_at_mut((places + 1) * outputs);
+    for part in others.chunks_exact(((places + 1) * outputs).max(1)) {
         first.iter_mut().zip(part).for_each(|(sum, &part)| *sum = sum.plus(part));
     }
-    let (weights, bias) = first.split_at(plan.places.len() * outputs);
-    let [_, kw, inner, _] = problem.conv.filters_shape();
+    let (weights, bias) = first.split_at(places * outputs);
     // The filters' rows are taps of a row of them; the bias is one row of one number a result.
     for (dst, (numbers, depth)) in dsts.iter_mut().zip([(weights, inner), (bias, 1)]) {
         let blocks = Blocks::new(std::slice::from_mut(dst), [1, depth, outputs]);
@@ -128,7 +134,6 @@ fn solve<L: Lane<Elem: Floats>>(
             block.parts::<1>()[0].narrow(y, &numbers[at..at + row]);
         }
     }
-    Ok(())
 }
 
 impl<'p> Plan<'p> {

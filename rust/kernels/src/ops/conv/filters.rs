@@ -369,7 +369,14 @@ impl Band {
                         let (sums, bias) =
                             sums[(first - start) * (rows + 1)..][..(rows + 1) * n].split_at_mut(rows * n);
                         with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
-                            tiles::<L::Vector<S>, R, NV>(samples, &plan.places, &lines, right, sums, fresh);
+                            tiles::<L::Vector<S>, R, NV, false>(
+                                samples,
+                                &plan.places,
+                                &lines,
+                                (right, n),
+                                sums,
+                                fresh,
+                            );
                         });
                         if fresh {
                             bias.fill(L::Elem::default());
@@ -406,13 +413,13 @@ fn part_of<V: Vector>(from: &[V::Elem], held: usize, first: usize, into: &mut [V
     }
 }
 
-/// All sums of one panel, a few at a time.
+/// All sums of one panel, a few at a time ([`simd::outer`]).
 #[inline(always)]
-pub(super) fn tiles<V: Vector, const R: usize, const NV: usize>(
+pub(super) fn tiles<V: Vector, const R: usize, const NV: usize, const VECTOR: bool>(
     samples: &[V::Elem],
     places: &[usize],
     lines: &[Line],
-    gradients: &[V::Elem],
+    (gradients, pitch): (&[V::Elem], usize),
     sums: &mut [V::Elem],
     fresh: bool,
 ) {
@@ -421,7 +428,7 @@ pub(super) fn tiles<V: Vector, const R: usize, const NV: usize>(
         // A tile that is not full makes the first sum again, for nothing.
         let mut at = [some[0]; R];
         at[..some.len()].copy_from_slice(some);
-        simd::outer::<V, R, NV>(samples, &at, lines, gradients, width, sums, fresh);
+        simd::outer::<V, R, NV, VECTOR>(samples, &at, lines, gradients, pitch, sums, fresh);
     }
 }
 

@@ -17,7 +17,7 @@ use super::pack::{Panel, Part, Piece, Taps, WARM, halve, lanes, padded, panels, 
 use super::packed::Packed;
 use super::pass::{Pass, Sources, passes, with_lane};
 use super::phase::Phase;
-use super::planes;
+use super::{pictures, planes};
 use crate::alloc::Plain;
 use crate::alloc::results::Kept;
 use crate::dtype::Accumulator;
@@ -79,7 +79,12 @@ pub(super) fn solve(
         return with_lane!(pass.conv, |L| planes::solve::<L>(pass, sources, dst, &schedule));
     }
     let lanes = with_lane!(pass.conv, |L| lanes::<L>(schedule.isa));
-    if narrow::takes(pass, lanes, sources.src.has_planes()) {
+    let apart = sources.src.has_planes();
+    if pictures::takes(pass, lanes, apart) {
+        let schedule = Schedule { workers, ..*schedule };
+        return with_lane!(pass.conv, |L| pictures::solve::<L>(pass, sources, dst, lanes, &schedule));
+    }
+    if narrow::takes(pass, lanes, apart) {
         let schedule = Schedule { workers, ..*schedule };
         return with_lane!(pass.conv, |L| narrow::solve::<L>(pass, sources, dst, &schedule));
     }
@@ -246,12 +251,14 @@ impl<'p, A: Floats> Job<'p, A> {
         let mask = self.sources.mask.map(|mask| mask.picture(picture));
         let picture = self.sources.src.picture(picture);
         let lent = if mask.is_none() { part.lend(&picture) } else { None };
-        let source = lent.unwrap_or_else(|| {
+        let source = if let Some(lent) = lent {
+            lent
+        } else {
             if self.pitch > 0 {
                 part.bring::<V>(&picture, mask.as_ref(), &mut source[..part.len()], spare);
             }
             source
-        });
+        };
         for (pair, weights) in self.pairs.iter().zip(&self.weights.0) {
             pair.run::<V>(self, weights, group, source, [&part.rows, &part.cols], out, place);
         }

@@ -23,6 +23,7 @@ mod pack;
 mod packed;
 mod pass;
 mod phase;
+mod pictures;
 mod planes;
 mod split;
 mod winograd;
@@ -32,6 +33,7 @@ pub use dots::Dots;
 pub use filters::Outer;
 pub use gather::Gather;
 pub use packed::Packed;
+pub use pictures::Pictures;
 pub use split::Split;
 pub use winograd::{Winograd, Winograd4, WinogradFilters};
 

@@ -17,11 +17,11 @@ use super::pass::{Pass, Sources};
 use super::phase::Phase;
 use crate::alloc::Plain;
 use crate::alloc::results::Kept;
-use crate::dtype::Accumulator;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
 use crate::simd::{
-    Lane, MAX_LANES, MAX_RESULTS, Simd, Vector, beside, store_each, store_tile, transpose, with_results,
+    Lane, MAX_LANES, MAX_RESULTS, Simd, Vector, Window, beside, store_each, store_tile, transpose,
+    with_results,
 };
 use crate::view::{Block, Blocks, Dst, Floats};
 use crate::{Error, alloc};
@@ -60,9 +60,9 @@ pub(super) fn nanoseconds(pass: &Pass<'_>) -> f64 {
 
 /// Weights by pair of phases, group, part of the results, tap, channel and result; and whether all are finite, so that
 /// zeros times them are zeros.
-struct Weights<A: Plain> {
-    pairs: Vec<Kept<A>>,
-    finite: bool,
+pub(super) struct Weights<A: Plain> {
+    pub(super) pairs: Vec<Kept<A>>,
+    pub(super) finite: bool,
 }
 
 /// A pass with its weights packed, ready to be run block by block.
@@ -92,30 +92,49 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     if blocks.count() == 0 {
         return Ok(());
     }
-    let mut pairs = Vec::new();
-    for rows in &pass.phases[0] {
-        pairs.extend(pass.phases[1].iter().map(|cols| [rows, cols]));
-    }
-    // As alike as can be.
-    let n = pass.wide.div_ceil(MAX_RESULTS);
-    let parts: Vec<_> = (0..n).map(|i| i * pass.wide / n..(i + 1) * pass.wide / n).collect();
-    let weights = Packed::get(schedule.filters, pass, schedule.isa, || {
-        let taps = Taps::new(sources.filters);
-        let size = |[rows, cols]: &[&Phase; 2]| rows.taps.len() * cols.taps.len() * pass.deep * pass.wide;
-        let mut weights: Vec<_> = pairs.iter().map(|pair| Kept::new(pass.groups * size(pair))).collect();
-        let mut tasks = Vec::new();
-        for (phases, weights) in pairs.iter().zip(&mut weights) {
-            for (group, into) in weights.chunks_exact_mut(size(phases).max(1)).enumerate() {
-                tasks.push(Pack::<L> { pass, taps: &taps, phases: *phases, group, parts: &parts, into });
-            }
-        }
-        share(tasks, pass.packing(), schedule)?;
-        let finite = weights.iter().flat_map(|pair| pair.iter()).all(|weight| weight.into_f64().is_finite());
-        Ok(Weights { pairs: weights, finite })
-    })?;
+    let (pairs, parts) = (pairs(pass), parts(pass));
+    let weights = Weights::new::<L>(pass, sources, &pairs, &parts, schedule)?;
     let bias = sources.bias.map_or_else(|| vec![L::Elem::default(); pass.groups * pass.wide], widened);
     let job = Job { pass, sources, pairs, weights, parts, bias, planes };
     Blockwise::<L>::compute(&job, &blocks, schedule.workers, schedule.isa)
+}
+
+/// Phases of rows with those of columns.
+pub(super) fn pairs<'p>(pass: &'p Pass<'_>) -> Vec<[&'p Phase; 2]> {
+    let [rows, cols] = &pass.phases;
+    rows.iter().flat_map(|rows| cols.iter().map(move |cols| [rows, cols])).collect()
+}
+
+/// Results that are summed at once, as alike as can be.
+pub(super) fn parts(pass: &Pass<'_>) -> Vec<Range<usize>> {
+    let n = pass.wide.div_ceil(MAX_RESULTS);
+    (0..n).map(|i| i * pass.wide / n..(i + 1) * pass.wide / n).collect()
+}
+
+impl<A: Floats> Weights<A> {
+    pub(super) fn new<L: Lane<Elem = A>>(
+        pass: &Pass<'_>,
+        sources: &Sources<'_>,
+        pairs: &[[&Phase; 2]],
+        parts: &[Range<usize>],
+        schedule: &Schedule<'_>,
+    ) -> Result<Arc<Self>, Error> {
+        Packed::get(schedule.filters, pass, schedule.isa, || {
+            let taps = Taps::new(sources.filters);
+            let size = |[rows, cols]: &[&Phase; 2]| rows.taps.len() * cols.taps.len() * pass.deep * pass.wide;
+            let mut weights: Vec<_> = pairs.iter().map(|pair| Kept::new(pass.groups * size(pair))).collect();
+            let mut tasks = Vec::new();
+            for (phases, weights) in pairs.iter().zip(&mut weights) {
+                for (group, into) in weights.chunks_exact_mut(size(phases).max(1)).enumerate() {
+                    tasks.push(Pack::<L> { pass, taps: &taps, phases: *phases, group, parts, into });
+                }
+            }
+            share(tasks, pass.packing(), schedule)?;
+            let finite =
+                weights.iter().flat_map(|pair| pair.iter()).all(|weight| weight.into_f64().is_finite());
+            Ok(Self { pairs: weights, finite })
+        })
+    }
 }
 
 /// Weights of a pair of phases and a group, to be packed.
@@ -302,7 +321,8 @@ impl<A: Floats> Results<'_, A> {
         }
         let mut places = Vec::with_capacity(rows.taps.len() * firsts.len());
         for &(dy, _) in &rows.taps {
-            places.extend(firsts.iter().map(|&(dx, _)| at(0, ys.start, dy) * pitch + at(1, xs.start, dx)));
+            places
+                .extend(firsts.iter().map(|&(dx, _)| [at(0, ys.start, dy) * pitch + at(1, xs.start, dx), 0]));
         }
         // Without taps there is nothing between rows.
         let pitch = if places.is_empty() { xs.len() } else { pitch };
@@ -323,6 +343,7 @@ impl<A: Floats> Results<'_, A> {
             let weights = &weights[taps * part.start..][..taps * part.len()];
             let start = &job.bias[group * pass.wide + part.start..][..part.len()];
             with_results!(part.len(), |R, NV| {
+                places.iter_mut().enumerate().for_each(|(t, place)| place[1] = t * run[0] * R);
                 let (mut pixel, mut y, mut x) = (0, 0, 0);
                 while pixel < last {
                     let mut tile = [[V::splat(A::default()); NV]; R];
@@ -331,10 +352,10 @@ impl<A: Floats> Results<'_, A> {
                     }
                     let n = (NV * V::LANES).min(last - pixel);
                     let met = if finite { met(y..y + (x + n - 1) / pitch + 1) } else { all.clone() };
-                    let weights = &weights[met.start * row * R..];
                     let places = &places[met.start * firsts.len()..met.end * firsts.len()];
                     if taps > 0 {
-                        tile = beside::<V, R, NV>(&samples[pixel..], places, run, weights, tile);
+                        let window = Window { places, deep: run, step: V::LANES };
+                        tile = beside::<V, R, NV>(&samples[pixel..], window, weights, tile);
                     }
                     for r in 0..R {
                         // No -0, which further products with zeros would make 0.

@@ -241,15 +241,20 @@ pub(super) fn turn<V: Vector>(
     into: &mut [V::Elem],
     width: usize,
 ) {
-    let whole = n.map(|n| n / V::LANES * V::LANES);
-    for i in (0..whole[0]).step_by(V::LANES) {
-        for j in (0..whole[1]).step_by(V::LANES) {
-            transpose::<V>(&from[i * step + j..], step, &mut into[j * width + i..], width, [V::LANES; 2]);
+    if n.iter().any(|&n| n < V::LANES) {
+        for i in 0..n[0] {
+            for j in 0..n[1] {
+                into[j * width + i] = from[i * step + j];
+            }
         }
+        return;
     }
-    for i in 0..n[0] {
-        for j in if i < whole[0] { whole[1] } else { 0 }..n[1] {
-            into[j * width + i] = from[i * step + j];
+    // The last squares overlap those before.
+    for i in (0..n[0]).step_by(V::LANES) {
+        let i = i.min(n[0] - V::LANES);
+        for j in (0..n[1]).step_by(V::LANES) {
+            let j = j.min(n[1] - V::LANES);
+            transpose::<V>(&from[i * step + j..], step, &mut into[j * width + i..], width, [V::LANES; 2]);
         }
     }
 }
@@ -368,14 +373,24 @@ impl Part {
             zero(&mut row[..held.start]);
             zero(&mut row[held.end..]);
             let row = &mut row[held.clone()];
-            picture.widen_with::<V>(y as usize, &cols, &part.channels, step, row);
-            if let Some(mask) = mask {
-                let spare = &mut spare[..held.len()];
-                mask.widen_with::<V>(y as usize, &cols, &part.channels, step, spare);
-                for (value, &result) in row.iter_mut().zip(spare.iter()) {
-                    let passes = result > V::Elem::default();
-                    *value = if passes { *value } else { V::Elem::default() };
+            let Some(mask) = mask else {
+                picture.widen_with::<V>(y as usize, &cols, &part.channels, step, row);
+                continue;
+            };
+            let zero = V::Elem::default();
+            let (from, lent) =
+                [picture, mask].map(|picture| picture.lend_widened(y as usize, &cols, &part.channels)).into();
+            if let (true, Some(from), Some(mask)) = (step == part.channels.len(), from, lent) {
+                for ((value, &from), &result) in row.iter_mut().zip(from).zip(mask) {
+                    *value = if result > zero { from } else { zero };
                 }
+                continue;
+            }
+            picture.widen_with::<V>(y as usize, &cols, &part.channels, step, row);
+            let spare = &mut spare[..held.len()];
+            mask.widen_with::<V>(y as usize, &cols, &part.channels, step, spare);
+            for (value, &result) in row.iter_mut().zip(spare.iter()) {
+                *value = if result > zero { *value } else { zero };
             }
         }
     }

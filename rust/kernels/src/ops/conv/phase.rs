@@ -74,6 +74,30 @@ impl Phase {
         self.taps.first().map_or(0, |tap| tap.0)
     }
 
+    /// The taps by which one of its results reads something of a range of the source.
+    pub(super) fn met(&self, result: usize, read: &Range<isize>) -> Range<usize> {
+        let before = |at| self.taps.partition_point(|tap| (result * self.stride) as isize + tap.0 < at);
+        let first = before(read.start);
+        first..before(read.end).max(first)
+    }
+
+    /// Its results in runs of those that read a range of the source by the same taps, and these taps.
+    pub(super) fn alike(
+        &self,
+        results: Range<usize>,
+        read: &Range<isize>,
+    ) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut runs: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        for result in results {
+            let met = self.met(result, read);
+            match runs.last_mut() {
+                Some((run, taps)) if *taps == met => run.end = result + 1,
+                _ => runs.push((result..result + 1, met)),
+            }
+        }
+        runs
+    }
+
     /// The source positions that a range of the axis's results reads.
     pub(super) fn span(phases: &[Self], range: &Range<usize>) -> Range<isize> {
         let mut span: Option<Range<isize>> = None;

@@ -81,10 +81,11 @@ impl<'r, A: Floats> Ring<'r, A> {
     pub(super) fn row<V: Vector<Elem = A>>(&mut self, y: usize) -> &[A] {
         let rows = y as isize..y as isize + 1;
         let lent = if self.mask.is_none() { self.part.of(&rows).lend(&self.picture) } else { None };
-        lent.unwrap_or_else(|| {
-            self.bring::<V>(rows.clone());
-            &self.samples[self.place(rows.start)..][..self.part.pitch]
-        })
+        if let Some(lent) = lent {
+            return lent;
+        }
+        self.bring::<V>(rows.clone());
+        &self.samples[self.place(rows.start)..][..self.part.pitch]
     }
 
     /// Where a row begins.

@@ -140,10 +140,12 @@ impl Layer<'_> {
         for (y, at) in place.reads[0].clone().enumerate() {
             let row = all.of(&(at..at + 1));
             let lent = if mask.is_none() { row.lend(&picture) } else { None };
-            let row = lent.unwrap_or_else(|| {
+            let row = if let Some(lent) = lent {
+                lent
+            } else {
                 row.bring::<V>(&picture, mask.as_ref(), &mut line[..row.len()], spare);
-                line
-            });
+                &*line
+            };
             for (x, from) in row.chunks_exact(deep).take(place.reads[1].len()).enumerate() {
                 let plane = (y % down * across + x % across) * place.plane;
                 let pixel = plane + y / down * place.pitch + x / across;

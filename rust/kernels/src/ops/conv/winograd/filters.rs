@@ -96,7 +96,8 @@ impl Implementation<GradFilters> for WinogradFilters {
         let tiles = (conv.pictures * rows * cols) as f64;
         let (deep, wide) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
         let times = [wide, deep].map(|n| n.div_ceil(CHANNELS) as f64);
-        let [deep, wide] = [deep, wide].map(|n| n.next_multiple_of(8) as f64);
+        // Vectors have up to 16 lanes, and all of them take their time.
+        let [deep, wide] = [deep, wide].map(|n| n.next_multiple_of(16) as f64);
         let [samples, gradients, filters] = TRANSFORMS;
         let products = PLACES as f64 * deep * wide / RATE;
         let each = products + samples * deep * times[0] + gradients * wide * times[1];
@@ -360,7 +361,14 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
                                 let sums = &mut sums[at..][..width * channels.deep.len()];
                                 with_tile!(L::Vector<S>, panel.vectors, |R, NV| {
                                     let first = i.is_multiple_of(BANDS);
-                                    tiles::<L::Vector<S>, R, NV>(u, &places, &line, v, sums, first);
+                                    tiles::<L::Vector<S>, R, NV, false>(
+                                        u,
+                                        &places,
+                                        &line,
+                                        (v, width),
+                                        sums,
+                                        first,
+                                    );
                                 });
                             }
                         }

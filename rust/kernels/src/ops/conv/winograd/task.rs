@@ -341,10 +341,12 @@ impl<L: Lane<Elem: Floats>, F: Filtering> Kernel for Transform<'_, '_, L, F> {
                 simd.vectorize(
                     #[inline(always)]
                     || {
-                        let samples = samples.unwrap_or_else(|| {
+                        let samples = if let Some(samples) = samples {
+                            samples
+                        } else {
                             task.transform::<L::Vector<S>>(transformed, brought, spare);
                             transformed
-                        });
+                        };
                         task.multiply::<L::Vector<S>>(&filters, samples, weights, products);
                         task.store::<L, S>(simd, &mut blocks, products, line, out);
                     },
