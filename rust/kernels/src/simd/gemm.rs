@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a tile")]
 
 use super::Vector;
+use std::ops::Range;
 
 /// Vectors of channels that a tile has, at most.
 pub const MAX_VECTORS: usize = 3;
@@ -184,15 +185,42 @@ macro_rules! with_results {
 }
 pub(crate) use with_results;
 
-/// Where the samples of a pixel's window stand for [`beside`].
+/// Where the samples of a pixel's window stand for [`beside`], relative to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Window<'w> {
-    /// For each tap, where its first sample stands relative to the pixel, and the first weight of it.
-    pub places: &'w [[usize; 2]],
-    /// Samples of a tap, and how far they stand from each other.
-    pub deep: [usize; 2],
-    /// From one vector of pixels to the next.
-    pub step: usize,
+    places: &'w [[usize; 2]],
+    /// The greatest of them.
+    most: [usize; 2],
+    deep: [usize; 2],
+    step: usize,
+}
+
+impl<'w> Window<'w> {
+    /// Taps by where the first sample of each stands, and the first weight; so many samples each, so far from each other; and
+    /// how far one vector of pixels stands from the next.
+    pub fn new(places: &'w [[usize; 2]], deep: [usize; 2], step: usize) -> Self {
+        let most = |i: usize| places.iter().map(|place| place[i]).max().unwrap_or(0);
+        Self { places, most: [most(0), most(1)], deep, step }
+    }
+
+    /// Some of its taps alone.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[must_use]
+    pub fn some(self, taps: Range<usize>) -> Self {
+        Self { places: &self.places[taps], ..self }
+    }
+
+    /// Whether it has no taps.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// How far one vector of pixels stands from the next.
+    pub fn step(&self) -> usize {
+        self.step
+    }
 }
 
 /// For `NV` vectors of pixels, adds to `R` results each the products of the samples of `deep` channels, `plane` apart, at each
@@ -203,7 +231,7 @@ pub struct Window<'w> {
 /// ```
 ///
 /// # Panics
-/// If a sample is beyond `source`, or `weights` are too short.
+/// If a sample of any of the window's taps is beyond `source`, or `weights` are too short.
 #[inline(always)]
 pub fn beside<V: Vector, const R: usize, const NV: usize>(
     source: &[V::Elem],
@@ -211,21 +239,16 @@ pub fn beside<V: Vector, const R: usize, const NV: usize>(
     weights: &[V::Elem],
     mut sums: [[V; NV]; R],
 ) -> [[V; NV]; R] {
-    let Window { places, deep: [deep, plane], step } = window;
+    let Window { places, most, deep: [deep, plane], step } = window;
     let reach = deep.saturating_sub(1) * plane + (NV - 1) * step + V::LANES;
-    let room = source.len().checked_sub(reach).expect("samples of the source");
-    let last = weights.len().checked_sub(deep * R).expect("a weight for each sample and result");
-    let mut most = [0; 2];
-    for place in places {
-        most = [0, 1].map(|i| place[i].max(most[i]));
-    }
-    assert!(most[0] <= room && most[1] <= last, "samples of the source, and their weights");
+    assert!(most[0] + reach <= source.len(), "samples of the source");
+    assert!(most[1] + deep * R <= weights.len(), "a weight for each sample and result");
     for &[place, weight] in places {
         let mut from = source.as_ptr().wrapping_add(place);
         let mut weights = weights.as_ptr().wrapping_add(weight);
         for _ in 0..deep {
-            // SAFETY: `place + c * plane + (NV - 1) * step + LANES <= source.len()`, and from `weight` on there are as many as
-            // the tap has samples and results.
+            // SAFETY: no place is greater than the greatest: `place + c * plane + (NV - 1) * step + LANES <= source.len()`, and
+            // from `weight` on there are as many as the tap has samples and results.
             unsafe {
                 let mut samples = [V::splat(V::Elem::default()); NV];
                 for v in 0..NV {

@@ -37,7 +37,7 @@ const BROUGHT: f64 = 0.5;
 
 /// Chunks, at most, and lines that one has at least.
 const CHUNKS: usize = 16;
-pub(super) const LINES: usize = 16;
+const LINES: usize = 16;
 
 impl Implementation<GradFilters> for Dots {
     fn name(&self) -> &'static str {

@@ -18,6 +18,11 @@ impl<'p> Finish<'p> {
         Self { addend: sources.addend, relu: pass.relu }
     }
 
+    /// Whether sums stay what they are.
+    pub(super) fn is_none(&self) -> bool {
+        self.addend.is_none() && !self.relu
+    }
+
     /// Numbers of scratch for a row of `n`.
     pub(super) fn room(&self, n: usize) -> usize {
         if self.addend.is_some() { n } else { 0 }

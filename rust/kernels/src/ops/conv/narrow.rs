@@ -20,7 +20,7 @@ use crate::alloc::results::Kept;
 use crate::isa::Kernel;
 use crate::registry::Schedule;
 use crate::simd::{
-    Lane, MAX_LANES, MAX_RESULTS, Simd, Vector, Window, beside, store_each, store_tile, transpose,
+    Lane, MAX_LANES, MAX_RESULTS, Simd, Vector, Window, beside, load_tile, store_each, store_tile, transpose,
     with_results,
 };
 use crate::view::{Block, Blocks, Dst, Floats};
@@ -213,7 +213,8 @@ impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
                     if self.planes {
                         for (r, plane) in out.chunks_exact_mut(pixels).take(wide).enumerate() {
                             let channel = channels.start + r..channels.start + r + 1;
-                            for (y, row) in rows.clone().zip(plane.chunks_exact_mut(cols.len())) {
+                            let lines = if finish.is_none() { 0..0 } else { rows.clone() };
+                            for (y, row) in lines.zip(plane.chunks_exact_mut(cols.len())) {
                                 finish.row::<L::Vector<S>>([picture, y], &cols, &channel, line, row);
                             }
                             to.narrow_plane(r, plane);
@@ -344,6 +345,7 @@ impl<A: Floats> Results<'_, A> {
             let start = &job.bias[group * pass.wide + part.start..][..part.len()];
             with_results!(part.len(), |R, NV| {
                 places.iter_mut().enumerate().for_each(|(t, place)| place[1] = t * run[0] * R);
+                let window = Window::new(&places, run, V::LANES);
                 let (mut pixel, mut y, mut x) = (0, 0, 0);
                 while pixel < last {
                     let mut tile = [[V::splat(A::default()); NV]; R];
@@ -352,9 +354,8 @@ impl<A: Floats> Results<'_, A> {
                     }
                     let n = (NV * V::LANES).min(last - pixel);
                     let met = if finite { met(y..y + (x + n - 1) / pitch + 1) } else { all.clone() };
-                    let places = &places[met.start * firsts.len()..met.end * firsts.len()];
                     if taps > 0 {
-                        let window = Window { places, deep: run, step: V::LANES };
+                        let window = window.some(met.start * firsts.len()..met.end * firsts.len());
                         tile = beside::<V, R, NV>(&samples[pixel..], window, weights, tile);
                     }
                     for r in 0..R {
@@ -385,7 +386,8 @@ impl<A: Floats> Results<'_, A> {
         let pixels = place[0].len() * width;
         // Pixel by pixel, where no others stand between them: a vector's worth each, the next one over what is not wanted.
         let planes = job.planes || wide == 1;
-        let whole = !planes && results == wide && results <= V::LANES && job.pairs.len() == 1;
+        let alone = job.pairs.len() == 1;
+        let whole = !planes && alone && results == wide && results <= V::LANES;
         if whole {
             for i in (0..n).step_by(V::LANES) {
                 let size = [results, V::LANES];
@@ -404,13 +406,16 @@ impl<A: Floats> Results<'_, A> {
             } else if whole {
                 store_each::<V>(&turned[i * MAX_LANES..], MAX_LANES, &mut out[to * wide..], wide, held);
             } else if planes {
-                for (r, sums) in sums.chunks_exact(PIXELS).take(results).enumerate() {
-                    let plane = &mut out[(first + r) * pixels..][..pixels];
-                    if cols.step == 1 {
-                        plane[to..to + held].copy_from_slice(&sums[i..i + held]);
+                for r in 0..results {
+                    let (sums, plane) = (&sums[r * PIXELS + i..], &mut out[(first + r) * pixels..][..pixels]);
+                    if alone && cols.step == 1 {
+                        // What goes beyond them is written after them.
+                        for k in (0..held).step_by(V::LANES) {
+                            store_tile(&load_tile::<V, 1>(sums, k), plane, to + k);
+                        }
                     } else {
                         let into = plane[to..].iter_mut().step_by(cols.step);
-                        into.zip(&sums[i..i + held]).for_each(|(into, &sum)| *into = sum);
+                        into.zip(&sums[..held]).for_each(|(into, &sum)| *into = sum);
                     }
                 }
             } else {

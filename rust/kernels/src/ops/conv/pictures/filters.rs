@@ -13,7 +13,7 @@
 use super::{FEW, Turned};
 use crate::dtype::Accumulator;
 use crate::isa::Kernel;
-use crate::ops::conv::dots::{self, LINES};
+use crate::ops::conv::dots;
 use crate::ops::conv::filters::tiles;
 use crate::ops::conv::pack::{Panel, halve, lanes, share};
 use crate::ops::conv::pass::with_lane;
@@ -34,8 +34,6 @@ const SUMS: usize = 256 << 10;
 
 /// Bytes of a band's samples and gradients.
 const NEAR: usize = 400 << 10;
-
-const WHOLE: usize = 4;
 
 /// Chunks, at most.
 const CHUNKS: usize = 16;
@@ -96,8 +94,9 @@ struct Plan<'p> {
     places: Vec<usize>,
     /// Channels of the result whose sums are made at once.
     panels: Vec<Panel>,
-    /// Rows of the lanes' pictures, all pictures' one after the other, and parts of them with sums of their own.
+    /// Rows of results, those of the lanes' pictures one after the other.
     lines: usize,
+    /// Rows that stay together, and parts of all rows with sums of their own.
     unit: usize,
     chunks: usize,
 }
@@ -138,9 +137,9 @@ impl<'p> Plan<'p> {
             }
         }
         let lines = if length == 0 { 0 } else { pictures.div_ceil(lanes) * height };
-        // Pictures that stay whole are sooner brought, where there are enough of them.
-        let unit = if pictures.div_ceil(lanes) >= WHOLE { height } else { LINES };
-        let chunks = (lines / unit.max(1)).clamp(1, CHUNKS);
+        // Pictures that stay whole are sooner brought, but one vector of them is work for two.
+        let unit = (if pictures > lanes { height } else { height.div_ceil(2) }).max(1);
+        let chunks = lines.div_ceil(unit).clamp(1, CHUNKS);
         let n = outputs.div_ceil(MAX_VECTORS);
         let at = |i: usize| i * outputs / n;
         let panels = (0..n).map(|i| Panel { start: at(i), vectors: at(i + 1) - at(i) }).collect();
@@ -163,11 +162,8 @@ impl<L: Lane<Elem: Floats>> Kernel for Task<'_, L> {
     fn run<S: Simd>(self, simd: S) {
         let Self { plan, srcs, chunk, sums } = self;
         let [pictures, height, ..] = plan.conv.y_shape();
-        let at = |chunk: usize| {
-            let lines = chunk * plan.lines / plan.chunks;
-            if plan.unit == height { lines / height * height } else { lines }
-        };
-        let (mut line, end) = (at(chunk), at(chunk + 1));
+        let at = |chunk: usize| plan.lines.div_ceil(plan.unit) * chunk / plan.chunks * plan.unit;
+        let (mut line, end) = (at(chunk), at(chunk + 1).min(plan.lines));
         alloc::scratch([sums.len() * plan.lanes], |[vectors]: [&mut [L::Elem]; 1]| {
             vectors.fill(L::Elem::default());
             while line < end {

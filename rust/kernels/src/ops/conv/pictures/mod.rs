@@ -44,7 +44,7 @@ const SHORT: usize = 30;
 /// Whether a pass is one that this is quicker for, where vectors have so many lanes, and channels are `planes` or not. Measured:
 /// to turn pictures about pays where they stay near, unless a result has few products; larger ones only where most lanes
 /// would be lost.
-pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool) -> bool {
+pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool, threads: usize) -> bool {
     let (conv, wide) = (pass.conv, pass.wide);
     let pictures = conv.pictures;
     if pass.groups != 1
@@ -57,12 +57,15 @@ pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool) -> bool {
     }
     let [rows, cols] = pass.results();
     let filled = 5 * wide >= 4 * wide.next_multiple_of(lanes);
-    if bytes(pass, rows, lanes) <= 2 * NEAR {
+    let bytes = bytes(pass, rows, lanes);
+    if bytes <= NEAR {
         let taps = |phases: &Vec<Phase>| phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
         let depth = pass.phases.iter().map(taps).product::<usize>() * pass.deep;
-        return depth >= DEPTH[usize::from(!filled)];
+        return depth >= DEPTH[usize::from(!filled)] && (!filled || pictures >= threads * lanes);
     }
-    !filled && wide < lanes && (cols < SHORT || !planes || !narrow::takes(pass, lanes, planes))
+    let few = wide < lanes;
+    let narrow = planes && narrow::takes(pass, lanes, planes);
+    !filled && (few || bytes <= 2 * NEAR) && (!narrow || few && cols < SHORT)
 }
 
 /// Bytes of the samples and sums of a block of so many rows.
@@ -157,7 +160,8 @@ impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
                         let step = wide / line * lanes;
                         turn::<L::Vector<S>>(sums, step, [each, lanes], &mut into[r * pixels..], whole);
                     }
-                    for (picture, into) in pictures.clone().zip(into.chunks_exact_mut(whole)) {
+                    let finished = if finish.is_none() { 0..0 } else { pictures.clone() };
+                    for (picture, into) in finished.zip(into.chunks_exact_mut(whole)) {
                         let held = (0..wide).step_by(line).flat_map(|r| rows.clone().map(move |y| (r, y)));
                         for ((r, y), row) in held.zip(into.chunks_exact_mut(cols.len() * line)) {
                             let channels = channels.start + r..channels.start + r + line;
@@ -334,7 +338,7 @@ impl<A: Floats> Results<'_, A> {
                     let lines = [(ys.len(), steps[0], steps_to[0]), (xs.len(), steps[1], steps_to[1])];
                     let [lines, along] =
                         if xs.len() >= NV || ys.len() <= xs.len() { lines } else { [lines[1], lines[0]] };
-                    let window = Window { places: &places, deep: depth, step: along.1 };
+                    let window = Window::new(&places, depth, along.1);
                     for line in 0..lines.0 {
                         let (samples, sums) =
                             (&samples[line * lines.1..], &mut sums[first + line * lines.2..]);
@@ -367,8 +371,8 @@ fn results<V: Vector<Elem: Floats>, const R: usize, const NV: usize>(
         for r in 0..R {
             tile[r] = [V::splat(start[r]); NV];
         }
-        if !window.places.is_empty() {
-            tile = beside::<V, R, NV>(&samples[x * window.step..], window, weights, tile);
+        if !window.is_empty() {
+            tile = beside::<V, R, NV>(&samples[x * window.step()..], window, weights, tile);
         }
         for v in 0..NV {
             let mut pixel = [V::splat(V::Elem::default()); R];
