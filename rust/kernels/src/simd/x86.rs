@@ -234,8 +234,50 @@ macro_rules! transpose_by_quarters {
         }
     };
 }
-transpose_by_quarters!(transpose_f32x16, f32, 8, transpose_f32x8);
+transpose_by_quarters!(transpose_f32x16_by_quarters, f32, 8, transpose_f32x8);
 transpose_by_quarters!(transpose_f64x8, f64, 4, transpose_f64x4);
+
+/// # Safety
+/// 16 rows of 16 elements on either side.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_f32x16(from: *const f32, step: usize, to: *mut f32, to_step: usize, size: [usize; 2]) {
+    if size.iter().any(|&n| n <= 8) {
+        // SAFETY: the caller's promise.
+        return unsafe { transpose_f32x16_by_quarters(from, step, to, to_step, size) };
+    }
+    for half in [0, 8] {
+        // Loads put rows side by side, which takes none of the shuffles that everything here waits for.
+        let rows = |i: usize| {
+            let row = |i: usize| from.wrapping_add(i * step + half);
+            // SAFETY: the caller's promise.
+            let [low, high] = [row(i), row(i + 4)].map(|row| unsafe { _mm256_loadu_ps(row) });
+            let both = _mm512_castps_pd(_mm512_castps256_ps512(low));
+            _mm512_castpd_ps(_mm512_insertf64x4::<1>(both, _mm256_castps_pd(high)))
+        };
+        let columns = |first: usize| {
+            let (r0, r1, r2, r3) = (rows(first), rows(first + 1), rows(first + 2), rows(first + 3));
+            let (a0, a1) = (_mm512_unpacklo_ps(r0, r1), _mm512_unpackhi_ps(r0, r1));
+            let (a2, a3) = (_mm512_unpacklo_ps(r2, r3), _mm512_unpackhi_ps(r2, r3));
+            [
+                _mm512_shuffle_ps::<0x44>(a0, a2),
+                _mm512_shuffle_ps::<0xEE>(a0, a2),
+                _mm512_shuffle_ps::<0x44>(a1, a3),
+                _mm512_shuffle_ps::<0xEE>(a1, a3),
+            ]
+        };
+        // Of columns `j` and `j + 4` four rows each, and the next four.
+        let (above, below) = (columns(0), columns(8));
+        for j in 0..4 {
+            let put = |j: usize, v: __m512| {
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_storeu_ps(to.wrapping_add((half + j) * to_step), v) }
+            };
+            put(j, _mm512_shuffle_f32x4::<0x88>(above[j], below[j]));
+            put(j + 4, _mm512_shuffle_f32x4::<0xDD>(above[j], below[j]));
+        }
+    }
+}
 
 vector!(
     F32x8,
