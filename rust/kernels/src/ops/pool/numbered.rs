@@ -57,7 +57,7 @@ impl Implementation<MaxGrad> for Numbered {
         }
         // Rows of few numbers cost as much as long ones.
         let taps = if problem.indices {
-            3.0 + 400.0 / pool.channels.max(1) as f64
+            4.0 + 400.0 / pool.channels.max(1) as f64
         } else {
             (rows.taps * cols.taps) as f64
         };

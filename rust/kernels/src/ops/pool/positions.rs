@@ -28,7 +28,7 @@ const TASK: usize = 1 << 15;
 const TOGETHER: usize = 256;
 
 /// Channels from which on they are looked at window by window.
-const DEEP: usize = 16;
+const DEEP: usize = 64;
 
 /// Rows of a window that the compiler is to know the number of.
 const MOST: usize = 8;

@@ -8,6 +8,7 @@
 //! A block is a band of rows that stays in the second-level cache. It looks at every window that reaches into the band
 //! and leaves out positions that are another band's. Small pictures share a band, each whole.
 
+use super::Pool;
 use super::gradient::{MaxGrad, Smooth};
 use super::positions::check_positions;
 use super::winners::Winners;
@@ -24,8 +25,16 @@ use std::ops::{AddAssign, Range};
 #[derive(Debug)]
 pub struct Scattered;
 
-/// Bytes of a band's sums.
+/// Bytes of a band's sums; and of a picture's, up to which one that is a band as a whole is quicker, near or not: its windows
+/// need not be looked at.
 const BAND: usize = 128 << 10;
+const WHOLE: usize = 8 << 20;
+
+/// Whether pictures are bands as a whole for so many threads, where positions are given.
+fn stays_whole(pool: &Pool, threads: usize) -> bool {
+    let [rows, cols] = [0, 1].map(|axis| pool.windows[axis].src());
+    pool.pictures >= threads && rows * cols * pool.channels * pool.dtype.size() <= WHOLE
+}
 
 impl Implementation<MaxGrad> for Scattered {
     fn name(&self) -> &'static str {
@@ -38,7 +47,8 @@ impl Implementation<MaxGrad> for Scattered {
             return Err(Reject("sums in the image's dtype: needs float32 or float64"));
         }
         if problem.indices {
-            return Ok(pool.gradient_nanoseconds(22.0, 1.0, 2.0));
+            let of_result = if stays_whole(pool, 2) { 10.0 } else { 22.0 };
+            return Ok(pool.gradient_nanoseconds(of_result, 1.0, 2.0));
         }
         if pool.channels >= MAX_LANES {
             return Err(Reject("needs the positions of the maxima, or few channels"));
@@ -65,22 +75,25 @@ impl Implementation<MaxGrad> for Scattered {
             let workers = schedule.workers.worth(nanoseconds);
             check_positions(pool, &srcs[1], schedule, workers)?;
         }
-        let (height, indices) = (pool.windows[0].src(), problem.indices);
+        let (picture, indices) = (pool.windows[0].clone(), problem.indices);
+        let heights = [picture.src(), picture.dst()];
+        let least = if indices && stays_whole(pool, schedule.workers.threads()) { heights[0] } else { 1 };
         if let Some(pool) = pool.stacked()
             && let ([first, second], [dst]) = (srcs, &mut *dsts)
             && let (Some(first), Some(second), Some(dst)) = (first.stacked(), second.stacked(), dst.stacked())
         {
             let tall = MaxGrad { pool, indices };
-            return solve(&tall, height, [&first, &second], &mut [dst], schedule, nanoseconds);
+            return solve(&tall, heights, least, [&first, &second], &mut [dst], schedule, nanoseconds);
         }
-        solve(problem, height, [&srcs[0], &srcs[1]], dsts, schedule, nanoseconds)
+        solve(problem, heights, least, [&srcs[0], &srcs[1]], dsts, schedule, nanoseconds)
     }
 }
 
-/// `height` are the rows of a picture that may stand above others.
+/// `heights` are the rows of a picture, and of its results, that may stand above others; a band has so many at least.
 fn solve(
     problem: &MaxGrad,
-    height: usize,
+    heights: [usize; 2],
+    least: usize,
     srcs: [&Src<'_>; 2],
     dsts: &mut [Dst<'_>],
     schedule: &Schedule<'_>,
@@ -93,8 +106,8 @@ fn solve(
     // Enough bands for every thread, none so low that its windows are mostly its neighbours'.
     let bands =
         if workers.threads() == 1 { 1 } else { (4 * workers.threads()).div_ceil(pool.pictures.max(1)) };
-    let band = rows.div_ceil(bands).max(4 * pool.windows[0].overlap()).min(BAND / row).max(1);
-    let parts = if band >= height { height } else { pool.windows[0].stride() };
+    let band = rows.div_ceil(bands).max(4 * pool.windows[0].overlap()).min(BAND / row).max(least);
+    let parts = if band >= heights[0] { heights[0] } else { pool.windows[0].stride() };
     let band = if band > parts { band / parts.max(1) * parts.max(1) } else { band };
     let band = schedule.tile.map_or(band, |[rows, _]| rows.max(1));
     let blocks = Blocks::new(dsts, [band, cols.max(1), pool.channels.max(1)]);
@@ -102,7 +115,8 @@ fn solve(
     let isa = schedule.isa;
     macro_rules! solve {
         ($T:ty) => {{
-            let task = |block| isa.dispatch(Task::<$T> { problem, srcs, block, sample: PhantomData });
+            let task =
+                |block| isa.dispatch(Task::<$T> { problem, heights, srcs, block, sample: PhantomData });
             workers.drain(|| blocks.take(), task)
         }};
     }
@@ -114,6 +128,7 @@ fn solve(
 
 struct Task<'t, T> {
     problem: &'t MaxGrad,
+    heights: [usize; 2],
     srcs: [&'t Src<'t>; 2],
     block: Block<'t>,
     sample: PhantomData<T>,
@@ -124,7 +139,10 @@ impl<T: Smooth + AddAssign> Kernel for Task<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        fill::<S, T>(simd, self.problem, self.srcs, self.block);
+        let Self { problem, heights, srcs, mut block, .. } = self;
+        if !(problem.indices && whole::<T>(problem, heights, srcs, &mut block)) {
+            fill::<S, T>(simd, problem, srcs, block);
+        }
     }
 }
 
@@ -143,6 +161,38 @@ fn rows<'r, T: Element>(
         picture.copy(y, &(0..width), &(0..deep), copy);
     }
     &copy[..ys.len() * width * deep]
+}
+
+/// Scatters the gradients of whole pictures that are runs of numbers: where their windows are is then of no account. Whether they
+/// are such.
+fn whole<T: Smooth + AddAssign>(
+    problem: &MaxGrad,
+    [height, results]: [usize; 2],
+    [gradient, positions]: [&Src<'_>; 2],
+    block: &mut Block<'_>,
+) -> bool {
+    let (lines, deep) = (block.rows.clone(), block.channels.len());
+    let [width, across] = [problem.pool.windows[1].src(), problem.pool.windows[1].dst()];
+    let numbers = results * across * deep;
+    if numbers == 0 || !lines.start.is_multiple_of(height) || !lines.len().is_multiple_of(height) {
+        return false;
+    }
+    let ys = lines.start / height * results..lines.end / height * results;
+    let picture = block.picture;
+    let [mut to] = block.parts();
+    let (Some(grads), Some(found), Some(sums)) = (
+        gradient.picture(picture).lend_rows_of::<T>(ys.clone()),
+        positions.picture(picture).lend_rows_of::<i64>(ys),
+        to.lend_run::<T>(&lines),
+    ) else {
+        return false;
+    };
+    sums.fill(T::default());
+    let each = grads.chunks_exact(numbers).zip(found.chunks_exact(numbers));
+    for (sums, (grads, found)) in sums.chunks_exact_mut(height * width * deep).zip(each) {
+        scatter(sums, 0, deep, grads, found);
+    }
+    true
 }
 
 /// Results that are looked at together, of several rows if those are short.
