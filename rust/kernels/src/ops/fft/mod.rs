@@ -42,7 +42,7 @@ mod tests;
 mod tile;
 mod trust;
 
-use super::correlate::{Correlate, Summation};
+use super::correlate::{Correlate, Summation, Taps};
 use super::direct::RegisterTile;
 use super::pairs::FixedPoint;
 use super::strip;
@@ -56,7 +56,7 @@ use crate::simd::{Lane, Simd, Vector, lane};
 use crate::view::{Dst, Src, Tile, Tiles};
 use spectrum::Spectrum;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tile::{Level, Proof, Settled, TileKernel};
 use trust::Witness;
 
@@ -348,9 +348,26 @@ enum Levels {
     /// `f32`, known to be enough.
     Single(Level<f32>),
     /// `f32` where that is enough, then `f64`.
-    Both(Option<Level<f32>>, Level<f64>),
+    Both(Option<Level<f32>>, Later),
     /// `f64`.
     Double(Level<f64>),
+}
+
+/// The level in `f64` of sums in `f32`, made when a tile first needs it.
+struct Later {
+    level: OnceLock<Level<f64>>,
+    spectrum: Arc<Spectrum>,
+    lanes: usize,
+    factor: f64,
+}
+
+impl Later {
+    fn level(&self, taps: &Taps) -> &Level<f64> {
+        self.level.get_or_init(|| {
+            let proof = Proof::Floor { factor: self.factor, witness: Witness::new(taps, true) };
+            Level::new(self.spectrum.engine(self.lanes), proof)
+        })
+    }
 }
 
 /// The direct loop, made when a result first needs it.
@@ -397,10 +414,7 @@ impl<'p> Prepare<'p> {
         let bound = problem.error_bound();
         let area = (plan.points[0] * plan.points[1]) as f64;
         let measured = |roundoff: f64| MARGIN * area.log2() * roundoff * spectrum.peak / area.sqrt() / bound;
-        let level = |factor: f64, every: bool| {
-            let proof = Proof::Floor { factor, witness: Witness::new(&problem.taps, every) };
-            Level::new(spectrum.engine(double_lanes), proof)
-        };
+        let floor = |factor: f64| Proof::Floor { factor, witness: Witness::new(&problem.taps, false) };
         let (half, double) = (f64::from(f32::EPSILON) / 2.0, f64::EPSILON / 2.0);
         let levels = if is_exact(problem) {
             Levels::Double(Level::new(spectrum.engine(double_lanes), Proof::Rounding))
@@ -413,14 +427,12 @@ impl<'p> Prepare<'p> {
                 Levels::Single(Level::new(spectrum.engine(single_lanes), proof))
             }
         } else if problem.arithmetic == Arithmetic::F32 {
-            let witness = Witness::new(&problem.taps, false);
-            let factor = measured(half);
             let ordinary = (1e-10..1e10).contains(&sum);
-            let single =
-                ordinary.then(|| Level::new(spectrum.engine(single_lanes), Proof::Floor { factor, witness }));
-            Levels::Both(single, level(worst_case(plan.points) * double * root / bound, true))
+            let single = ordinary.then(|| Level::new(spectrum.engine(single_lanes), floor(measured(half))));
+            let factor = worst_case(plan.points) * double * root / bound;
+            Levels::Both(single, Later { level: OnceLock::new(), spectrum, lanes: double_lanes, factor })
         } else {
-            Levels::Double(level(measured(double), false))
+            Levels::Double(Level::new(spectrum.engine(double_lanes), floor(measured(double))))
         };
         let fallback = match problem.arithmetic {
             Arithmetic::F32 => Fallback::Single(OnceLock::new()),

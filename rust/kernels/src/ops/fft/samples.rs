@@ -35,8 +35,21 @@ impl Totals {
             squares[l] = squares[l].plus(a.times(a));
             peaks[l] = if a > peaks[l] { a } else { peaks[l] };
         }
-        self.energy += squares.iter().map(|square| square.into_f64()).sum::<f64>();
-        self.most = peaks.iter().fold(self.most, |most, peak| most.max(peak.into_f64()));
+        let mut energy = [0.0; MAX_LANES];
+        for l in 0..MAX_LANES {
+            energy[l] = squares[l].into_f64();
+        }
+        // By halves, which are vectors: a chain of so many takes as long as a short row.
+        let mut half = MAX_LANES;
+        while half > 1 {
+            half /= 2;
+            for l in 0..half {
+                energy[l] += energy[l + half];
+                peaks[l] = if peaks[l + half] > peaks[l] { peaks[l + half] } else { peaks[l] };
+            }
+        }
+        self.energy += energy[0];
+        self.most = self.most.max(peaks[0].into_f64());
     }
 }
 

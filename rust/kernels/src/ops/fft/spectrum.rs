@@ -114,10 +114,16 @@ impl Spectrum {
 
     /// The spectrum in one arithmetic, for groups of `lanes` rows.
     pub(super) fn engine<A: Rows>(&self, lanes: usize) -> Engine<A> {
+        let cols = self.points[1];
         let grouped = |part: &Vec<f64>| {
             let mut out = vec![A::default(); part.len()];
-            for (i, &value) in part.iter().enumerate() {
-                out[place(i, self.points[1], lanes)] = A::from_f64(value);
+            // For every call: without the division that a point's place takes.
+            for (rows, out) in part.chunks(lanes * cols).zip(out.chunks_mut(lanes * cols)) {
+                for (row, line) in rows.chunks_exact(cols).enumerate() {
+                    for (into, &value) in out[row..].iter_mut().step_by(lanes).zip(line) {
+                        *into = A::from_f64(value);
+                    }
+                }
             }
             out
         };

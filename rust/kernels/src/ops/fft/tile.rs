@@ -296,7 +296,7 @@ impl Kernel for TileKernel<'_, '_, '_> {
                     .as_ref()
                     .is_some_and(|single| attempt::<S, lane::F32>(simd, job, single, false, tile));
                 if !done {
-                    attempt::<S, lane::F64>(simd, job, double, true, tile);
+                    attempt::<S, lane::F64>(simd, job, double.level(&job.problem.taps), true, tile);
                 }
             }
             Levels::Single(single) => {
