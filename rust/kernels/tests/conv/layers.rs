@@ -175,6 +175,8 @@ pub(crate) fn layers() -> Vec<(String, Conv)> {
         (48, [7, 8], [2, 3], 1, 2, Padding::Same, 2, 5),
         (64, [8, 8], [4, 4], 3, 1, Padding::Same, 3, 24),
         (16, [50, 47], [3, 3], 1, 1, Padding::Same, 3, 4),
+        (32, [2, 3], [3, 3], 1, 1, Padding::Explicit(1, 9), 4, 5),
+        (16, [3, 2], [2, 3], 4, 1, Padding::Explicit(9, 8), 2, 3),
     ] {
         let [rows, cols] = [0, 1].map(|i| axis(size[i], taps[i], stride, dilation, padding));
         let name = format!("{pictures} pictures of {size:?}, {taps:?} taps by {stride}, {outputs} results");

@@ -1,9 +1,9 @@
 //! The layer and its transpose as one thing: what is read, what it becomes, by which phases.
 
-use super::narrow;
 use super::pack::halve;
 use super::phase::Phase;
 use super::{Conv, Forward, GradInput};
+use super::{narrow, pictures};
 use crate::shape::Axis;
 use crate::simd::MAX_LANES;
 use crate::view::{Dst, Src};
@@ -96,10 +96,12 @@ impl<'p> Pass<'p> {
     /// Estimated nanoseconds of one thread that makes every product.
     pub(super) fn nanoseconds(&self) -> f64 {
         // As everywhere in estimates, of vectors of eight lanes, and pixels.
-        if narrow::takes(self, 8, false) {
-            return narrow::nanoseconds(self);
-        }
-        super::nanoseconds(self.conv, self.wide)
+        let apart = if narrow::takes(self, 8, false) {
+            narrow::nanoseconds(self)
+        } else {
+            super::nanoseconds(self.conv, self.wide)
+        };
+        if pictures::takes(self, MAX_LANES, false, 1) { apart * pictures::QUICKER } else { apart }
     }
 }
 

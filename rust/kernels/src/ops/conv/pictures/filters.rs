@@ -62,6 +62,11 @@ impl Implementation<GradFilters> for Pictures {
         if conv.pictures < 16 {
             return Err(Reject("needs 16 pictures at least"));
         }
+        let [rows, cols] = &conv.windows;
+        let samples = rows.span().saturating_mul(cols.src + cols.span()).saturating_mul(conv.inputs);
+        if samples.saturating_add(cols.dst * conv.outputs).saturating_mul(16 * size) > 2 * NEAR {
+            return Err(Reject("a row of 16 pictures' windows has to stay near"));
+        }
         let lost = conv.pictures.next_multiple_of(16) as f64 / conv.pictures as f64;
         let brought: usize =
             [conv.x_shape(), conv.y_shape()].iter().map(|s| s.iter().product::<usize>()).sum();

@@ -41,6 +41,9 @@ const DEPTH: [usize; 2] = [72, 9];
 /// Columns that are too few for [`narrow`], which has planes as they are.
 const SHORT: usize = 30;
 
+/// Time of a pass that it takes, beside an estimate of the others.
+pub(super) const QUICKER: f64 = 0.75;
+
 /// Whether a pass is one that this is quicker for, where vectors have so many lanes, and channels are `planes` or not. Measured:
 /// to turn pictures about pays where they stay near, unless a result has few products; larger ones only where most lanes
 /// would be lost.
@@ -52,6 +55,7 @@ pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool, threads: usize)
         || !(1..=FEW).contains(&wide)
         || pictures < lanes
         || 8 * pictures.next_multiple_of(lanes) > 9 * pictures
+        || bytes(pass, 1, lanes) > NEAR
     {
         return false;
     }
@@ -339,9 +343,10 @@ impl<A: Floats> Results<'_, A> {
                     let [lines, along] =
                         if xs.len() >= NV || ys.len() <= xs.len() { lines } else { [lines[1], lines[0]] };
                     let window = Window::new(&places, depth, along.1);
+                    // Results that meet nothing may be more than there are rows.
+                    let step = if window.is_empty() { 0 } else { lines.1 };
                     for line in 0..lines.0 {
-                        let (samples, sums) =
-                            (&samples[line * lines.1..], &mut sums[first + line * lines.2..]);
+                        let (samples, sums) = (&samples[line * step..], &mut sums[first + line * lines.2..]);
                         if along.0 < NV {
                             results::<V, R, 1>(samples, window, weights, start, sums, [along.0, along.2]);
                         } else {
