@@ -177,10 +177,16 @@ pub(crate) fn layers() -> Vec<(String, Conv)> {
         (16, [50, 47], [3, 3], 1, 1, Padding::Same, 3, 4),
         (32, [2, 3], [3, 3], 1, 1, Padding::Explicit(1, 9), 4, 5),
         (16, [3, 2], [2, 3], 4, 1, Padding::Explicit(9, 8), 2, 3),
+        (16, [4, 4], [3, 3], 300, 1, Padding::Explicit(300, 299), 1, 2),
     ] {
         let [rows, cols] = [0, 1].map(|i| axis(size[i], taps[i], stride, dilation, padding));
         let name = format!("{pictures} pictures of {size:?}, {taps:?} taps by {stride}, {outputs} results");
         layers.push((name, Conv::new(DType::F64, pictures, [rows, cols], 1, channels, outputs).unwrap()));
     }
+    // A transpose whose result has no rows.
+    let rows = Axis::transposed(1, 4, 1, 1, Padding::Same, Some(0)).unwrap();
+    assert_eq!(rows.src, 0);
+    let cols = axis(8, 3, 1, 1, Padding::Same);
+    layers.push(("no rows".into(), Conv::new(DType::F64, 16, [rows, cols], 1, 3, 5).unwrap()));
     layers
 }

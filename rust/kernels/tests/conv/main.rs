@@ -428,6 +428,28 @@ fn stays_in_windows(pictures: usize) {
     });
 }
 
+/// Weights that are not finite bring the zeros around the image, far padding none of them all at once.
+#[test]
+fn far_zeros_and_weights_that_are_not_finite_stay_near() {
+    let far = Axis::convolution(4, 3, 1 << 28, 1, Padding::Explicit(1 << 28, 1 << 28)).unwrap();
+    let conv = Conv::new(DType::F32, 16, [far, far], 1, 1, 2).unwrap();
+    let [x, mut filters] = [conv.x_shape(), conv.filters_shape()].map(|shape| Array::new(&shape, 7));
+    filters.narrow[0] = f32::NAN;
+    let [_, rows, cols, _] = conv.y_shape();
+    let problem = Forward { conv, bias: false, addend: false, relu: false };
+    let srcs = [x.src(DType::F32), filters.src(DType::F32)];
+    for &isa in Isa::detected() {
+        let takes = |i: &&&dyn Implementation<_>| i.supports(isa).and_then(|()| i.cost(&problem)).is_ok();
+        // A tile of the test's own would be as large as it says.
+        let schedule = Schedule::new(isa, Workers::new(Some(2)).unwrap());
+        for &implementation in Forward::IMPLEMENTATIONS.iter().filter(takes) {
+            let found = computed(implementation, &problem, &srcs, &schedule);
+            let nan = found.iter().step_by(2).any(|y| y.is_nan());
+            assert!(found.len() == 32 * rows * cols && nan, "{}", problem.id(implementation, isa));
+        }
+    }
+}
+
 /// Weights that are not finite make no number of the zeros around the image, or none: for every schedule the same.
 #[test]
 fn what_is_not_finite_of_weights_is_the_same_for_every_schedule() {

@@ -80,7 +80,7 @@ pub(super) fn solve(
     }
     let lanes = with_lane!(pass.conv, |L| lanes::<L>(schedule.isa));
     let apart = sources.src.has_planes();
-    if pictures::takes(pass, lanes, apart, workers.threads()) {
+    if pictures::takes(pass, lanes, apart) {
         let schedule = Schedule { workers, ..*schedule };
         return with_lane!(pass.conv, |L| pictures::solve::<L>(pass, sources, dst, lanes, &schedule));
     }

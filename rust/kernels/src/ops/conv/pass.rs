@@ -101,7 +101,7 @@ impl<'p> Pass<'p> {
         } else {
             super::nanoseconds(self.conv, self.wide)
         };
-        if pictures::takes(self, MAX_LANES, false, 1) { apart * pictures::QUICKER } else { apart }
+        if pictures::takes(self, MAX_LANES, false) { apart * pictures::QUICKER } else { apart }
     }
 }
 

@@ -348,7 +348,7 @@ enum Levels {
     /// `f32`, known to be enough.
     Single(Level<f32>),
     /// `f32` where that is enough, then `f64`.
-    Both(Option<Level<f32>>, Later),
+    Both(Option<Level<f32>>, Box<Later>),
     /// `f64`.
     Double(Level<f64>),
 }
@@ -430,7 +430,8 @@ impl<'p> Prepare<'p> {
             let ordinary = (1e-10..1e10).contains(&sum);
             let single = ordinary.then(|| Level::new(spectrum.engine(single_lanes), floor(measured(half))));
             let factor = worst_case(plan.points) * double * root / bound;
-            Levels::Both(single, Later { level: OnceLock::new(), spectrum, lanes: double_lanes, factor })
+            let later = Later { level: OnceLock::new(), spectrum, lanes: double_lanes, factor };
+            Levels::Both(single, Box::new(later))
         } else {
             Levels::Double(Level::new(spectrum.engine(double_lanes), floor(measured(double))))
         };

@@ -114,7 +114,8 @@ impl Spectrum {
 
     /// The spectrum in one arithmetic, for groups of `lanes` rows.
     pub(super) fn engine<A: Rows>(&self, lanes: usize) -> Engine<A> {
-        let cols = self.points[1];
+        let [rows, cols] = self.points;
+        debug_assert!(rows.is_multiple_of(lanes), "whole groups of rows");
         let grouped = |part: &Vec<f64>| {
             let mut out = vec![A::default(); part.len()];
             // For every call: without the division that a point's place takes.

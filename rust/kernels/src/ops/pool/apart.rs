@@ -107,16 +107,13 @@ fn solve(
     dispatch_smooth!(pool.dtype, |T| {
         workers.drain(
             || blocks.take(),
-            |block| match axes::<2>(pool) {
-                Some(axes) => {
-                    isa.dispatch(Task::<T, 2> { axes, positions, srcs, block, sample: PhantomData })
+            |block| {
+                if let Some(axes) = axes::<2>(pool) {
+                    isa.dispatch(Task::<T, 2> { axes, positions, srcs, block, sample: PhantomData });
+                } else {
+                    let axes = axes::<3>(pool).expect("windows that it takes");
+                    isa.dispatch(Task::<T, 3> { axes, positions, srcs, block, sample: PhantomData });
                 }
-                None => match axes::<3>(pool) {
-                    Some(axes) => {
-                        isa.dispatch(Task::<T, 3> { axes, positions, srcs, block, sample: PhantomData })
-                    }
-                    None => unreachable!("refused"),
-                },
             },
         )
     })

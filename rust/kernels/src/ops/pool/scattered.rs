@@ -75,9 +75,10 @@ impl Implementation<MaxGrad> for Scattered {
             let workers = schedule.workers.worth(nanoseconds);
             check_positions(pool, &srcs[1], schedule, workers)?;
         }
-        let (picture, indices) = (pool.windows[0].clone(), problem.indices);
+        let (picture, indices) = (pool.windows[0], problem.indices);
         let heights = [picture.src(), picture.dst()];
-        let least = if indices && stays_whole(pool, schedule.workers.threads()) { heights[0] } else { 1 };
+        let runs = indices && srcs.iter().all(Src::is_run) && dsts.iter().all(Dst::is_run);
+        let least = if runs && stays_whole(pool, schedule.workers.threads()) { heights[0] } else { 1 };
         if let Some(pool) = pool.stacked()
             && let ([first, second], [dst]) = (srcs, &mut *dsts)
             && let (Some(first), Some(second), Some(dst)) = (first.stacked(), second.stacked(), dst.stacked())

@@ -63,7 +63,8 @@ impl Implementation<GradFilters> for Pictures {
             return Err(Reject("needs 16 pictures at least"));
         }
         let [rows, cols] = &conv.windows;
-        let samples = rows.span().saturating_mul(cols.src + cols.span()).saturating_mul(conv.inputs);
+        let across = cols.dst.saturating_sub(1).saturating_mul(cols.stride).saturating_add(cols.span());
+        let samples = rows.span().saturating_mul(across).saturating_mul(conv.inputs);
         if samples.saturating_add(cols.dst * conv.outputs).saturating_mul(16 * size) > 2 * NEAR {
             return Err(Reject("a row of 16 pictures' windows has to stay near"));
         }
@@ -131,7 +132,8 @@ impl<'p> Plan<'p> {
         let pixel = conv.inputs * lanes;
         let steps = [span(1, length) * pixel, pixel];
         let bytes = |rows: usize| {
-            (span(0, rows) * steps[0] + rows * length * outputs * lanes) * conv.arithmetic().size()
+            let samples = span(0, rows).saturating_mul(steps[0]);
+            samples.saturating_add(rows * length * outputs * lanes).saturating_mul(conv.arithmetic().size())
         };
         let band = halve(height, |rows| bytes(rows) <= NEAR).max(1);
         let place = |i: usize, offset: isize| (offset - phases[i].least()) as usize * steps[i];

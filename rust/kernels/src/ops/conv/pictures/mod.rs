@@ -47,7 +47,7 @@ pub(super) const QUICKER: f64 = 0.75;
 /// Whether a pass is one that this is quicker for, where vectors have so many lanes, and channels are `planes` or not. Measured:
 /// to turn pictures about pays where they stay near, unless a result has few products; larger ones only where most lanes
 /// would be lost.
-pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool, threads: usize) -> bool {
+pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool) -> bool {
     let (conv, wide) = (pass.conv, pass.wide);
     let pictures = conv.pictures;
     if pass.groups != 1
@@ -55,31 +55,36 @@ pub(super) fn takes(pass: &Pass<'_>, lanes: usize, planes: bool, threads: usize)
         || !(1..=FEW).contains(&wide)
         || pictures < lanes
         || 8 * pictures.next_multiple_of(lanes) > 9 * pictures
-        || bytes(pass, 1, lanes) > NEAR
+        || bytes(pass, 1, lanes, true) > NEAR
+        || bytes(pass, 1, lanes, false) > 4 * NEAR
     {
         return false;
     }
     let [rows, cols] = pass.results();
     let filled = 5 * wide >= 4 * wide.next_multiple_of(lanes);
-    let bytes = bytes(pass, rows, lanes);
+    let bytes = bytes(pass, rows, lanes, true);
     if bytes <= NEAR {
         let taps = |phases: &Vec<Phase>| phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
         let depth = pass.phases.iter().map(taps).product::<usize>() * pass.deep;
-        return depth >= DEPTH[usize::from(!filled)] && (!filled || pictures >= threads * lanes);
+        return depth >= DEPTH[usize::from(!filled)] && (!filled || pictures >= 2 * lanes);
     }
     let few = wide < lanes;
     let narrow = planes && narrow::takes(pass, lanes, planes);
     !filled && (few || bytes <= 2 * NEAR) && (!narrow || few && cols < SHORT)
 }
 
-/// Bytes of the samples and sums of a block of so many rows.
-fn bytes(pass: &Pass<'_>, rows: usize, lanes: usize) -> usize {
+/// Bytes of the samples and sums of a block of so many rows, without the zeros around the image where it is `clipped`.
+fn bytes(pass: &Pass<'_>, rows: usize, lanes: usize, clipped: bool) -> usize {
     let cols = pass.results()[1];
     let [x, y] = [pass.conv.x_shape(), pass.conv.y_shape()];
     let shape = if pass.transposed { y } else { x };
-    let span = |i: usize, n: usize| Phase::span(&pass.phases[i], &(0..n)).len().min(shape[i + 1]);
-    let numbers = span(0, rows) * span(1, cols) * pass.deep + rows * cols * pass.wide;
-    numbers * lanes * pass.conv.arithmetic().size()
+    let span = |i: usize, n: usize| {
+        let span = Phase::span(&pass.phases[i], &(0..n)).len();
+        if clipped { span.min(shape[i + 1]) } else { span }
+    };
+    let samples = span(0, rows).saturating_mul(span(1, cols)).saturating_mul(pass.deep);
+    let numbers = samples.saturating_add(rows * cols * pass.wide);
+    numbers.saturating_mul(lanes * pass.conv.arithmetic().size())
 }
 
 /// A pass with its weights packed, ready to be run block by block.
@@ -103,16 +108,16 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
     let ([rows, cols], planes) = (pass.results(), dst.has_planes());
+    let (pairs, parts) = (narrow::pairs(pass), narrow::parts(pass));
+    let weights = Weights::new::<L>(pass, sources, &pairs, &parts, schedule)?;
     // As many tasks as keep the threads busy, though rows that two blocks read are turned about twice.
     let wanted = (2 * schedule.workers.threads()).div_ceil(pass.conv.pictures.div_ceil(lanes).max(1));
-    let height = halve(rows.div_ceil(wanted), |rows| bytes(pass, rows, lanes) <= NEAR);
-    let height = schedule.tile.map_or(height, |tile| tile[0]);
+    let near = |rows| bytes(pass, rows, lanes, weights.finite) <= NEAR;
+    let height = schedule.tile.map_or_else(|| halve(rows.div_ceil(wanted), near), |tile| tile[0]);
     let blocks = Blocks::new(std::slice::from_mut(dst), [height, cols, pass.wide]).together(lanes);
     if blocks.count() == 0 {
         return Ok(());
     }
-    let (pairs, parts) = (narrow::pairs(pass), narrow::parts(pass));
-    let weights = Weights::new::<L>(pass, sources, &pairs, &parts, schedule)?;
     let bias = sources.bias.map_or_else(|| vec![L::Elem::default(); pass.wide], widened);
     let job = Job { pass, sources, pairs, weights, parts, bias, planes };
     Blockwise::<L>::compute(&job, &blocks, schedule.workers, schedule.isa)
@@ -275,7 +280,8 @@ impl<'a> Turned<'_, 'a> {
             let read = &self.reads[axis];
             read.start <= 0 && read.end >= self.src.shape()[axis + 1] as isize
         };
-        if !inside(0) || !inside(1) || pictures.len() < lanes {
+        let empty = self.src.shape().contains(&0);
+        if empty || !inside(0) || !inside(1) || pictures.len() < lanes {
             return None;
         }
         let planes = self.src.has_planes();
