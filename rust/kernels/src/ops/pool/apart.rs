@@ -46,10 +46,14 @@ impl Implementation<MaxGrad> for Apart {
         if problem.indices && vast {
             return Err(Reject("compares positions as 32-bit numbers"));
         }
+        // Few channels' windows take as long as many; positions are not searched for.
+        let (of_result, of_sample) = match (problem.indices, pool.channels) {
+            (true, 2..8) => (30.0, 3.0),
+            (true, _) => (1.0, 2.3),
+            (false, _) => (1.0, 3.0),
+        };
         let row = if pool.channels == 1 { 45.0 } else { 10.0 };
-        // Few channels' windows take as long as many.
-        let few = problem.indices && (2..8).contains(&pool.channels);
-        Ok(pool.gradient_nanoseconds(if few { 30.0 } else { 1.0 }, 3.0, row))
+        Ok(pool.gradient_nanoseconds(of_result, of_sample, row))
     }
 
     fn run(
