@@ -65,19 +65,37 @@ pub(super) struct Weights<A: Plain> {
     pub(super) finite: bool,
 }
 
-/// A pass with its weights packed, ready to be run block by block.
-struct Job<'p, A: Plain> {
-    pass: &'p Pass<'p>,
-    sources: &'p Sources<'p>,
+/// A pass to few results with its weights packed, ready to be run block by block.
+pub(super) struct Job<'p, A: Plain> {
+    pub(super) pass: &'p Pass<'p>,
+    pub(super) sources: &'p Sources<'p>,
     /// Phases of rows and of columns, in the order of the weights.
-    pairs: Vec<[&'p Phase; 2]>,
-    weights: Arc<Weights<A>>,
+    pub(super) pairs: Vec<[&'p Phase; 2]>,
+    pub(super) weights: Arc<Weights<A>>,
     /// Results that are summed at once.
-    parts: Vec<Range<usize>>,
+    pub(super) parts: Vec<Range<usize>>,
     /// A number to start from for each result of each group.
-    bias: Vec<A>,
+    pub(super) bias: Vec<A>,
     /// Whether results are planes.
-    planes: bool,
+    pub(super) planes: bool,
+}
+
+impl<'p, A: Floats> Job<'p, A> {
+    pub(super) fn new<L: Lane<Elem = A>>(
+        pass: &'p Pass<'p>,
+        sources: &'p Sources<'p>,
+        planes: bool,
+        schedule: &Schedule<'_>,
+    ) -> Result<Self, Error> {
+        let [rows, cols] = &pass.phases;
+        let pairs: Vec<_> = rows.iter().flat_map(|rows| cols.iter().map(move |cols| [rows, cols])).collect();
+        // As alike as can be.
+        let n = pass.wide.div_ceil(MAX_RESULTS);
+        let parts: Vec<_> = (0..n).map(|i| i * pass.wide / n..(i + 1) * pass.wide / n).collect();
+        let weights = Weights::new::<L>(pass, sources, &pairs, &parts, schedule)?;
+        let bias = sources.bias.map_or_else(|| vec![A::default(); pass.groups * pass.wide], widened);
+        Ok(Self { pass, sources, pairs, weights, parts, bias, planes })
+    }
 }
 
 pub(super) fn solve<L: Lane<Elem: Floats>>(
@@ -92,27 +110,12 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     if blocks.count() == 0 {
         return Ok(());
     }
-    let (pairs, parts) = (pairs(pass), parts(pass));
-    let weights = Weights::new::<L>(pass, sources, &pairs, &parts, schedule)?;
-    let bias = sources.bias.map_or_else(|| vec![L::Elem::default(); pass.groups * pass.wide], widened);
-    let job = Job { pass, sources, pairs, weights, parts, bias, planes };
+    let job = Job::new::<L>(pass, sources, planes, schedule)?;
     Blockwise::<L>::compute(&job, &blocks, schedule.workers, schedule.isa)
 }
 
-/// Phases of rows with those of columns.
-pub(super) fn pairs<'p>(pass: &'p Pass<'_>) -> Vec<[&'p Phase; 2]> {
-    let [rows, cols] = &pass.phases;
-    rows.iter().flat_map(|rows| cols.iter().map(move |cols| [rows, cols])).collect()
-}
-
-/// Results that are summed at once, as alike as can be.
-pub(super) fn parts(pass: &Pass<'_>) -> Vec<Range<usize>> {
-    let n = pass.wide.div_ceil(MAX_RESULTS);
-    (0..n).map(|i| i * pass.wide / n..(i + 1) * pass.wide / n).collect()
-}
-
 impl<A: Floats> Weights<A> {
-    pub(super) fn new<L: Lane<Elem = A>>(
+    fn new<L: Lane<Elem = A>>(
         pass: &Pass<'_>,
         sources: &Sources<'_>,
         pairs: &[[&Phase; 2]],

@@ -17,8 +17,8 @@ pub use filters::Pictures;
 
 use super::blockwise::Blockwise;
 use super::finish::Finish;
-use super::narrow::{self, Weights};
-use super::pack::{Part, halve, turn, widened};
+use super::narrow::{self, Job};
+use super::pack::{Part, halve, turn};
 use super::pass::{Pass, Sources};
 use super::phase::Phase;
 use crate::alloc::Plain;
@@ -27,7 +27,6 @@ use crate::simd::{Lane, Simd, Vector, Window, beside, store_tile, with_results};
 use crate::view::{Block, Blocks, Dst, Floats, Picture, Src};
 use crate::{Error, alloc};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Results at most; more fill the lanes of their vectors well enough.
 const FEW: usize = 24;
@@ -87,18 +86,8 @@ fn bytes(pass: &Pass<'_>, rows: usize, lanes: usize, clipped: bool) -> usize {
     numbers.saturating_mul(lanes * pass.conv.arithmetic().size())
 }
 
-/// A pass with its weights packed, ready to be run block by block.
-struct Job<'p, A: Plain> {
-    pass: &'p Pass<'p>,
-    sources: &'p Sources<'p>,
-    pairs: Vec<[&'p Phase; 2]>,
-    weights: Arc<Weights<A>>,
-    parts: Vec<Range<usize>>,
-    /// A number to start from for each result.
-    bias: Vec<A>,
-    /// Whether results are planes.
-    planes: bool,
-}
+/// The pass, with pictures for lanes.
+struct Lanes<'p, A: Plain>(Job<'p, A>);
 
 pub(super) fn solve<L: Lane<Elem: Floats>>(
     pass: &Pass<'_>,
@@ -107,46 +96,44 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     lanes: usize,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let ([rows, cols], planes) = (pass.results(), dst.has_planes());
-    let (pairs, parts) = (narrow::pairs(pass), narrow::parts(pass));
-    let weights = Weights::new::<L>(pass, sources, &pairs, &parts, schedule)?;
+    let [rows, cols] = pass.results();
+    let job = Job::new::<L>(pass, sources, dst.has_planes(), schedule)?;
     // As many tasks as keep the threads busy, though rows that two blocks read are turned about twice.
     let wanted = (2 * schedule.workers.threads()).div_ceil(pass.conv.pictures.div_ceil(lanes).max(1));
-    let near = |rows| bytes(pass, rows, lanes, weights.finite) <= NEAR;
+    let near = |rows| bytes(pass, rows, lanes, job.weights.finite) <= NEAR;
     let height = schedule.tile.map_or_else(|| halve(rows.div_ceil(wanted), near), |tile| tile[0]);
     let blocks = Blocks::new(std::slice::from_mut(dst), [height, cols, pass.wide]).together(lanes);
     if blocks.count() == 0 {
         return Ok(());
     }
-    let bias = sources.bias.map_or_else(|| vec![L::Elem::default(); pass.wide], widened);
-    let job = Job { pass, sources, pairs, weights, parts, bias, planes };
-    Blockwise::<L>::compute(&job, &blocks, schedule.workers, schedule.isa)
+    Blockwise::<L>::compute(&Lanes(job), &blocks, schedule.workers, schedule.isa)
 }
 
-impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
+impl<L: Lane<Elem: Floats>> Blockwise<L> for Lanes<'_, L::Elem> {
     fn block<S: Simd>(&self, simd: S, mut block: Block<'_>) {
-        let (pass, wide) = (self.pass, self.pass.wide);
+        let job = &self.0;
+        let (pass, wide) = (job.pass, job.pass.wide);
         let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
-        let [_, height, width, _] = self.sources.src.shape() else { panic!("an array of four axes") };
+        let [_, height, width, _] = job.sources.src.shape() else { panic!("an array of four axes") };
         // Zeros around the image are brought where a product with them may be something else.
         let met = |axis: usize, range: &Range<usize>, n: usize| {
             let span = Phase::span(&pass.phases[axis], range);
             let end = span.end.min(n as isize);
-            if self.weights.finite { span.start.clamp(0, end.max(0))..end.max(0) } else { span }
+            if job.weights.finite { span.start.clamp(0, end.max(0))..end.max(0) } else { span }
         };
         let reads = [met(0, &rows, *height), met(1, &cols, *width)];
-        let turned = Turned { src: &self.sources.src, mask: self.sources.mask, reads };
+        let turned = Turned { src: &job.sources.src, mask: job.sources.mask, reads };
         let (reads, size) = (&turned.reads, turned.size());
-        let finish = Finish::new(pass, self.sources);
+        let finish = Finish::new(pass, job.sources);
         let lanes = L::Vector::<S>::LANES;
-        let (pixels, line) = (rows.len() * cols.len(), if self.planes { 1 } else { wide });
+        let (pixels, line) = (rows.len() * cols.len(), if job.planes { 1 } else { wide });
         let whole = pixels * wide;
         let pictures = block.pictures.clone();
-        let lends = block.lend_pictures::<L::Elem>(self.planes).is_some() && pictures.len() == lanes;
+        let lends = block.lend_pictures::<L::Elem>(job.planes).is_some() && pictures.len() == lanes;
         let lengths = [
             size * lanes,
             size * lanes,
-            if self.sources.mask.is_some() { size * lanes } else { 0 },
+            if job.sources.mask.is_some() { size * lanes } else { 0 },
             whole * lanes,
             if lends { 0 } else { whole * lanes },
             finish.room(cols.len() * line),
@@ -156,11 +143,11 @@ impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
                 #[inline(always)]
                 || {
                     turned.bring::<L::Vector<S>>(&pictures, samples, [brought, spare]);
-                    for (pair, weights) in self.pairs.iter().zip(&self.weights.pairs) {
-                        let results = Results { job: self, pair, reads, place: [&rows, &cols] };
+                    for (pair, weights) in job.pairs.iter().zip(&job.weights.pairs) {
+                        let results = Results { job, pair, reads, place: [&rows, &cols] };
                         results.compute::<L::Vector<S>>(samples, weights, sums);
                     }
-                    let into = match block.lend_pictures(self.planes) {
+                    let into = match block.lend_pictures(job.planes) {
                         Some(into) if lends => into,
                         _ => &mut *out,
                     };
@@ -183,7 +170,7 @@ impl<L: Lane<Elem: Floats>> Blockwise<L> for Job<'_, L::Elem> {
                     for (picture, out) in pictures.zip(out.chunks_exact(whole)) {
                         block.turn_to(picture);
                         let [mut to] = block.parts();
-                        if self.planes {
+                        if job.planes {
                             out.chunks_exact(pixels)
                                 .enumerate()
                                 .for_each(|(r, plane)| to.narrow_plane(r, plane));
