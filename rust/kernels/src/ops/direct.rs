@@ -80,14 +80,14 @@ impl Inner for RegisterTile {
         out: [&mut [V::Elem]; R],
     ) {
         if R <= programs.len() {
-            programs[R - 1].run::<V, R>(window.rows, window.width, out);
+            programs[R - 1].run::<V, R>(window.rows, window.ahead, window.width, out);
             return;
         }
         // A window of one row: the rows of a block share nothing.
         let sources = window.rows.len() / R;
         for (r, out) in out.into_iter().enumerate() {
             let rows = [window.rows[r], window.rows[(sources - 1) * R + r]];
-            programs[0].run::<V, 1>(&rows[..sources], window.width, [out]);
+            programs[0].run::<V, 1>(&rows[..sources], window.ahead, window.width, [out]);
         }
     }
 }

@@ -107,7 +107,9 @@ impl Inner for Pairs {
         _: &mut [V::Elem],
         out: [&mut [V::Elem]; R],
     ) {
+        window.ahead.spread(R);
         for (r, row) in out.into_iter().enumerate() {
+            window.ahead.step();
             taps.row::<V>(&window.rows[r..], window.width, row);
         }
     }

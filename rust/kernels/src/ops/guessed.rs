@@ -405,6 +405,8 @@ impl Inner for Passes {
         if let Some((dtype, finish)) = prepared.stored {
             rows::keep(simd, middle, dtype, finish);
         }
+        let step = MAX_NOTES * S::I16::LANES;
+        window.ahead.spread(R * window.width.div_ceil(step));
         for (row, out) in middle.chunks_exact_mut(pitch).zip(out) {
             let out = V::Elem::halves_mut(out).expect(HALVES);
             if let Some(outside) = prepared.outside {
@@ -416,7 +418,6 @@ impl Inner for Passes {
                 out[..within].copy_from_slice(&row[..within]);
                 continue;
             };
-            let step = MAX_NOTES * S::I16::LANES;
             for start in (0..window.width).step_by(step) {
                 let cols = start..window.width.min(start + step);
                 let mut noted = Noted::new(pass.cuts[0], &mut notes);
@@ -424,6 +425,7 @@ impl Inner for Passes {
                 for (_, x) in noted.notes() {
                     pass.make_sure(simd, Lines::new(&[row]), x, &mut out[x..]);
                 }
+                window.ahead.step();
             }
         }
     }

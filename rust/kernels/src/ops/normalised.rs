@@ -94,7 +94,8 @@ impl<I: Inner> Inner for Normalised<I> {
         let mut rows = beside.chunks_exact_mut(window.width);
         let weights = std::array::from_fn(|_| rows.next().expect("a row for each"));
         let (first, second) = window.rows.split_at(window.rows.len() / 2);
-        let of = |rows| Window { rows, width: window.width, inside: window.inside.clone() };
+        let of =
+            |rows| Window { rows, width: window.width, inside: window.inside.clone(), ahead: window.ahead };
         let results = out.each_mut().map(|row| &mut **row);
         sums::<I, S, V, R>(simd, &prepared.window, &of(first), scratch, results);
         sums::<I, S, V, R>(simd, &prepared.window, &of(second), scratch, weights);

@@ -206,7 +206,7 @@ impl<const FOLDED: bool> Inner for Passes<FOLDED> {
         match &prepared.order {
             Order::Tiles { columns, .. } if !FOLDED => {
                 for (programs, rows) in columns.iter().zip(middle.chunks_exact_mut(R * length)) {
-                    programs[R - 1].run::<V, R>(window.rows, length, split(rows, length));
+                    programs[R - 1].run::<V, R>(window.rows, window.ahead, length, split(rows, length));
                 }
             }
             Order::Folded { column, .. } if FOLDED => {
@@ -227,7 +227,9 @@ impl<const FOLDED: bool> Inner for Passes<FOLDED> {
         }
         let middle = &*middle;
         let row = |t: usize, r: usize| &middle[(t * R + r) * length..][..length];
+        window.ahead.spread(R);
         for (r, out) in out.into_iter().enumerate() {
+            window.ahead.step();
             match &prepared.order {
                 Order::Tiles { rows, .. } if !FOLDED => {
                     let mut sources = [row(0, r); MOST_TERMS];

@@ -88,7 +88,9 @@ impl Inner for Loose {
         out: [&mut [V::Elem]; R],
     ) {
         let each = window.rows.len() / prepared.sources.len();
+        window.ahead.spread(R);
         for (r, out) in out.into_iter().enumerate() {
+            window.ahead.step();
             let rows =
                 |source: usize| &window.rows[source * each + r * prepared.advance..(source + 1) * each];
             Spread::run::<V>(&prepared.sources, rows, window.width, out);

@@ -19,10 +19,10 @@
 
 use super::correlate::{Correlate, Source};
 use super::rows::{self, Line, Place};
-use crate::dtype::Accumulator;
+use crate::dtype::{Accumulator, DType};
 use crate::isa::{Isa, Kernel};
 use crate::registry::{Schedule, single};
-use crate::simd::{Lane, MAX_ROWS, Simd, Vector, most_lanes};
+use crate::simd::{Ahead, Lane, MAX_ROWS, Simd, Vector, is_far, most_lanes};
 use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
 use crate::{Error, alloc, dispatch_arithmetic};
 use std::ops::Range;
@@ -41,6 +41,8 @@ pub(super) struct Window<'r, A> {
     /// Samples at the beginning of a row, and from where on, that are no samples of the image but the
     /// constant.
     pub(super) inside: Range<usize>,
+    /// What the next block reads and this one writes, to be brought while this one is computed.
+    pub(super) ahead: &'r Ahead,
 }
 
 /// The arithmetic between rows brought in and rows written out.
@@ -191,6 +193,8 @@ pub(super) struct Job<'p, A: Accumulator, I: Inner> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
     mask: Option<&'p Src<'p>>,
+    /// Whether samples and results are so many that they come from memory.
+    far: bool,
     geometry: Geometry,
     components: Vec<Component<A, I::Prepared<A>>>,
 }
@@ -278,7 +282,11 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 Component { sources, outside, prepared }
             })
             .collect();
-        Self { problem, src, mask: None, geometry, components }
+        let area = |shape: [usize; 2], dtype: DType| shape[0] * shape[1] * dtype.size();
+        let bytes =
+            area(problem.axes.map(|axis| axis.src), problem.src) + area(problem.output(), problem.dst);
+        let far = is_far(bytes.saturating_mul(src.planes()));
+        Self { problem, src, mask: None, far, geometry, components }
     }
 
     /// Computes a tile of at most the width that the job was made for.
@@ -381,6 +389,9 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 }
                 let outside = &*outside;
                 let mut list = Vec::with_capacity(slots * planes.len());
+                let mut ahead = Ahead::default();
+                let stride = self.problem.axes[1].stride;
+                let read = cols.start * stride..cols.end * stride;
                 for phase in 0..geometry.step.min(tile.rows.len()) {
                     let first = tile.rows.start + phase;
                     let count = (tile.rows.len() - phase).div_ceil(geometry.step);
@@ -393,14 +404,34 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                         let source_row = |unit: usize| {
                             self.problem.border[0].index(base + (unit * axis.dilation) as isize, axis.src)
                         };
+                        let y = first + done * geometry.step;
+                        let next = if self.far { geometry.height.min(count - done - rows) } else { 0 };
+                        ahead.clear();
+                        for new in 0..next * geometry.advance {
+                            if let Some(y) = source_row(from + per_source + new) {
+                                for plane in planes {
+                                    plane.ahead(y, &read, &mut ahead);
+                                }
+                            }
+                        }
+                        if !direct {
+                            for r in 0..next {
+                                tile.ahead(y + (rows + r) * geometry.step, &cols, &mut ahead);
+                            }
+                        }
                         if !lent {
                             for unit in filled.max(from)..from + per_source {
                                 for (s, plane) in planes.iter().enumerate() {
                                     let slot = &mut ring[(s * slots + unit % slots) * row_len..][..row_len];
                                     if !I::JOINED || s == 0 || self.mask.is_some() {
-                                        let rows =
-                                            [unit, unit + geometry.height * geometry.advance].map(source_row);
-                                        self.bring(simd, plane, rows, cols.clone(), &lines[s], slot);
+                                        self.bring(
+                                            simd,
+                                            plane,
+                                            source_row(unit),
+                                            cols.clone(),
+                                            &lines[s],
+                                            slot,
+                                        );
                                     }
                                     I::brought(simd, prepared, slot);
                                 }
@@ -428,8 +459,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                         for s in 0..planes.len() {
                             rows_in.extend((from..from + per_source).map(|unit| lend(s, unit)));
                         }
-                        let window = Window { rows: &rows_in, width, inside: inside.clone() };
-                        let y = first + done * geometry.step;
+                        let window = Window { rows: &rows_in, width, inside: inside.clone(), ahead: &ahead };
                         macro_rules! heights {
                             ($($height:literal)*) => {
                                 match rows {
@@ -463,16 +493,13 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         scratch: &mut [A],
     ) {
         let (step, Component { prepared, .. }) = (self.geometry.step, &self.components[component]);
-        if !tile.lends::<A>() {
-            // Stores would wait for these rows after the block; now they come while it is computed.
-            (0..R).for_each(|r| tile.fetch(y + r * step, cols.clone()));
-        }
         let lent = tile.lend_rows::<A, R>(y, step, cols.clone());
         let stored = lent.is_some();
         let mut chunks = out.chunks_exact_mut(window.width);
         let rows: [&mut [A]; R] =
             lent.unwrap_or_else(|| std::array::from_fn(|_| chunks.next().expect("a scratch row for each")));
         sums::<I, S, V, R>(simd, prepared, window, scratch, rows);
+        window.ahead.rest();
         if stored {
             return;
         }
@@ -492,22 +519,17 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         (0..self.geometry.phases).map(|phase| Line::new(place(phase), axis.src, len)).collect()
     }
 
-    /// Brings the samples that result columns `cols` read from source row `y` into `slot`, and those of a row of the next
-    /// block near: they come while this one is computed.
+    /// Brings the samples that result columns `cols` read from source row `y` into `slot`.
     fn bring<S: Simd>(
         &self,
         simd: S,
         plane: &Plane<'_>,
-        [y, ahead]: [Option<usize>; 2],
+        y: Option<usize>,
         cols: Range<usize>,
         lines: &[Line<A>],
         slot: &mut [A],
     ) {
         let Geometry { phase_len, read, .. } = self.geometry;
-        let axis = &self.problem.axes[1];
-        if let Some(ahead) = ahead {
-            plane.fetch(ahead, cols.start * axis.stride..cols.end * axis.stride);
-        }
         for (line, into) in lines.iter().zip(slot.chunks_exact_mut(phase_len)) {
             match y {
                 Some(y) => line.widen(simd, plane, y, &mut into[..cols.len() + read]),

@@ -29,7 +29,7 @@ pub use amx::{
 pub use depthwise::{Own, gather_own, outer_own};
 pub(crate) use dots::with_dots;
 pub use dots::{Grid, dots};
-pub use fetch::{fetch, fetch_at};
+pub use fetch::{Ahead, fetch, fetch_at, is_far};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, Window, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_places, with_results, with_tile};
 pub use halves::{

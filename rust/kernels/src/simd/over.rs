@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "raw loads in the innermost loop; bounds are checked once a block")]
 
-use super::{Ending, Halves, MAX_ROWS, Two, store_tile};
+use super::{Ahead, Ending, Halves, MAX_ROWS, Two, store_tile};
 
 /// A tap beside those of [`Paired`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ impl Paired<'_> {
 pub fn over<V: Halves, const R: usize>(
     rows: &[&[i16]],
     taps: Paired<'_>,
+    ahead: &Ahead,
     width: usize,
     ending: impl Ending<V> + Copy,
     mut out: [&mut [i16]; R],
@@ -77,6 +78,7 @@ pub fn over<V: Halves, const R: usize>(
     let mut x = 0;
     macro_rules! vectors {
         ($nv:literal) => {
+            ahead.spread((width - x) / ($nv * V::LANES));
             while x + $nv * V::LANES <= width {
                 // SAFETY: `x + NV * LANES <= width`, and the rest was asserted.
                 unsafe {
@@ -86,6 +88,7 @@ pub fn over<V: Halves, const R: usize>(
                         over_at::<V, R, $nv, false>(rows, taps, x, ending, &mut out);
                     }
                 }
+                ahead.step();
                 x += $nv * V::LANES;
             }
         };

@@ -29,7 +29,7 @@
 //! as much at 3 x 3, whose bursts of three vectors leave lines half written.
 #![expect(unsafe_code, reason = "the bounds of a whole block are checked once, at its head")]
 
-use super::{MAX_LANES, Vector};
+use super::{Ahead, MAX_LANES, Vector};
 use crate::dtype::Accumulator;
 
 /// Result rows that a block has, at most.
@@ -78,7 +78,13 @@ impl<A: Accumulator> Program<A> {
     /// # Panics
     /// If the program is for another height, or a source row is missing or too short.
     #[inline(always)]
-    pub fn run<V: Vector<Elem = A>, const R: usize>(&self, rows: &[&[A]], width: usize, out: [&mut [A]; R]) {
+    pub fn run<V: Vector<Elem = A>, const R: usize>(
+        &self,
+        rows: &[&[A]],
+        ahead: &Ahead,
+        width: usize,
+        out: [&mut [A]; R],
+    ) {
         assert!(self.height == R && width.is_multiple_of(V::LANES), "a block of the program");
         assert!(
             rows.len() == self.sources * (self.taps + R - 1)
@@ -91,9 +97,9 @@ impl<A: Accumulator> Program<A> {
                     // SAFETY: just asserted.
                     $($r => unsafe {
                         if V::REGISTERS == 32 {
-                            self.columns::<V, $wide, R>(rows, width, out);
+                            self.columns::<V, $wide, R>(rows, ahead, width, out);
                         } else {
-                            self.columns::<V, $narrow, R>(rows, width, out);
+                            self.columns::<V, $narrow, R>(rows, ahead, width, out);
                         }
                     })*
                 }
@@ -110,13 +116,16 @@ impl<A: Accumulator> Program<A> {
     unsafe fn columns<V: Vector<Elem = A>, const NV: usize, const R: usize>(
         &self,
         rows: &[&[A]],
+        ahead: &Ahead,
         width: usize,
         mut out: [&mut [A]; R],
     ) {
         let mut x = 0;
+        ahead.spread(width / (NV * V::LANES));
         while x + NV * V::LANES <= width {
             // SAFETY: the rows cover `x + NV * LANES + reach`.
             let tile = unsafe { self.tile::<V, NV, R>(rows, x) };
+            ahead.step();
             for (tile, row) in tile.iter().zip(&mut out) {
                 store_tile(tile, row, x);
             }

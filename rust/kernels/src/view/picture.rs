@@ -1,6 +1,7 @@
 //! Arrays whose last three axes are rows, columns and channels: pictures that are read, and blocks of
 //! them that are written. Runs of neighbours are lent as slices of the array's own dtype.
 
+mod ahead;
 mod bits;
 mod copies;
 mod floats;

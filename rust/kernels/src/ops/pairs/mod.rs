@@ -162,12 +162,12 @@ impl Inner for HalfTile {
         // A loop for each ending: what is asked once a block keeps the sums in registers. Only one has further taps.
         match half.scale {
             Scale::Bits(bits @ Rounded { shift: 0, .. }) => {
-                sums::<S::I16, R>(&rows, taps, window.width, Nearest::<false>(bits), out);
+                sums::<_, S::I16, R>(&rows, taps, window, Nearest::<false>(bits), out);
             }
-            Scale::Bits(bits) => sums::<S::I16, R>(&rows, taps, window.width, Nearest::<true>(bits), out),
+            Scale::Bits(bits) => sums::<_, S::I16, R>(&rows, taps, window, Nearest::<true>(bits), out),
             Scale::Unit(unit) => {
                 let taps = Paired { further: &half.further, ..taps };
-                sums::<S::I16, R>(&rows, taps, window.width, unit, out);
+                sums::<_, S::I16, R>(&rows, taps, window, unit, out);
             }
         }
     }
@@ -175,19 +175,20 @@ impl Inner for HalfTile {
 
 /// [`over`] the rows of a block.
 #[inline(always)]
-fn sums<V: Halves, const R: usize>(
+fn sums<A, V: Halves, const R: usize>(
     rows: &[&[i16]],
     taps: Paired<'_>,
-    width: usize,
+    window: &Window<'_, A>,
     ending: impl Ending<V> + Copy,
     out: [&mut [i16]; R],
 ) {
+    let (width, ahead) = (window.width, window.ahead);
     if taps.rows() >= R {
-        return over::<V, R>(rows, taps, width, ending, out);
+        return over::<V, R>(rows, taps, ahead, width, ending, out);
     }
     // A window of one row: the rows of a block share nothing.
     for (r, out) in out.into_iter().enumerate() {
-        over::<V, 1>(&rows[r..=r], taps, width, ending, [out]);
+        over::<V, 1>(&rows[r..=r], taps, ahead, width, ending, [out]);
     }
 }
 

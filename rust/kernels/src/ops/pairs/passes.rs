@@ -245,6 +245,9 @@ pub(in crate::ops) fn paired(weights: &[i16]) -> Vec<Two> {
 /// The loop at the head of this file.
 enum Passes {}
 
+/// Vectors of a row after which the next block's rows come a little nearer.
+const STEP: usize = 16;
+
 impl Inner for Passes {
     type Prepared<A: Accumulator> = Prepared;
 
@@ -291,10 +294,16 @@ impl Inner for Passes {
                 (middle, pitch, parity),
             );
         }
+        let step = STEP * S::I16::LANES;
+        window.ahead.spread(R * window.width.div_ceil(step));
         for (row, out) in middle.chunks_exact(pitch).zip(out) {
             let out = V::Elem::halves_mut(out).expect(HALVES);
             let mut end = prepared.end;
-            along::<S::I16>(row, &prepared.row, prepared.dilation, 0..window.width, &mut end, out);
+            for start in (0..window.width).step_by(step) {
+                let cols = start..window.width.min(start + step);
+                along::<S::I16>(row, &prepared.row, prepared.dilation, cols, &mut end, out);
+                window.ahead.step();
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::border::Border;
 use crate::dtype::{DType, Finish, Kind, Overflow, Rounding};
 use crate::ops::correlate::Constant;
 use crate::shape::{Axis, Extent};
+use crate::simd::is_far;
 use std::fmt;
 
 /// What becomes of the samples of a window.
@@ -236,6 +237,14 @@ impl Sliding {
         let [kh, kw] = self.axes.map(|a| a.taps);
         let levels = kw.ilog(4) as usize + 1;
         (kh + 3 * levels + 2) as f64 * unit
+    }
+
+    /// Whether samples and results are so many that they come from memory.
+    fn is_far(&self) -> bool {
+        let area = |[rows, cols]: [usize; 2]| rows * cols * self.channels * self.pictures;
+        let bytes =
+            area(self.axes.map(|axis| axis.src)) * self.src.size() + area(self.output()) * self.dst.size();
+        is_far(bytes)
     }
 
     /// Estimated nanoseconds of one thread.

@@ -2,7 +2,27 @@
 //! whatever the fold's numbers are.
 
 use super::fold::Step;
-use crate::simd::Simd;
+use crate::simd::{Ahead, Simd};
+use std::ops::Range;
+
+/// Bytes of results after which what is to come ahead comes a little nearer.
+pub(super) const PART: usize = 1 << 10;
+
+/// A loop over `n` results, in parts between which `ahead` comes nearer.
+#[inline(always)]
+fn in_parts<P: Step>(n: usize, ahead: &Ahead, mut part: impl FnMut(Range<usize>)) {
+    if ahead.is_done() {
+        return part(0..n);
+    }
+    let step = PART / size_of::<P::To>();
+    let mut start = 0;
+    while start < n {
+        let end = n.min(start + step);
+        part(start..end);
+        ahead.step();
+        start = end;
+    }
+}
 
 // Rows are arguments of their own, not an array of them: so the compiler knows them apart from `out`.
 macro_rules! joins {
@@ -44,6 +64,7 @@ pub(super) fn join_all<'r, S: Simd, P: Step>(
     simd: S,
     count: usize,
     row: impl Fn(usize) -> &'r [P::From],
+    ahead: &Ahead,
     out: &mut [P::To],
 ) {
     let mut done = 0;
@@ -53,7 +74,7 @@ pub(super) fn join_all<'r, S: Simd, P: Step>(
         for (r, slot) in rows[..now].iter_mut().enumerate() {
             *slot = row(done + r);
         }
-        join_rows::<S, P>(simd, &rows[..now], done > 0, out);
+        join_rows::<S, P>(simd, &rows[..now], done > 0, ahead, out);
         done += now;
     }
 }
@@ -64,28 +85,41 @@ pub(super) fn keep_all<'r, S: Simd, P: Step>(
     simd: S,
     count: usize,
     row: impl Fn(usize) -> &'r [P::From],
+    ahead: &Ahead,
     out: &mut [P::To],
 ) {
     let mut rows: [&[P::From]; 3] = [&[]; 3];
     for (r, slot) in rows[..count].iter_mut().enumerate() {
         *slot = row(r);
     }
-    join_rows::<S, P>(simd, &rows[..count], true, out);
+    join_rows::<S, P>(simd, &rows[..count], true, ahead, out);
 }
 
-fn join_rows<S: Simd, P: Step>(simd: S, rows: &[&[P::From]], keep: bool, out: &mut [P::To]) {
+fn join_rows<S: Simd, P: Step>(simd: S, rows: &[&[P::From]], keep: bool, ahead: &Ahead, out: &mut [P::To]) {
     simd.vectorize(
         #[inline(always)]
-        || match (rows, keep) {
-            (&[a], false) => join1::<P>(a, out),
-            (&[a, b], false) => join2::<P>(a, b, out),
-            (&[a, b, c], false) => join3::<P>(a, b, c, out),
-            (&[a, b, c, d], false) => join4::<P>(a, b, c, d, out),
-            (&[a], true) => keep1::<P>(a, out),
-            (&[a, b], true) => keep2::<P>(a, b, out),
-            (&[a, b, c], true) => keep3::<P>(a, b, c, out),
-            (&[a, b, c, d], true) => keep4::<P>(a, b, c, d, out),
-            _ => unreachable!("one to four rows"),
+        || {
+            macro_rules! joined {
+                ($name:ident: $($row:ident),*) => {
+                    in_parts::<P>(
+                        out.len(),
+                        ahead,
+                        #[inline(always)]
+                        |part| $name::<P>($(&$row[part.clone()],)* &mut out[part]),
+                    )
+                };
+            }
+            match (rows, keep) {
+                (&[a], false) => joined!(join1: a),
+                (&[a, b], false) => joined!(join2: a, b),
+                (&[a, b, c], false) => joined!(join3: a, b, c),
+                (&[a, b, c, d], false) => joined!(join4: a, b, c, d),
+                (&[a], true) => joined!(keep1: a),
+                (&[a, b], true) => joined!(keep2: a, b),
+                (&[a, b, c], true) => joined!(keep3: a, b, c),
+                (&[a, b, c, d], true) => joined!(keep4: a, b, c, d),
+                _ => unreachable!("one to four rows"),
+            }
         },
     );
 }
@@ -112,6 +146,7 @@ pub(super) fn advance<S: Simd, P: Step>(
     first: bool,
     row: &[P::From],
     suffix: &[P::To],
+    ahead: &Ahead,
     prefix: &mut [P::To],
     out: &mut [P::To],
 ) {
@@ -134,17 +169,32 @@ pub(super) fn advance<S: Simd, P: Step>(
     simd.vectorize(
         #[inline(always)]
         || {
-            if first {
-                rows::<P, true>(row, suffix, prefix, out);
-            } else {
-                rows::<P, false>(row, suffix, prefix, out);
-            }
+            in_parts::<P>(
+                out.len(),
+                ahead,
+                #[inline(always)]
+                |part| {
+                    let (row, suffix) = (&row[part.clone()], &suffix[part.clone()]);
+                    let (prefix, out) = (&mut prefix[part.clone()], &mut out[part]);
+                    if first {
+                        rows::<P, true>(row, suffix, prefix, out);
+                    } else {
+                        rows::<P, false>(row, suffix, prefix, out);
+                    }
+                },
+            );
         },
     );
 }
 
 /// `column = column - old + new`.
-pub(super) fn replace<S: Simd, P: Step>(simd: S, old: &[P::From], new: &[P::From], column: &mut [P::To]) {
+pub(super) fn replace<S: Simd, P: Step>(
+    simd: S,
+    old: &[P::From],
+    new: &[P::From],
+    ahead: &Ahead,
+    column: &mut [P::To],
+) {
     #[inline(always)]
     fn rows<P: Step>(old: &[P::From], new: &[P::From], column: &mut [P::To]) {
         let n = column.len();
@@ -155,6 +205,13 @@ pub(super) fn replace<S: Simd, P: Step>(simd: S, old: &[P::From], new: &[P::From
     }
     simd.vectorize(
         #[inline(always)]
-        || rows::<P>(old, new, column),
+        || {
+            in_parts::<P>(
+                column.len(),
+                ahead,
+                #[inline(always)]
+                |part| rows::<P>(&old[part.clone()], &new[part.clone()], &mut column[part]),
+            );
+        },
     );
 }

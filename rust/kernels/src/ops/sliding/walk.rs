@@ -23,13 +23,13 @@
 
 use super::extremes::{Floats, Own, Widened};
 use super::fold::{Fold, Run, Step};
-use super::rows::{advance, grow, join_all, keep_all, replace};
+use super::rows::{PART, advance, grow, join_all, keep_all, replace};
 use super::sums::{Bytes, Sums};
 use super::{Numbers, Reduction, Sliding};
 use crate::dtype::DType;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
-use crate::simd::Simd;
+use crate::simd::{Ahead, Simd};
 use crate::view::{Block, Blocks, Dst, Picture, Src};
 use crate::{Error, alloc, dispatch_dtype};
 use std::ops::Range;
@@ -317,19 +317,28 @@ fn walk<S: Simd, F: Fold>(
                 brought += 1;
             }
         };
+        let (mut ahead, far) = (Ahead::default(), problem.is_far());
         for y in rows.clone() {
             let column = &mut columns[place.clone()];
             let (within, starts) = (y % kh, y == rows.start);
             // Where the block ends that row y begins in.
             let end = y - within + kh;
+            ahead.clear();
+            if far && y + 1 < rows.end {
+                if let Some(y) = samples.row(y + kh) {
+                    samples.picture.ahead(y, &line.cols, &samples.channels, &mut ahead);
+                }
+                to.ahead(y + 1, &mut ahead);
+                ahead.spread((levels(kw) + 2) * (len * size_of::<F::Wide>()).div_ceil(PART));
+            }
             if direct {
                 bring_to(y + kh, ring);
                 let ring = &*ring;
                 let row = |unit| samples.get(unit, ring, slots);
                 if F::REPLACES && kh > 2 && !starts {
-                    replace::<S, F::Down>(simd, row(y - 1), row(y + kh - 1), column);
+                    replace::<S, F::Down>(simd, row(y - 1), row(y + kh - 1), &ahead, column);
                 } else {
-                    join_all::<S, F::Down>(simd, kh, |t| row(y + t), column);
+                    join_all::<S, F::Down>(simd, kh, |t| row(y + t), &ahead, column);
                 }
             } else {
                 if within == 0 || starts {
@@ -344,7 +353,7 @@ fn walk<S: Simd, F: Fold>(
                 for rows in (if starts { 1 } else { within.max(1) })..=within {
                     bring_to(end + rows, ring);
                     let row = samples.get(end + rows - 1, ring, kh);
-                    advance::<S, F::Down>(simd, rows == 1, row, kept, begin, column);
+                    advance::<S, F::Down>(simd, rows == 1, row, kept, &ahead, begin, column);
                 }
             }
             if F::CHECKS {
@@ -369,10 +378,10 @@ fn walk<S: Simd, F: Fold>(
                     || fold.convert(&columns[place.clone()], &mut converted[place.clone()]),
                 );
                 continue_row(&line, deep, converted, fold.outside_converted());
-                across::<S, F, F::Across>(simd, converted, [kw, deep], steps, result);
+                across::<S, F, F::Across>(simd, converted, [kw, deep], &ahead, steps, result);
             } else {
                 continue_row(&line, deep, columns, fold.outside_column());
-                across::<S, F, F::First>(simd, columns, [kw, deep], steps, result);
+                across::<S, F, F::First>(simd, columns, [kw, deep], &ahead, steps, result);
             }
             if lent {
                 simd.vectorize(
@@ -409,7 +418,7 @@ fn fold_ends<S: Simd, F: Fold>(
     for j in (from..kh).rev() {
         let row = samples.get(first + j, ring, kh);
         if j + 1 == kh {
-            join_all::<S, F::Down>(simd, 1, |_| row, &mut ends[j * len..][..len]);
+            join_all::<S, F::Down>(simd, 1, |_| row, &Ahead::default(), &mut ends[j * len..][..len]);
         } else {
             let (upper, lower) = ends[j * len..].split_at_mut(len);
             grow::<S, F::Down>(simd, row, &lower[..len], upper);
@@ -422,12 +431,13 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
     simd: S,
     row: &[P::From],
     [taps, deep]: [usize; 2],
+    ahead: &Ahead,
     steps: &mut [F::Wide],
     out: &mut [F::Wide],
 ) {
     let (whole, count) = (row.len(), levels(taps));
     if count == 0 {
-        return join_all::<S, P>(simd, taps, |t| &row[t * deep..], out);
+        return join_all::<S, P>(simd, taps, |t| &row[t * deep..], ahead, out);
     }
     // Level i has windows of 4^i columns; level 0 is the row itself.
     for level in 1..=count {
@@ -435,10 +445,10 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
         let step = (1 << (2 * (level - 1))) * deep;
         let this = &mut this[..whole - (4 * step - deep)];
         if level == 1 {
-            join_all::<S, P>(simd, 4, |t| &row[t * step..], this);
+            join_all::<S, P>(simd, 4, |t| &row[t * step..], ahead, this);
         } else {
             let from = &before[(level - 2) * whole..];
-            join_all::<S, F::Across>(simd, 4, |t| &from[t * step..], this);
+            join_all::<S, F::Across>(simd, 4, |t| &from[t * step..], ahead, this);
         }
     }
     let steps = &*steps;
@@ -451,6 +461,7 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
             simd,
             windows,
             |t| &level(count)[(t * size).min(last) * deep..],
+            ahead,
             out,
         );
     }
@@ -466,9 +477,9 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
         }
         &level(i)[(at + (t << (2 * i))) * deep..]
     };
-    join_all::<S, F::Across>(simd, parts, part, out);
+    join_all::<S, F::Across>(simd, parts, part, ahead, out);
     let rest = digit(0);
     if rest > 0 {
-        keep_all::<S, P>(simd, rest, |t| &row[(taps - rest + t) * deep..], out);
+        keep_all::<S, P>(simd, rest, |t| &row[(taps - rest + t) * deep..], ahead, out);
     }
 }
