@@ -5,6 +5,7 @@
 //! (`V3`, `V4`, ...) can be made only where the CPU has the instructions: holding one is the proof
 //! that they may be executed.
 
+mod abreast;
 mod amx;
 mod depthwise;
 mod dots;
@@ -22,6 +23,7 @@ pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use abreast::{Abreast, abreast};
 pub use amx::{
     Configured, DEPTH, MAX_PARTS, PRODUCTS, Parts, STEP, Signs, TOEPLITZ, Tiles, Weights, split,
     split_weights,
@@ -141,6 +143,24 @@ pub trait Vector: Copy {
                 unsafe { to.add(j * to_step + i).write(from.add(i * step + j).read()) }
             }
         }
+    }
+
+    /// Of twice `LANES` elements every other one, from the first on and from the second on.
+    ///
+    /// # Safety
+    /// - `from` is valid for reading twice `LANES` elements.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    #[inline(always)]
+    unsafe fn dealt(from: *const Self::Elem) -> [Self; 2] {
+        std::array::from_fn(|phase| {
+            let mut lanes = [Self::Elem::default(); MAX_LANES];
+            for l in 0..Self::LANES {
+                // SAFETY: the caller's promise.
+                lanes[l] = unsafe { from.add(2 * l + phase).read() };
+            }
+            Self::of_lanes(&lanes)
+        })
     }
 
     /// `value` in the lanes where `self` equals `other`, 0 in the rest.

@@ -64,7 +64,8 @@ macro_rules! vector {
     ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
      $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr
      $(, $mul_sub:ident, $transpose:ident, |$x:ident, $y:ident| wins $wins:expr, equal $equal:expr,
-     |$mask:ident, $off:ident, $on:ident| choose $choose:expr, $zero:ident)?) => {
+     |$mask:ident, $off:ident, $on:ident| choose $choose:expr, $zero:ident,
+     |$low:ident, $high:ident| dealt $even:expr, $odd:expr)?) => {
         #[doc = concat!(stringify!($lanes), " lanes of `", stringify!($elem), "`.")]
         #[derive(Clone, Copy, Debug)]
         pub struct $name($reg);
@@ -126,6 +127,15 @@ macro_rules! vector {
                     unsafe { $transpose(from, step, to, to_step, size) }
                 }
                 #[inline(always)]
+                unsafe fn dealt(from: *const $elem) -> [Self; 2] {
+                    // SAFETY: the caller vouches for the elements; see the note on this impl.
+                    unsafe {
+                        let $low = $load(from.cast::<$ptr>());
+                        let $high = $load(from.add($lanes).cast::<$ptr>());
+                        [Self($even), Self($odd)]
+                    }
+                }
+                #[inline(always)]
                 fn where_equal(self, other: Self, value: Self) -> Self {
                     let ($x, $y) = (self.0, other.0);
                     // SAFETY: see the note on this impl.
@@ -160,6 +170,34 @@ fn mullo_epi64_avx2(a: __m256i, b: __m256i) -> __m256i {
     let cross = _mm256_add_epi32(cross, _mm256_srli_epi64::<32>(cross));
     _mm256_add_epi64(_mm256_mul_epu32(a, b), _mm256_slli_epi64::<32>(cross))
 }
+
+/// The quarters in the middle change places.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn crossed_pd(x: __m256d) -> __m256d {
+    _mm256_permute4x64_pd::<0b11_01_10_00>(x)
+}
+
+/// The quarters in the middle change places.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn crossed_ps(x: __m256) -> __m256 {
+    _mm256_castpd_ps(crossed_pd(_mm256_castps_pd(x)))
+}
+
+macro_rules! every_other {
+    ($name:ident, $set:ident, $($lane:expr),*) => {
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        fn $name() -> __m512i {
+            $set($($lane),*)
+        }
+    };
+}
+every_other!(evens_ps, _mm512_setr_epi32, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+every_other!(odds_ps, _mm512_setr_epi32, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+every_other!(evens_pd, _mm512_setr_epi64, 0, 2, 4, 6, 8, 10, 12, 14);
+every_other!(odds_pd, _mm512_setr_epi64, 1, 3, 5, 7, 9, 11, 13, 15);
 
 /// # Safety
 /// Eight rows of eight elements on either side.
@@ -296,7 +334,8 @@ vector!(
     |x, y| wins _mm256_or_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(y, x), _mm256_cmp_ps::<_CMP_UNORD_Q>(y, y)),
     equal _mm256_cmp_ps::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm256_blendv_ps(off, on, mask),
-    _mm256_setzero_ps
+    _mm256_setzero_ps,
+    |low, high| dealt crossed_ps(_mm256_shuffle_ps::<0x88>(low, high)), crossed_ps(_mm256_shuffle_ps::<0xDD>(low, high))
 );
 vector!(
     F64x4,
@@ -315,7 +354,8 @@ vector!(
     |x, y| wins _mm256_or_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(y, x), _mm256_cmp_pd::<_CMP_UNORD_Q>(y, y)),
     equal _mm256_cmp_pd::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm256_blendv_pd(off, on, mask),
-    _mm256_setzero_pd
+    _mm256_setzero_pd,
+    |low, high| dealt crossed_pd(_mm256_unpacklo_pd(low, high)), crossed_pd(_mm256_unpackhi_pd(low, high))
 );
 vector!(
     F64x4Unfused,
@@ -400,7 +440,8 @@ vector!(
     |x, y| wins _mm512_cmp_ps_mask::<_CMP_GT_OQ>(y, x) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(y, y),
     equal _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm512_mask_blend_ps(mask, off, on),
-    _mm512_setzero_ps
+    _mm512_setzero_ps,
+    |low, high| dealt _mm512_permutex2var_ps(low, evens_ps(), high), _mm512_permutex2var_ps(low, odds_ps(), high)
 );
 vector!(
     F64x8,
@@ -419,7 +460,8 @@ vector!(
     |x, y| wins _mm512_cmp_pd_mask::<_CMP_GT_OQ>(y, x) | _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(y, y),
     equal _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm512_mask_blend_pd(mask, off, on),
-    _mm512_setzero_pd
+    _mm512_setzero_pd,
+    |low, high| dealt _mm512_permutex2var_pd(low, evens_pd(), high), _mm512_permutex2var_pd(low, odds_pd(), high)
 );
 vector!(
     F64x8Unfused,

@@ -9,6 +9,7 @@
 //! pictures of one channel, so there is one layout here. Adaptive pooling only has another rule for
 //! where a window begins and ends ([`Windows`]).
 
+mod abreast;
 mod apart;
 mod beside;
 mod channels;
