@@ -284,6 +284,7 @@ impl Operation for ops::pool::Pool {
     const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[
         &ops::pool::Whole,
         &ops::pool::Beside,
+        &ops::pool::Abreast,
         &ops::pool::Channels,
         &ops::pool::Separable,
         &ops::pool::Indexed,

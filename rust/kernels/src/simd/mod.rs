@@ -23,7 +23,7 @@ pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use abreast::{Abreast, abreast};
+pub use abreast::{Abreast, abreast, number};
 pub use amx::{
     Configured, DEPTH, MAX_PARTS, PRODUCTS, Parts, STEP, Signs, TOEPLITZ, Tiles, Weights, split,
     split_weights,

@@ -8,7 +8,7 @@
 //! A row of a small picture is shorter than a vector, and a window at its edge is not like its neighbours; of pictures
 //! side by side all lanes do the same. Numbers are moved in squares of a vector's lanes.
 
-use super::{MaxGrad, MeanGrad, Pool};
+use super::{MaxGrad, MeanGrad, Pool, any_layout};
 use crate::Error;
 use crate::alloc::{self, Plain};
 use crate::dtype::DType;
@@ -166,7 +166,7 @@ impl<P: Pooling> Implementation<P> for Beside {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         if !(srcs.iter().all(Src::is_run) && dsts.iter().all(Dst::is_run)) {
-            return apart(problem).run(problem, srcs, dsts, schedule);
+            return any_layout(problem).run(problem, srcs, dsts, schedule);
         }
         let pool = problem.pool();
         let (group, (_, writes)) = (group(problem), problem.arrays());
@@ -177,14 +177,6 @@ impl<P: Pooling> Implementation<P> for Beside {
         let workers = schedule.workers.worth(self.cost(problem).unwrap_or(0.0)).at_most(blocks.count());
         workers.drain(|| blocks.take(), |block| solve(problem, srcs, block, height, schedule.isa))
     }
-}
-
-/// The cheapest of the others, for arrays whose pictures are not neighbours.
-fn apart<P: Pooling>(problem: &P) -> &'static dyn Implementation<P> {
-    let name = Implementation::<P>::name(&Beside);
-    let others = P::IMPLEMENTATIONS.iter().filter(|other| other.name() != name);
-    let costs = others.filter_map(|&other| Some((other, other.cost(problem).ok()?)));
-    costs.min_by(|a, b| a.1.total_cmp(&b.1)).expect("one takes any pictures").0
 }
 
 /// Pools the pictures of a block, whose result has so many rows a picture.

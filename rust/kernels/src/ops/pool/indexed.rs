@@ -1,17 +1,15 @@
 //! Max pooling with the position of each maximum: the places that [`Winners`] finds become positions
 //! of the image when a row is written.
 
+use super::Pool;
 use super::fold::Sample;
 use super::separable::row_blocking;
 use super::winners::{Winners, greatest};
-use super::{Pool, abreast};
-use crate::dtype::DType;
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{Simd, lane};
+use crate::simd::Simd;
 use crate::view::{Block, Blocks, Dst, Picture, Src};
 use crate::{Error, alloc, dispatch_dtype};
-use std::marker::PhantomData;
 
 /// The implementation `indexed`.
 #[derive(Debug)]
@@ -28,9 +26,6 @@ impl Implementation<Pool> for Indexed {
         }
         Winners::check(pool)?;
         let [rows, cols] = &pool.windows;
-        if abreast::across(pool).is_some() {
-            return Ok(abreast::nanoseconds(pool));
-        }
         if pool.channels * pool.dtype.size() >= DEEP {
             // Each window costs some nanoseconds besides.
             let window = 12.0 * 20.0 / (pool.channels * pool.dtype.size()) as f64;
@@ -73,23 +68,10 @@ fn solve(
     let size = schedule.tile.map_or(size, |[rows, cols]| [rows, cols, size[2]]);
     let blocks = Blocks::new(dsts, size);
     let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
-    if let Some(axis) = abreast::across(pool) {
-        macro_rules! abreast {
-            ($lane:ty) => {
-                workers.drain(
-                    || blocks.take(),
-                    |block| {
-                        isa.dispatch(abreast::Task::<$lane> { pool, axis, src, block, lane: PhantomData })
-                    },
-                )
-            };
-        }
-        return if pool.dtype == DType::F32 { abreast!(lane::F32) } else { abreast!(lane::F64) };
-    }
     dispatch_dtype!(pool.dtype, |T| {
         workers.drain(
             || blocks.take(),
-            |block| isa.dispatch(Task::<T> { pool, src, block, sample: PhantomData }),
+            |block| isa.dispatch(Task::<T> { pool, src, block, sample: std::marker::PhantomData }),
         )
     })
 }
@@ -104,7 +86,7 @@ struct Task<'t, T> {
     pool: &'t Pool,
     src: &'t Src<'t>,
     block: Block<'t>,
-    sample: PhantomData<T>,
+    sample: std::marker::PhantomData<T>,
 }
 
 impl<T: Sample> Kernel for Task<'_, T> {
@@ -189,7 +171,7 @@ fn by_channels<S: Simd, T: Sample>(simd: S, pool: &Pool, samples: &[T], mut bloc
 }
 
 /// Some rows at a time, neighbouring windows side by side in the lanes.
-pub(super) fn by_rows<S: Simd, T: Sample>(simd: S, pool: &Pool, picture: &Picture<'_>, mut block: Block<'_>) {
+fn by_rows<S: Simd, T: Sample>(simd: S, pool: &Pool, picture: &Picture<'_>, mut block: Block<'_>) {
     let (rows, cols, channels) = (block.rows.clone(), block.cols.clone(), block.channels.clone());
     let [mut to, mut positions] = block.parts();
     let width = cols.len() * channels.len();
