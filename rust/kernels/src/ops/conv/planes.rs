@@ -12,7 +12,7 @@
 use super::blockwise::Blockwise;
 use super::finish::Finish;
 use super::gather::Walk;
-use super::pack::{Panel, Taps, panels, share, widened};
+use super::pack::{Panel, Taps, lanes, panels, share, widened};
 use super::packed::Packed;
 use super::pass::{Pass, Sources};
 use crate::alloc::results::Kept;
@@ -52,6 +52,9 @@ const NEAR: usize = 192 << 10;
 /// Pixels of a block, at most: a strip's sums then stay near as well.
 const PIXELS: usize = 512;
 
+/// Vectors of pixels of a block, at least: those of a panel.
+const LEAST: usize = 3;
+
 /// Filters as rows.
 struct Rows<A: Floats>(Kept<A>);
 
@@ -72,9 +75,41 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     dst: &mut Dst<'_>,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let size = size_of::<L::Elem>();
-    let fit = |pixels: usize| pixels <= PIXELS && pixels * pass.deep * size <= NEAR;
-    let [rows, cols] = schedule.tile.unwrap_or_else(|| pass.rows(schedule.workers.threads(), fit));
+    let fit = |pixels: usize| pixels <= PIXELS && pixels * pass.deep * size_of::<L::Elem>() <= NEAR;
+    // Only where no picture goes on beyond the results.
+    if schedule.tile.is_none()
+        && sources.src.shape()[1..3] == dst.shape()[1..3]
+        && let Some(src) = sources.src.in_one_row()
+        && let Ok(mask) = in_one_row(sources.mask)
+        && let Ok(addend) = in_one_row(sources.addend)
+        && let Some(mut dst) = dst.in_one_row()
+    {
+        let (pixels, lanes) = (pass.results().iter().product::<usize>(), lanes::<L>(schedule.isa));
+        let vectors = pixels.div_ceil(lanes);
+        let most = (1..=vectors).rev().find(|n| fit(n * lanes)).unwrap_or(1).max(LEAST);
+        let others = pass.groups * pass.conv.pictures.max(1);
+        let parts = vectors.div_ceil(most).max((2 * schedule.workers.threads()).div_ceil(others));
+        let width = vectors.div_ceil(parts) * lanes;
+        let flat = Sources { src, mask: mask.as_ref(), addend: addend.as_ref(), ..*sources };
+        return compute::<L>(pass, &flat, &mut dst, [1, width], schedule);
+    }
+    let size = schedule.tile.unwrap_or_else(|| pass.rows(schedule.workers.threads(), fit));
+    compute::<L>(pass, sources, dst, size, schedule)
+}
+
+/// An array that there may be, with its pictures' rows as one.
+fn in_one_row<'a>(array: Option<&Src<'a>>) -> Result<Option<Src<'a>>, ()> {
+    array.map(|array| array.in_one_row().ok_or(())).transpose()
+}
+
+/// Computes blocks of so many rows and columns.
+fn compute<L: Lane<Elem: Floats>>(
+    pass: &Pass<'_>,
+    sources: &Sources<'_>,
+    dst: &mut Dst<'_>,
+    [rows, cols]: [usize; 2],
+    schedule: &Schedule<'_>,
+) -> Result<(), Error> {
     let pitch = pass.step().max(1);
     let filters = Packed::get(schedule.filters, pass, schedule.isa, || {
         let mut packed = Kept::new(pass.groups * pass.wide * pitch);

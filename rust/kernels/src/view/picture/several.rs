@@ -1,6 +1,6 @@
-//! Several pictures at once, where the numbers of each are a run in memory: as rows of numbers.
+//! Pictures whose rows follow one upon the other, as one row; and several at once, where the numbers of each are a run in memory.
 
-use super::{Block, Layout, Picture, Src};
+use super::{Block, Dst, Layout, Picture, Src};
 use crate::alloc::Plain;
 use crate::dtype::Accumulator;
 use std::marker::PhantomData;
@@ -27,7 +27,51 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// The pictures (last three axes) as one row each, if every row goes on where the one before it ends.
+    fn in_one_row(&self) -> Option<Self> {
+        let [row, col] = [self.shape.len() - 3, self.shape.len() - 2];
+        let ([rows, cols], step) = ([row, col].map(|axis| self.shape[axis]), self.strides[col]);
+        let follow = rows <= 1 || self.strides[row] == step * cols as isize;
+        // Of one column, the next pixel is the next row's.
+        let step = if cols == 1 { self.strides[row] } else { step };
+        let at = |axis: usize, n: usize| {
+            if axis == row {
+                1
+            } else if axis == col {
+                rows * cols
+            } else {
+                n
+            }
+        };
+        let along = |axis: usize, stride: isize| if axis == col { step } else { stride };
+        follow.then(|| Self {
+            dtype: self.dtype,
+            shape: self.shape.iter().enumerate().map(|(axis, &n)| at(axis, n)).collect(),
+            strides: self.strides.iter().enumerate().map(|(axis, &n)| along(axis, n)).collect(),
+        })
+    }
+}
+
+impl Dst<'_> {
+    /// As [`Src::in_one_row`].
+    ///
+    /// # Panics
+    /// If it has fewer than three axes.
+    pub fn in_one_row(&mut self) -> Option<Dst<'_>> {
+        Some(Dst { data: self.data, layout: self.layout.in_one_row()?, lifetime: PhantomData })
+    }
+}
+
 impl<'a> Src<'a> {
+    /// The same with every picture's rows as one, if each goes on where the one before it ends.
+    ///
+    /// # Panics
+    /// If it has fewer than three axes.
+    pub fn in_one_row(&self) -> Option<Self> {
+        Some(Self { layout: self.layout.in_one_row()?, ..self.clone() })
+    }
+
     /// The pictures of an array of four axes as one of one row, if the numbers of each are a run: pictures for columns, and
     /// their numbers for channels, in the order of memory.
     pub fn as_rows(&self, planes: bool) -> Option<Picture<'a>> {
