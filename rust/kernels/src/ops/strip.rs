@@ -41,7 +41,7 @@ pub(super) struct Window<'r, A> {
     /// Samples at the beginning of a row, and from where on, that are no samples of the image but the
     /// constant.
     pub(super) inside: Range<usize>,
-    /// What the next block reads and this one writes, to be brought while this one is computed.
+    /// What the next block reads and writes, to be brought while this one is computed.
     pub(super) ahead: &'r Ahead,
 }
 
@@ -407,9 +407,13 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                         let y = first + done * geometry.step;
                         let next = if self.far { geometry.height.min(count - done - rows) } else { 0 };
                         ahead.clear();
-                        for new in 0..next * geometry.advance {
-                            if let Some(y) = source_row(from + per_source + new) {
-                                for plane in planes {
+                        let further = from + rows * geometry.advance;
+                        let end = if next > 0 { further + geometry.rows_for(next) } else { 0 };
+                        for unit in further.max(from + per_source)..end {
+                            // Without a mask, what is left out is seen in the samples themselves.
+                            let read_apart = if I::JOINED && self.mask.is_none() { 1 } else { planes.len() };
+                            for plane in &planes[..read_apart] {
+                                if let Some(y) = source_row(unit) {
                                     plane.ahead(y, &read, &mut ahead);
                                 }
                             }

@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "raw vector access; bounds are checked once a block of rows")]
 
 use super::{Vector, store_tile};
+use crate::dtype::Accumulator;
 
 /// Windows of some rows of results, which stand one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,8 @@ impl<A> Abreast<'_, A> {
     }
 }
 
-/// Finds them, with room for a row's places to `spare`. Window `x` has the samples `x * stride + tap` of each row, and a place is the row's and the tap's.
+/// Finds them, with room for a row's places to `spare`. Window `x` has the samples `x * stride + tap` of each row, and a
+/// place is the row's and the tap's.
 ///
 /// # Panics
 /// If a row is too short, or the lengths differ.
@@ -141,7 +143,7 @@ fn join<V: Vector>((greatest, numbers): (V, V), samples: V, place: u32) -> (V, V
 
 /// A place as a lane's bits, which are only ever chosen and moved.
 #[inline(always)]
-pub fn number<A: Copy>(place: u32) -> A {
+pub fn number<A: Accumulator>(place: u32) -> A {
     // SAFETY: lanes are numbers of 4 or 8 bytes, any bits of which are one.
     unsafe {
         match size_of::<A>() {
@@ -154,8 +156,13 @@ pub fn number<A: Copy>(place: u32) -> A {
 
 /// The place of [`number`].
 #[inline(always)]
-fn place<A: Copy>(number: A) -> u32 {
-    const { assert!(cfg!(target_endian = "little"), "the low half of eight bytes comes first") };
+fn place<A: Accumulator>(number: A) -> u32 {
     // SAFETY: as in `number`.
-    unsafe { std::mem::transmute_copy(&number) }
+    unsafe {
+        match size_of::<A>() {
+            4 => std::mem::transmute_copy(&number),
+            8 => std::mem::transmute_copy::<A, u64>(&number) as u32,
+            _ => unreachable!("lanes of 4 or 8 bytes"),
+        }
+    }
 }

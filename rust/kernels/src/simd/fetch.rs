@@ -54,8 +54,8 @@ fn last_cache() -> Option<usize> {
 /// adds to that of the work. Asked for in shares, between the steps of a loop, they come beside it.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    /// Where runs begin.
-    runs: Vec<*const u8>,
+    /// Where runs begin, and their lines.
+    runs: Vec<(*const u8, usize)>,
     /// Lines of the longest run that came, that are to come, and that come in a step.
     came: Cell<usize>,
     left: Cell<usize>,
@@ -70,11 +70,12 @@ impl Ahead {
         self.left.set(0);
     }
 
-    /// Adds so many bytes from an address on; runs that come together are about as long.
+    /// Adds so many bytes from an address on.
     pub fn push(&mut self, from: *const u8, bytes: usize) {
         let start = from.addr() % LINE;
-        self.runs.push(from.wrapping_sub(start));
-        self.left.set(self.left.get().max((start + bytes).div_ceil(LINE)));
+        let lines = (start + bytes).div_ceil(LINE);
+        self.runs.push((from.wrapping_sub(start), lines));
+        self.left.set(self.left.get().max(lines));
     }
 
     /// Whether all came.
@@ -99,8 +100,8 @@ impl Ahead {
         }
         self.came.set(came + lines);
         self.left.set(left - lines);
-        for from in &self.runs {
-            fetch_at(from.wrapping_add(came * LINE), lines * LINE);
+        for &(from, all) in &self.runs {
+            fetch_at(from.wrapping_add(came * LINE), lines.min(all.saturating_sub(came)) * LINE);
         }
     }
 

@@ -52,7 +52,7 @@ const NEAR: usize = 192 << 10;
 /// Pixels of a block, at most: a strip's sums then stay near as well.
 const PIXELS: usize = 512;
 
-/// Vectors of pixels of a block, at least: those of a panel.
+/// Vectors of pixels of a block, at least, however deep they are: those of a panel.
 const LEAST: usize = 3;
 
 /// Filters as rows.
@@ -86,7 +86,7 @@ pub(super) fn solve<L: Lane<Elem: Floats>>(
     {
         let (pixels, lanes) = (pass.results().iter().product::<usize>(), lanes::<L>(schedule.isa));
         let vectors = pixels.div_ceil(lanes);
-        let most = (1..=vectors).rev().find(|n| fit(n * lanes)).unwrap_or(1).max(LEAST);
+        let most = (1..=PIXELS / lanes).rev().find(|n| fit(n * lanes)).unwrap_or(1).max(LEAST);
         let others = pass.groups * pass.conv.pictures.max(1);
         let parts = vectors.div_ceil(most).max((2 * schedule.workers.threads()).div_ceil(others));
         let width = vectors.div_ceil(parts) * lanes;

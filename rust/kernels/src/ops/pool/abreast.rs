@@ -1,7 +1,7 @@
 //! Max pooling with positions of planes: windows side by side in a row of results, compared in registers.
 //!
 //! What a vector's windows meet is read once and dealt out to the taps ([`abreast`]); rows are read where they stand, but
-//! those with zeros around, and the last ones of an array, beyond which a vector would read.
+//! those with an edge, and the last ones of an array, beyond which a vector would read.
 
 use super::fold::{Sample, copy_run};
 use super::separable::Line;
@@ -146,12 +146,14 @@ impl<T: Sample + Accumulator> Search<'_, T> {
         let room = reads.max(line.len);
         let inside = line.lead == 0 && line.cols.len() == line.len;
         let [step, down] = [above.dilation(), above.stride()].map(|rows| rows * axis.src);
-        // Rows of samples with their edges that are brought at once: those of a window at least.
-        let span = (above.taps() - 1) * above.dilation() + 1;
-        let edged_rows = span.max(EDGED / (room * size_of::<T>()));
+        // Rows of samples with their edges that are brought at once: those of a window, or of several that share theirs.
+        let share = above.dilation() == 1 && above.stride() <= above.taps();
+        let edged_rows = if share { EDGED / (room * size_of::<T>()) } else { 0 }.max(above.taps());
         alloc::scratch([edged_rows * room, windows, windows], |[edged, numbers, spare]: [&mut [T]; 3]| {
             alloc::scratch([windows], |[early]: [&mut [u32]; 1]| {
                 alloc::scratch([windows], |[starts]: [&mut [i64]; 1]| {
+                    early.fill(0);
+                    starts.fill(0);
                     winners.begin(&mut early[..width], &mut starts[..width]);
                     edged.fill(T::LEAST);
                     let mut numbered = None;
@@ -166,31 +168,36 @@ impl<T: Sample + Accumulator> Search<'_, T> {
                             // Those after it that are as whole.
                             let most = match lends {
                                 true => (from.len() - last - reads) / down.max(1),
-                                false => (edged_rows - span) / above.stride().max(1),
+                                false => (edged_rows - above.taps()) / above.stride().max(1),
                             };
                             let end = rows.end.min(end).min(y + 1 + most);
-                            while y + count < end && above.window(y + count).taps == window.taps {
+                            let alike = |count: usize| {
+                                let other = above.window(y + count);
+                                let first = window.first + count * above.stride();
+                                other.taps == window.taps && other.first == first
+                            };
+                            while y + count < end && alike(count) {
                                 count += 1;
                             }
                         }
-                        let brought = match (lends, window.taps) {
-                            (true, _) | (_, 0) => 0,
-                            (_, taps) => (count - 1) * above.stride() + (taps - 1) * above.dilation() + 1,
-                        };
+                        let brought = if lends { 0 } else { (count - 1) * above.stride() + window.taps };
                         token.vectorize(
                             #[inline(always)]
                             || {
                                 for (i, into) in edged.chunks_exact_mut(room).take(brought).enumerate() {
                                     let into = &mut into[line.lead..][..line.cols.len()];
-                                    copy_run(&from[i * axis.src..], into);
+                                    copy_run(&from[i * step..], into);
                                 }
                             },
                         );
-                        let (source, pitch) = if lends { (from, axis.src) } else { (&*edged, room) };
+                        let (source, pitch, apart) = match lends {
+                            true => (from, axis.src, step),
+                            false => (&*edged, room, room),
+                        };
                         let mut taps: [(&[T], u32); MOST_ROWS] = [(&[], 0); MOST_ROWS];
                         for depth in 0..window.taps {
                             let place = (window.skipped + depth) * step;
-                            taps[depth] = (&source[depth * above.dilation() * pitch..], place as u32);
+                            taps[depth] = (&source[depth * apart..], place as u32);
                         }
                         if numbered != Some(window.skipped) {
                             numbered = Some(window.skipped);

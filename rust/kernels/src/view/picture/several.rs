@@ -32,7 +32,7 @@ impl Layout {
     fn in_one_row(&self) -> Option<Self> {
         let [row, col] = [self.shape.len() - 3, self.shape.len() - 2];
         let ([rows, cols], step) = ([row, col].map(|axis| self.shape[axis]), self.strides[col]);
-        let follow = rows <= 1 || self.strides[row] == step * cols as isize;
+        let follow = rows <= 1 || cols == 1 || self.strides[row] == step * cols as isize;
         // Of one column, the next pixel is the next row's.
         let step = if cols == 1 { self.strides[row] } else { step };
         let at = |axis: usize, n: usize| {
