@@ -255,7 +255,7 @@ def test_an_error_while_filtering_comes_through(tmp_path):
 
 SCRIPT = """
 import numpy as np, ferroconv, ferroconv.large as large
-source = np.memmap({path!r}, np.uint8, "r", shape=(8000, 8000))
+source = np.memmap({path!r}, np.uint8, "r", shape=(24000, 24000))
 print("begun", flush=True)
 large.filter_tiled(source, {target!r}, large.op(ferroconv.gaussian, 9), tile=(128, 128), progress=False)
 """
@@ -265,7 +265,7 @@ large.filter_tiled(source, {target!r}, large.op(ferroconv.gaussian, 9), tile=(12
 def test_ctrl_c_ends_a_run_soon(tmp_path):
     path, target = tmp_path / "a", tmp_path / "b.npy"
     with path.open("wb") as file:
-        file.truncate(8000 * 8000)
+        file.truncate(24000 * 24000)
     code = SCRIPT.format(path=str(path), target=str(target))
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert run.stdout.readline() == "begun\n"
@@ -277,7 +277,7 @@ def test_ctrl_c_ends_a_run_soon(tmp_path):
     _, errors = run.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
     assert not target.exists()
-    assert 5 < journal.read_text().count("\n") < 3969
+    assert 5 < journal.read_text().count("\n") < 188 * 188
 
 
 def test_the_module_needs_nothing_until_a_file_asks_for_it():
