@@ -8,6 +8,7 @@ use ferroconv_kernels::ops::sliding::{Reduction, Sliding, Spec as SlidingSpec};
 use ferroconv_kernels::parallel::Workers;
 use ferroconv_kernels::registry::{Implementation, Operation, Schedule};
 use ferroconv_kernels::shape::Extent;
+use ferroconv_kernels::simd::is_far;
 use ferroconv_kernels::view::{Dst, Src};
 
 /// Result rows of a part, and the first: a multiple of the windows' rows, where blocks of a float's sums begin.
@@ -70,9 +71,15 @@ fn compare<P: Operation, T: Element + Convert<f64> + PartialEq>(
     names
 }
 
-/// Rows and columns of an image of more than 32 MiB, with its results.
+/// Rows and columns of an image that is far, with its results.
 fn far<T>() -> [usize; 2] {
-    if size_of::<T>() == 1 { [4100, 4205] } else { [2500, 3405] }
+    let [h, w] = if size_of::<T>() == 1 { [4100, 4205] } else { [2500, 3405] };
+    // A window takes a few rows and columns of the results away.
+    assert!(
+        is_far(h * w * size_of::<T>() + (h - 10) * (w - 30) * size_of::<T>()),
+        "else nothing is asked for ahead"
+    );
+    [h, w]
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Paired<'_> {
 
 /// Sums over a window: result row `r` is the sum over rows `i` of the window and pairs `k` of the samples at
 /// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`, and over the further taps; ended by `ending`.
+/// `ahead` comes near meanwhile.
 ///
 /// # Panics
 /// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few

@@ -71,7 +71,8 @@ impl<A: Accumulator> Program<A> {
         Self { height, taps, sources: sources.len(), offsets: offsets.to_vec(), reach, weights }
     }
 
-    /// Computes results `0..width` of `R` rows from the sources' rows, one source after the other.
+    /// Computes results `0..width` of `R` rows from the sources' rows, one source after the other, and brings `ahead` near
+    /// meanwhile.
     /// `width` is a whole number of vectors; an `out` row may be shorter and takes what it has room
     /// for.
     ///
