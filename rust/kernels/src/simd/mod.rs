@@ -23,7 +23,7 @@ pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use abreast::{Abreast, abreast, number};
+pub use abreast::{Abreast, MOST_TAPS};
 pub use amx::{
     Configured, DEPTH, MAX_PARTS, PRODUCTS, Parts, STEP, Signs, TOEPLITZ, Tiles, Weights, split,
     split_weights,
@@ -145,21 +145,35 @@ pub trait Vector: Copy {
         }
     }
 
-    /// Of twice `LANES` elements every other one, from the first on and from the second on.
+    /// Reads the elements at the bits of `which` that are set, and no others; those of `rest` stand in their place.
     ///
     /// # Safety
-    /// - `from` is valid for reading twice `LANES` elements.
+    /// - Each of those elements is valid for reading.
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
     #[inline(always)]
-    unsafe fn dealt(from: *const Self::Elem) -> [Self; 2] {
-        std::array::from_fn(|phase| {
-            let mut lanes = [Self::Elem::default(); MAX_LANES];
-            for l in 0..Self::LANES {
+    unsafe fn load_some(from: *const Self::Elem, which: u32, rest: Self) -> Self {
+        let mut lanes = rest.lanes();
+        for l in 0..Self::LANES {
+            if which >> l & 1 == 1 {
                 // SAFETY: the caller's promise.
-                lanes[l] = unsafe { from.add(2 * l + phase).read() };
+                lanes[l] = unsafe { from.add(l).read() };
             }
-            Self::of_lanes(&lanes)
+        }
+        Self::of_lanes(&lanes)
+    }
+
+    /// Every other lane of `self` and then of `further`, from the first on and from the second on.
+    #[inline(always)]
+    fn deal(self, further: Self) -> [Self; 2] {
+        let both = [self.lanes(), further.lanes()];
+        std::array::from_fn(|phase| {
+            let mut dealt = [Self::Elem::default(); MAX_LANES];
+            for l in 0..Self::LANES {
+                let at = 2 * l + phase;
+                dealt[l] = both[at / Self::LANES][at % Self::LANES];
+            }
+            Self::of_lanes(&dealt)
         })
     }
 
@@ -184,6 +198,36 @@ pub trait Vector: Copy {
             (a[l], mine[l]) = if wins { (b[l], its[l]) } else { (a[l], mine[l]) };
         }
         (Self::of_lanes(&a), Self::of_lanes(&mine))
+    }
+
+    /// The greater of `self` and `later`, which has to be greater, or a NaN.
+    #[inline(always)]
+    fn greater(self, later: Self) -> Self {
+        self.greatest(later, self, later).0
+    }
+
+    /// Writes for each lane, its bits taken for a whole number that an `i64` holds, the sum of that number, its `start` and
+    /// `base`.
+    ///
+    /// # Safety
+    /// - `starts` is valid for reading `LANES` elements, and `to` for writing as many.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    #[inline(always)]
+    unsafe fn store_sums(self, starts: *const i64, base: i64, to: *mut i64) {
+        let lanes = self.lanes();
+        for l in 0..Self::LANES {
+            // SAFETY: the caller's promise; a lane has the size that is read.
+            unsafe {
+                let lane = &raw const lanes[l];
+                let number = match size_of::<Self::Elem>() {
+                    4 => i64::from(lane.cast::<u32>().read()),
+                    8 => lane.cast::<i64>().read(),
+                    _ => unreachable!("lanes of 4 or 8 bytes"),
+                };
+                to.add(l).write(number.wrapping_add(*starts.add(l)).wrapping_add(base));
+            }
+        }
     }
 
     /// The lanes, first in an array.

@@ -63,9 +63,9 @@ token! {
 macro_rules! vector {
     ($name:ident, $elem:ty, $lanes:literal, $reg:ty, $ptr:ty, $splat:ident, $load:ident, $store:ident,
      $add:ident, $sub:ident, |$acc:ident, $a:ident, $b:ident| $mul_add:expr
-     $(, $mul_sub:ident, $transpose:ident, |$x:ident, $y:ident| wins $wins:expr, equal $equal:expr,
-     |$mask:ident, $off:ident, $on:ident| choose $choose:expr, $zero:ident,
-     |$low:ident, $high:ident| dealt $even:expr, $odd:expr)?) => {
+     $(, $mul_sub:ident, $transpose:ident, |$x:ident, $y:ident| stays $stays:expr, nan $nan:expr, equal $equal:expr,
+     |$mask:ident, $off:ident, $on:ident| choose $choose:expr, $zero:ident, $max:ident,
+     |$low:ident, $high:ident| dealt $even:expr, $odd:expr, $load_some:ident, $store_sums:ident)?) => {
         #[doc = concat!(stringify!($lanes), " lanes of `", stringify!($elem), "`.")]
         #[derive(Clone, Copy, Debug)]
         pub struct $name($reg);
@@ -127,13 +127,15 @@ macro_rules! vector {
                     unsafe { $transpose(from, step, to, to_step, size) }
                 }
                 #[inline(always)]
-                unsafe fn dealt(from: *const $elem) -> [Self; 2] {
+                unsafe fn load_some(from: *const $elem, which: u32, rest: Self) -> Self {
                     // SAFETY: the caller vouches for the elements; see the note on this impl.
-                    unsafe {
-                        let $low = $load(from.cast::<$ptr>());
-                        let $high = $load(from.add($lanes).cast::<$ptr>());
-                        [Self($even), Self($odd)]
-                    }
+                    Self(unsafe { $load_some(from, which, rest.0) })
+                }
+                #[inline(always)]
+                fn deal(self, further: Self) -> [Self; 2] {
+                    let ($low, $high) = (self.0, further.0);
+                    // SAFETY: see the note on this impl.
+                    unsafe { [Self($even), Self($odd)] }
                 }
                 #[inline(always)]
                 fn where_equal(self, other: Self, value: Self) -> Self {
@@ -149,12 +151,27 @@ macro_rules! vector {
                     let ($x, $y) = (self.0, later.0);
                     // SAFETY: see the note on this impl.
                     unsafe {
-                        let $mask = $wins;
-                        let ($off, $on) = ($x, $y);
+                        let $mask = $stays;
+                        let ($off, $on) = ($y, $x);
                         let greater = $choose;
-                        let ($off, $on) = (mine.0, its.0);
+                        let ($off, $on) = (its.0, mine.0);
                         (Self(greater), Self($choose))
                     }
+                }
+                #[inline(always)]
+                fn greater(self, later: Self) -> Self {
+                    let $y = later.0;
+                    // SAFETY: see the note on this impl.
+                    unsafe {
+                        // Of equals, and where either is a NaN, the instruction gives the second.
+                        let ($mask, $off, $on) = ($nan, $max($y, self.0), $y);
+                        Self($choose)
+                    }
+                }
+                #[inline(always)]
+                unsafe fn store_sums(self, starts: *const i64, base: i64, to: *mut i64) {
+                    // SAFETY: the caller vouches for the elements; see the note on this impl.
+                    unsafe { $store_sums(self.0, starts, base, to) }
                 }
             )?
         }
@@ -183,6 +200,98 @@ fn crossed_pd(x: __m256d) -> __m256d {
 #[target_feature(enable = "avx2")]
 fn crossed_ps(x: __m256) -> __m256 {
     _mm256_castpd_ps(crossed_pd(_mm256_castps_pd(x)))
+}
+
+/// # Safety
+/// The elements at the bits that are set are valid for reading.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_some_f32x8(from: *const f32, which: u32, rest: __m256) -> __m256 {
+    let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    let lanes = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(which.cast_signed()), bits), bits);
+    // SAFETY: the caller's promise; the other elements are not read.
+    _mm256_blendv_ps(rest, unsafe { _mm256_maskload_ps(from, lanes) }, _mm256_castsi256_ps(lanes))
+}
+
+/// # Safety
+/// The elements at the bits that are set are valid for reading.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_some_f64x4(from: *const f64, which: u32, rest: __m256d) -> __m256d {
+    let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+    let lanes = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(i64::from(which)), bits), bits);
+    // SAFETY: the caller's promise; the other elements are not read.
+    _mm256_blendv_pd(rest, unsafe { _mm256_maskload_pd(from, lanes) }, _mm256_castsi256_pd(lanes))
+}
+
+/// # Safety
+/// The elements at the bits that are set are valid for reading.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_some_f32x16(from: *const f32, which: u32, rest: __m512) -> __m512 {
+    // SAFETY: the caller's promise; the other elements are not read.
+    unsafe { _mm512_mask_loadu_ps(rest, which as __mmask16, from) }
+}
+
+/// # Safety
+/// The elements at the bits that are set are valid for reading.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_some_f64x8(from: *const f64, which: u32, rest: __m512d) -> __m512d {
+    // SAFETY: the caller's promise; the other elements are not read.
+    unsafe { _mm512_mask_loadu_pd(rest, which as __mmask8, from) }
+}
+
+/// # Safety
+/// Eight elements on either side.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_sums_32_256(numbers: __m256, starts: *const i64, base: i64, to: *mut i64) {
+    let numbers = _mm256_castps_si256(numbers);
+    let halves = [_mm256_castsi256_si128(numbers), _mm256_extracti128_si256::<1>(numbers)];
+    for (half, numbers) in halves.into_iter().enumerate() {
+        let numbers = _mm256_castsi256_pd(_mm256_cvtepu32_epi64(numbers));
+        // SAFETY: the caller's promise.
+        unsafe { store_sums_64_256(numbers, starts.add(4 * half), base, to.add(4 * half)) }
+    }
+}
+
+/// # Safety
+/// Four elements on either side.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_sums_64_256(numbers: __m256d, starts: *const i64, base: i64, to: *mut i64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let starts = _mm256_add_epi64(_mm256_loadu_si256(starts.cast()), _mm256_set1_epi64x(base));
+        _mm256_storeu_si256(to.cast(), _mm256_add_epi64(_mm256_castpd_si256(numbers), starts));
+    }
+}
+
+/// # Safety
+/// 16 elements on either side.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_sums_32_512(numbers: __m512, starts: *const i64, base: i64, to: *mut i64) {
+    let numbers = _mm512_castps_si512(numbers);
+    let halves = [_mm512_castsi512_si256(numbers), _mm512_extracti64x4_epi64::<1>(numbers)];
+    for (half, numbers) in halves.into_iter().enumerate() {
+        let numbers = _mm512_castsi512_pd(_mm512_cvtepu32_epi64(numbers));
+        // SAFETY: the caller's promise.
+        unsafe { store_sums_64_512(numbers, starts.add(8 * half), base, to.add(8 * half)) }
+    }
+}
+
+/// # Safety
+/// Eight elements on either side.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_sums_64_512(numbers: __m512d, starts: *const i64, base: i64, to: *mut i64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let starts = _mm512_add_epi64(_mm512_loadu_epi64(starts), _mm512_set1_epi64(base));
+        _mm512_storeu_epi64(to, _mm512_add_epi64(_mm512_castpd_si512(numbers), starts));
+    }
 }
 
 macro_rules! every_other {
@@ -331,11 +440,15 @@ vector!(
     |acc, a, b| _mm256_fmadd_ps(a, b, acc),
     _mm256_fnmadd_ps,
     transpose_f32x8,
-    |x, y| wins _mm256_or_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(y, x), _mm256_cmp_ps::<_CMP_UNORD_Q>(y, y)),
+    |x, y| stays _mm256_and_ps(_mm256_cmp_ps::<_CMP_NGT_UQ>(y, x), _mm256_cmp_ps::<_CMP_ORD_Q>(y, y)),
+    nan _mm256_cmp_ps::<_CMP_UNORD_Q>(y, y),
     equal _mm256_cmp_ps::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm256_blendv_ps(off, on, mask),
     _mm256_setzero_ps,
-    |low, high| dealt crossed_ps(_mm256_shuffle_ps::<0x88>(low, high)), crossed_ps(_mm256_shuffle_ps::<0xDD>(low, high))
+    _mm256_max_ps,
+    |low, high| dealt crossed_ps(_mm256_shuffle_ps::<0x88>(low, high)), crossed_ps(_mm256_shuffle_ps::<0xDD>(low, high)),
+    load_some_f32x8,
+    store_sums_32_256
 );
 vector!(
     F64x4,
@@ -351,11 +464,15 @@ vector!(
     |acc, a, b| _mm256_fmadd_pd(a, b, acc),
     _mm256_fnmadd_pd,
     transpose_f64x4,
-    |x, y| wins _mm256_or_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(y, x), _mm256_cmp_pd::<_CMP_UNORD_Q>(y, y)),
+    |x, y| stays _mm256_and_pd(_mm256_cmp_pd::<_CMP_NGT_UQ>(y, x), _mm256_cmp_pd::<_CMP_ORD_Q>(y, y)),
+    nan _mm256_cmp_pd::<_CMP_UNORD_Q>(y, y),
     equal _mm256_cmp_pd::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm256_blendv_pd(off, on, mask),
     _mm256_setzero_pd,
-    |low, high| dealt crossed_pd(_mm256_unpacklo_pd(low, high)), crossed_pd(_mm256_unpackhi_pd(low, high))
+    _mm256_max_pd,
+    |low, high| dealt crossed_pd(_mm256_unpacklo_pd(low, high)), crossed_pd(_mm256_unpackhi_pd(low, high)),
+    load_some_f64x4,
+    store_sums_64_256
 );
 vector!(
     F64x4Unfused,
@@ -437,11 +554,15 @@ vector!(
     |acc, a, b| _mm512_fmadd_ps(a, b, acc),
     _mm512_fnmadd_ps,
     transpose_f32x16,
-    |x, y| wins _mm512_cmp_ps_mask::<_CMP_GT_OQ>(y, x) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(y, y),
+    |x, y| stays _mm512_mask_cmp_ps_mask::<_CMP_NGT_UQ>(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(y, y), y, x),
+    nan _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(y, y),
     equal _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm512_mask_blend_ps(mask, off, on),
     _mm512_setzero_ps,
-    |low, high| dealt _mm512_permutex2var_ps(low, evens_ps(), high), _mm512_permutex2var_ps(low, odds_ps(), high)
+    _mm512_max_ps,
+    |low, high| dealt _mm512_permutex2var_ps(low, evens_ps(), high), _mm512_permutex2var_ps(low, odds_ps(), high),
+    load_some_f32x16,
+    store_sums_32_512
 );
 vector!(
     F64x8,
@@ -457,11 +578,15 @@ vector!(
     |acc, a, b| _mm512_fmadd_pd(a, b, acc),
     _mm512_fnmadd_pd,
     transpose_f64x8,
-    |x, y| wins _mm512_cmp_pd_mask::<_CMP_GT_OQ>(y, x) | _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(y, y),
+    |x, y| stays _mm512_mask_cmp_pd_mask::<_CMP_NGT_UQ>(_mm512_cmp_pd_mask::<_CMP_ORD_Q>(y, y), y, x),
+    nan _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(y, y),
     equal _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(x, y),
     |mask, off, on| choose _mm512_mask_blend_pd(mask, off, on),
     _mm512_setzero_pd,
-    |low, high| dealt _mm512_permutex2var_pd(low, evens_pd(), high), _mm512_permutex2var_pd(low, odds_pd(), high)
+    _mm512_max_pd,
+    |low, high| dealt _mm512_permutex2var_pd(low, evens_pd(), high), _mm512_permutex2var_pd(low, odds_pd(), high),
+    load_some_f64x8,
+    store_sums_64_512
 );
 vector!(
     F64x8Unfused,

@@ -160,10 +160,10 @@ fn windows_without_a_sample_are_refused() {
 #[test]
 fn explain_names_every_refusal() {
     let windows = [Windows::adaptive(4, 2).unwrap(); 2];
-    let pool = Pool::new(DType::F32, 1, windows, 1, Reduction::Max { indices: false }).unwrap();
+    let pool = Pool::new(DType::I32, 1, windows, 1, Reduction::Max { indices: false }).unwrap();
     let schedule = Schedule::new(Isa::best().unwrap(), Workers::new(Some(1)).unwrap());
     let explanation = pool.explain(&schedule);
-    assert!(explanation.chosen.starts_with("pool/separable/float32/"));
+    assert!(explanation.chosen.starts_with("pool/separable/int32/"));
     assert_eq!(
         explanation
             .candidates
