@@ -15,10 +15,10 @@ pub use picture::{Block, BlockRows, Blocks, Floats, Picture};
 use crate::Error;
 use crate::dispatch_dtype;
 use crate::dtype::{Accumulator, Convert, DType, Element, Finish, Kind, Overflow, Rounding};
+use crate::parallel::Queue;
 use crate::simd::fetch_at;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Shape and strides (in bytes) of an array whose last two axes are an image's rows and columns.
 #[derive(Clone, Debug)]
@@ -329,10 +329,10 @@ pub struct Tiles<'d> {
     size: [usize; 2],
     grid: [usize; 2],
     count: usize,
-    next: AtomicUsize,
+    queue: Queue,
 }
 
-// SAFETY: hands out disjoint rectangles of an exclusively borrowed array; the counter is atomic.
+// SAFETY: hands out disjoint rectangles of an exclusively borrowed array, by a queue that gives each number once.
 unsafe impl Sync for Tiles<'_> {}
 
 impl<'d> Tiles<'d> {
@@ -341,14 +341,8 @@ impl<'d> Tiles<'d> {
         let (shape, _) = dst.layout.image();
         let size = [size[0].max(1), size[1].max(1)];
         let grid = [shape[0].div_ceil(size[0]), shape[1].div_ceil(size[1])];
-        Self {
-            data: dst.data,
-            layout: &dst.layout,
-            size,
-            grid,
-            count: dst.layout.planes() * grid[0] * grid[1],
-            next: AtomicUsize::new(0),
-        }
+        let count = dst.layout.planes() * grid[0] * grid[1];
+        Self { data: dst.data, layout: &dst.layout, size, grid, count, queue: Queue::new(count) }
     }
 
     /// Tiles in all.
@@ -356,12 +350,9 @@ impl<'d> Tiles<'d> {
         self.count
     }
 
-    /// The next tile, in C order.
+    /// The next tile for this thread, in C order within its part.
     pub fn take(&self) -> Option<Tile<'_>> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        if index >= self.count {
-            return None;
-        }
+        let index = self.queue.take()?;
         let (image, strides) = self.layout.image();
         let (per_plane, in_plane) = (self.grid[0] * self.grid[1], index % (self.grid[0] * self.grid[1]));
         let plane = index / per_plane;

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_micros(200);
 
 /// What helpers do: on the stack of a caller, who leaves it when no helper is in it.
 struct Job {
-    work: *const (dyn Fn() + Sync),
+    work: *const (dyn Fn(usize) + Sync),
     /// Helpers in it.
     active: AtomicUsize,
     /// What a helper's panic said.
@@ -86,7 +86,7 @@ impl Pool {
         for i in 0..helpers {
             let helper = thread::Builder::new().name(format!("ferroconv-{i}"));
             // One that the system does not start is one that never comes in time.
-            let _ = helper.spawn(move || pool.help());
+            let _ = helper.spawn(move || pool.help(i));
         }
         pool
     }
@@ -100,12 +100,14 @@ impl Pool {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `own` on this thread and `work` on up to `helpers` others meanwhile. Returns when all that began have
+    /// Runs `own` on this thread and `work`, which is told the helper's number, on up to `helpers` others meanwhile. Returns when all that began have
     /// ended; panics if one of them did.
-    pub(super) fn run(&self, helpers: usize, work: &(dyn Fn() + Sync), own: impl FnOnce()) {
+    pub(super) fn run(&self, helpers: usize, work: &(dyn Fn(usize) + Sync), own: impl FnOnce()) {
         // SAFETY: only the lifetime changes; `Closing` ends all use before the borrow does.
         let work = unsafe {
-            std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const (dyn Fn() + Sync + 'static)>(work)
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(
+                work,
+            )
         };
         let job = Job { work, active: AtomicUsize::new(0), panic: Mutex::new(None) };
         self.open(&job, helpers);
@@ -167,8 +169,8 @@ impl Pool {
         Some(job)
     }
 
-    /// What a helper does all its life.
-    fn help(&self) {
+    /// What the helper of that number does all its life.
+    fn help(&self, number: usize) {
         let own: &'static Helper =
             Box::leak(Box::new(Helper { thread: thread::current(), place: Place::here() }));
         loop {
@@ -191,7 +193,7 @@ impl Pool {
             drop(list);
             // SAFETY: its caller waits until no helper is active in it.
             let (job, work) = unsafe { (&*job, &*(*job).work) };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(number))) {
                 *job.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
             // The last that is done with the job: its caller may leave it from here on.

@@ -12,10 +12,10 @@ pub use floats::Floats;
 use super::{Dst, Layout, Rows, Src};
 use crate::alloc::Plain;
 use crate::dtype::{Accumulator, DType, Element, Finish};
+use crate::parallel::Queue;
 use copies::{copy_from, copy_to};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl Layout {
     /// The pictures (last three axes) stacked along their rows, if rows go on at the same step from
@@ -338,10 +338,10 @@ pub struct Blocks<'d> {
     pictures: usize,
     /// Pictures of a block.
     together: usize,
-    next: AtomicUsize,
+    queue: Queue,
 }
 
-// SAFETY: hands out disjoint blocks of exclusively borrowed arrays; the counter is atomic.
+// SAFETY: hands out disjoint blocks of exclusively borrowed arrays, by a queue that gives each number once.
 unsafe impl Sync for Blocks<'_> {}
 
 impl<'d> Blocks<'d> {
@@ -357,7 +357,8 @@ impl<'d> Blocks<'d> {
         let size = size.map(|n| n.max(1));
         let grid = [0, 1, 2].map(|i| picture[i].div_ceil(size[i]));
         let pictures = outer.iter().product();
-        Self { arrays, size, grid, pictures, together: 1, next: AtomicUsize::new(0) }
+        let queue = Queue::new(pictures * grid.iter().product::<usize>());
+        Self { arrays, size, grid, pictures, together: 1, queue }
     }
 
     /// The same of so many neighbouring pictures each, where there are as many.
@@ -367,7 +368,8 @@ impl<'d> Blocks<'d> {
     #[must_use]
     pub fn together(self, pictures: usize) -> Self {
         assert!(pictures > 0, "blocks of some pictures");
-        Self { together: pictures, ..self }
+        let together = Self { together: pictures, ..self };
+        Self { queue: Queue::new(together.count()), ..together }
     }
 
     /// Blocks in all.
@@ -375,12 +377,9 @@ impl<'d> Blocks<'d> {
         self.pictures.div_ceil(self.together) * self.grid.iter().product::<usize>()
     }
 
-    /// The next block, in C order.
+    /// The next block for this thread, in C order within its part.
     pub fn take(&self) -> Option<Block<'_>> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        if index >= self.count() {
-            return None;
-        }
+        let index = self.queue.take()?;
         let [_, g1, g2] = self.grid;
         let per_picture = self.grid[0] * g1 * g2;
         let (picture, place) = (index / per_picture * self.together, index % per_picture);

@@ -5,6 +5,7 @@ use super::pass::Pass;
 use crate::Error;
 use crate::alloc::Plain;
 use crate::isa::{Isa, Kernel};
+use crate::parallel::Queue;
 use crate::registry::Schedule;
 use crate::simd::{Lane, MAX_VECTORS, Simd, Vector, load_tile, store_tile, transpose};
 use crate::view::{Floats, Picture, Src};
@@ -96,8 +97,9 @@ pub(super) fn share<K: Kernel<Output = ()> + Send>(
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
     let workers = schedule.workers.worth(nanoseconds).at_most(tasks.len());
-    let tasks = Mutex::new(tasks.into_iter());
-    let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let queue = Queue::new(tasks.len());
+    let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    let next = || tasks[queue.take()?].lock().unwrap_or_else(PoisonError::into_inner).take();
     workers.drain(next, |task| schedule.isa.dispatch(task))
 }
 

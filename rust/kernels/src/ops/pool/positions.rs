@@ -10,13 +10,13 @@
 
 use super::Pool;
 use crate::isa::Kernel;
-use crate::parallel::Workers;
+use crate::parallel::{Queue, Workers};
 use crate::registry::Schedule;
 use crate::simd::Simd;
 use crate::view::{Picture, Src};
 use crate::{Error, alloc};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Windows whose places are found at once: they stay in the first-level cache.
 const KNOWN: usize = 1024;
@@ -49,9 +49,9 @@ pub(super) fn check_positions(
     let band = (KNOWN / row).clamp(1, rows.max(1));
     let (bands, group) = (rows.div_ceil(band), (TASK / (band * row)).max(1));
     let count = bands * pool.pictures.div_ceil(group);
-    let (next, wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (queue, wrong) = (Queue::new(count), AtomicBool::new(false));
     workers.at_most(count).drain(
-        || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&task| task < count),
+        || queue.take(),
         |task| {
             let (first, pictures) = (task % bands * band, task / bands * group);
             let rows = first..(first + band).min(rows);
