@@ -48,12 +48,12 @@ impl Implementation<Pool> for Abreast {
         // A vector of a row of results, and a row. Long chains of taps leave less to do side by side.
         let taps = (rows.taps * cols.taps) as f64;
         let [vector, row] = if pool.indices() {
-            [9.5 + taps * (2.85 + 0.05 * taps), 11.0]
+            [6.0 + taps * (2.85 + 0.05 * taps), 11.0]
         } else {
             [3.0 + taps * (1.5 + 0.02 * taps), 9.5]
         };
         let vectors = (cols.dst * pool.dtype.size()).div_ceil(VECTOR);
-        Ok((pool.pictures * rows.dst) as f64 * (row + vectors as f64 * vector))
+        Ok((pool.pictures * pool.output()[0]) as f64 * (row + vectors as f64 * vector))
     }
 
     fn run(
