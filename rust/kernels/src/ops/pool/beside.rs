@@ -106,6 +106,9 @@ const GROUPS: usize = 8;
 /// Bytes that are moved in a nanosecond.
 const MOVED: f64 = 10.0;
 
+/// Nanoseconds that a group takes besides.
+const GROUP: f64 = 2000.0;
+
 /// The shape of the image's pictures, or of the results'.
 fn shape(pool: &Pool, image: bool) -> [usize; 3] {
     let [rows, cols] = pool.windows.map(|w| if image { w.src() } else { w.dst() });
@@ -155,7 +158,7 @@ impl<P: Pooling> Implementation<P> for Beside {
         let costs = P::IMPLEMENTATIONS.iter().filter_map(|other| other.cost(&one).ok());
         let pooled = costs.min_by(f64::total_cmp).ok_or(Reject("nothing takes the pictures side by side"))?;
         let moved = (group * bytes(problem)) as f64 / MOVED;
-        Ok((pooled + moved) * pool.pictures as f64 / group as f64)
+        Ok((pooled + moved + GROUP) * pool.pictures as f64 / group as f64)
     }
 
     fn run(
