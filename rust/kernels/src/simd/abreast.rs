@@ -1,17 +1,17 @@
-//! The greatest samples of windows side by side in rows of results, and their places.
+//! The greatest samples of windows in rows of results, and their places.
 //!
 //! ```text
 //! for each row of results, for each vector of it:
-//!     for each of the windows' rows, for each `stride` taps of it:
-//!         what the vector's windows meet is read once, the least sample where that is no column of the image,
-//!         and dealt out to the taps
+//!     for each of the windows' rows, for each tap of it:
+//!         what the vector's windows meet is read, the least sample where that is no column of the image
 //!         a greater sample, or a NaN, wins over the one before it
 //! ```
 //!
-//! Where places don't matter, the windows' rows are joined before they are dealt out.
+//! A vector is one window's channels or, of one channel, windows side by side: under a stride what they meet is read once and
+//! dealt out to the taps. Where places don't matter, the windows' rows are joined before that.
 #![expect(unsafe_code, reason = "raw vector access; bounds are settled once a row, not once a load")]
 
-use super::{Vector, load_tile, store_tile};
+use super::{MAX_LANES, Vector, load_tile, store_tile};
 use crate::dtype::Accumulator;
 use crate::shape::Axis;
 use std::ops::Range;
@@ -19,28 +19,31 @@ use std::ops::Range;
 /// Taps of a window's row or column, at most.
 pub const MOST_TAPS: usize = 8;
 
-/// A vector's windows in a row of results.
+/// A step along a row of results: a vector's windows or, of several channels, one window.
 #[derive(Clone, Copy, Debug)]
 struct Step {
-    /// The first.
+    /// The first window.
     window: usize,
-    /// The column of its first tap.
-    column: isize,
-    /// Of each vector that is read the lanes that are columns of the image, as bits.
-    inside: [u32; MOST_TAPS],
-    /// Whether all are.
-    whole: bool,
+    /// Its first sample's place in a row of the image.
+    from: isize,
+    /// What is inside, among the edges; beyond them if everything is.
+    edge: usize,
 }
 
-/// Windows over the rows and columns of pictures of one channel that stand below each other.
+/// Windows over the rows and columns of pictures that stand below each other.
 #[derive(Debug)]
 pub struct Abreast<A> {
     axes: [Axis; 2],
+    channels: usize,
     /// A sample that none is less than.
     least: A,
     /// A row of it.
     outside: Vec<A>,
     steps: Vec<Step>,
+    /// Of some steps, and of each vector that is read for them, the lanes that are columns of the image, as bits.
+    edges: Vec<[u32; MOST_TAPS]>,
+    /// The [`number`] of each tap's place.
+    places: Vec<A>,
     /// The column of each window's first tap.
     starts: Vec<i64>,
     /// The [`number`] of each window's first place in the image, where none of its rows is outside, one, and so on.
@@ -48,39 +51,58 @@ pub struct Abreast<A> {
 }
 
 impl<A: Accumulator> Abreast<A> {
-    /// Prepares windows over rows and columns for vectors of type `V`; no sample is less than `least`.
+    /// Prepares windows over rows and columns for vectors of type `V`; no sample is less than `least`. Of several channels
+    /// there are as many as a vector has lanes, at least.
     ///
     /// # Panics
-    /// If there are more than [`MOST_TAPS`] taps along an axis, or columns have a stride above 2 or a dilation.
-    pub fn new<V: Vector<Elem = A>>(axes: [Axis; 2], least: A) -> Self {
+    /// If there are fewer, or more than [`MOST_TAPS`] taps along an axis, or if columns of one channel have a stride above 2,
+    /// or one of 2 and a dilation.
+    pub fn new<V: Vector<Elem = A>>(axes: [Axis; 2], channels: usize, least: A) -> Self {
         let [rows, cols] = axes;
+        let (deep, stride) = (channels > 1, phases(&cols, channels));
         assert!(rows.taps <= MOST_TAPS && cols.taps <= MOST_TAPS, "up to eight taps");
-        assert!(matches!(cols.stride, 1 | 2) && cols.dilation == 1, "a stride of 1 or 2");
+        assert!(!deep || channels >= V::LANES, "a vector of channels");
+        assert!(deep || cols.stride == 1 || (cols.stride == 2 && cols.dilation == 1), "a stride of 1 or 2");
         let columns = |window: usize| (window * cols.stride) as isize - cols.before;
-        let steps = (0..cols.dst).step_by(V::LANES).map(|x| {
+        let (mut steps, mut edges) = (Vec::new(), Vec::new());
+        for window in (0..cols.dst).step_by(if deep { 1 } else { V::LANES }) {
             // The last windows overlap those before, and are the same again.
-            let window = x.min(cols.dst.saturating_sub(V::LANES));
-            let mut step = Step { window, column: columns(window), inside: [0; MOST_TAPS], whole: true };
-            for (read, inside) in (0..cols.taps.next_multiple_of(cols.stride)).zip(&mut step.inside) {
-                let first = step.column + offset::<V>(read, cols.stride) as isize;
-                let is_inside = |&lane: &usize| (0..cols.src as isize).contains(&(first + lane as isize));
+            let window = if deep { window } else { window.min(cols.dst.saturating_sub(V::LANES)) };
+            let (mut inside, mut whole, first) = ([0_u32; MOST_TAPS], true, columns(window));
+            for (read, inside) in (0..cols.taps.next_multiple_of(stride)).zip(&mut inside) {
+                let [group, phase] = [read / stride * stride, read % stride];
+                let first = first + (group * cols.dilation + phase * V::LANES) as isize;
+                let column = |lane: usize| first + if deep { 0 } else { lane as isize };
+                let is_inside = |&lane: &usize| (0..cols.src as isize).contains(&column(lane));
                 *inside = (0..V::LANES).filter(is_inside).map(|lane| 1 << lane).sum();
-                step.whole &= inside.count_ones() as usize == V::LANES;
+                whole &= inside.count_ones() as usize == V::LANES;
             }
-            step
-        });
+            let edge = if whole { usize::MAX } else { edges.len() };
+            steps.push(Step { window, from: first * channels as isize, edge });
+            if !whole {
+                edges.push(inside);
+            }
+        }
         let windows = 0..cols.dst.max(V::LANES);
-        let columns_skipped = |window: usize| columns(window).min(0).unsigned_abs();
+        let columns_skipped = |window: usize| {
+            (columns(window).min(0).unsigned_abs().div_ceil(cols.dilation) * cols.dilation) as u32
+        };
         let most_skipped = rows.before.max(0).unsigned_abs().div_ceil(rows.dilation);
         let early = (0..=most_skipped).flat_map(|skipped| {
-            let rows = skipped * rows.dilation * cols.src;
-            windows.clone().map(move |window| number((rows + columns_skipped(window)) as u32))
+            let rows = (skipped * rows.dilation * cols.src) as u32;
+            windows.clone().map(move |window| number(rows + columns_skipped(window)))
         });
+        let taps = (0..rows.taps).flat_map(|i| (0..cols.taps).map(move |j| [i, j]));
         Self {
             axes,
+            channels,
+            places: taps
+                .map(|[i, j]| number((i * rows.dilation * cols.src + j * cols.dilation) as u32))
+                .collect(),
             least,
-            outside: vec![least; cols.src],
-            steps: steps.collect(),
+            outside: vec![least; cols.src * channels],
+            steps,
+            edges,
             early: early.collect(),
             starts: windows.map(|window| columns(window) as i64).collect(),
         }
@@ -99,19 +121,28 @@ impl<A: Accumulator> Abreast<A> {
         best: &mut [A],
         positions: Option<&mut [i64]>,
     ) {
-        // Loops of which the compiler knows the turns, where windows are those of most networks.
         let [above, across] = &self.axes;
-        match (across.stride, above.taps, across.taps) {
-            (1, 3, 3) => self.rows::<V, 1, 3, 3>(samples, rows, best, positions),
-            (1, ..) => self.rows::<V, 1, 0, 0>(samples, rows, best, positions),
-            (_, 2, 2) => self.rows::<V, 2, 2, 2>(samples, rows, best, positions),
-            (_, 3, 3) => self.rows::<V, 2, 3, 3>(samples, rows, best, positions),
-            _ => self.rows::<V, 2, 0, 0>(samples, rows, best, positions),
+        // Loops of which the compiler knows the turns, where windows are those of most networks.
+        match (self.channels > 1, across.stride, above.taps, across.taps) {
+            (true, _, 2, 2) => self.rows::<V, true, 1, 2, 2>(samples, rows, best, positions),
+            (true, _, 3, 3) => self.rows::<V, true, 1, 3, 3>(samples, rows, best, positions),
+            (true, ..) => self.rows::<V, true, 1, 0, 0>(samples, rows, best, positions),
+            (_, 1, 3, 3) => self.rows::<V, false, 1, 3, 3>(samples, rows, best, positions),
+            (_, 1, ..) => self.rows::<V, false, 1, 0, 0>(samples, rows, best, positions),
+            (_, _, 2, 2) => self.rows::<V, false, 2, 2, 2>(samples, rows, best, positions),
+            (_, _, 3, 3) => self.rows::<V, false, 2, 3, 3>(samples, rows, best, positions),
+            _ => self.rows::<V, false, 2, 0, 0>(samples, rows, best, positions),
         }
     }
 
     #[inline(always)]
-    fn rows<V: Vector<Elem = A>, const STRIDE: usize, const ROWS: usize, const TAPS: usize>(
+    fn rows<
+        V: Vector<Elem = A>,
+        const DEEP: bool,
+        const STRIDE: usize,
+        const ROWS: usize,
+        const TAPS: usize,
+    >(
         &self,
         samples: &[A],
         rows: Range<usize>,
@@ -119,14 +150,18 @@ impl<A: Accumulator> Abreast<A> {
         mut positions: Option<&mut [i64]>,
     ) {
         let [above, across] = &self.axes;
-        let (height, pitch, width) = (above.src, across.src, across.dst);
-        assert!(best.len() == rows.len() * width, "rows of results");
+        let channels = if DEEP { self.channels } else { 1 };
+        let (height, width, pitch) = (above.src, across.dst, across.src * channels);
+        assert!(best.len() == rows.len() * width * channels, "rows of results");
         assert!(positions.as_ref().is_none_or(|to| to.len() == best.len()), "a position for each result");
         let count = if ROWS > 0 { ROWS } else { above.taps };
+        let across_taps = if TAPS > 0 { TAPS } else { across.taps };
+        let places = &self.places[..count * across_taps];
         let apart = above.dilation * pitch;
         let [mut begin, mut y] = [rows.start / above.dst.max(1) * height, rows.start % above.dst.max(1)];
         for row in 0..rows.len() {
             let first = (y * above.stride) as isize - above.before;
+            let base = first as i64 * across.src as i64;
             let mut taps = [self.outside.as_ptr(); MOST_TAPS];
             let mut early = &*self.early;
             if first >= 0 && first as usize + above.span() <= height {
@@ -144,30 +179,46 @@ impl<A: Accumulator> Abreast<A> {
                 let skipped = first.min(0).unsigned_abs().div_ceil(above.dilation);
                 early = &early[skipped * self.starts.len()..];
             }
-            let windows = Row { taps: &taps[..count], least: self.least, apart };
-            for step in &self.steps {
-                let at = row * width + step.window;
-                let Some(positions) = positions.as_deref_mut() else {
-                    // SAFETY: rows of the image's width, for which the step was made.
-                    let greatest = unsafe { windows.joined::<V, STRIDE, TAPS>(step, across.taps) };
-                    // What a vector has beyond a short row is the next one's, which comes later.
+            let under = Under {
+                rows: &taps[..count],
+                taps: across_taps,
+                pace: across.dilation * channels,
+                places,
+                least: self.least,
+            };
+            for &Step { window, from, edge } in &self.steps {
+                let inside = self.edges.get(edge);
+                for channel in (0..channels).step_by(V::LANES) {
+                    // The last vector of channels overlaps the one before, and is the same again.
+                    let channel = channel.min(channels.saturating_sub(V::LANES));
+                    let (from, at) = (from + channel as isize, (row * width + window) * channels + channel);
+                    let Some(positions) = positions.as_deref_mut() else {
+                        // SAFETY: rows of the image, and what is inside for this step.
+                        let greatest = unsafe {
+                            match inside {
+                                None => under.joined::<V, STRIDE>(from, None),
+                                Some(_) => under.joined::<V, STRIDE>(from, inside),
+                            }
+                        };
+                        // What a vector has beyond a short row is the next one's, which comes later.
+                        store_tile(&[greatest], best, at);
+                        continue;
+                    };
+                    let early =
+                        if DEEP { V::splat(early[window]) } else { load_tile::<V, 1>(early, window)[0] };
+                    // SAFETY: likewise.
+                    let (greatest, found) = unsafe {
+                        match inside {
+                            None => under.searched::<V, STRIDE>(from, None, early),
+                            Some(_) => under.searched::<V, STRIDE>(from, inside, early),
+                        }
+                    };
                     store_tile(&[greatest], best, at);
-                    continue;
-                };
-                let early = load_tile::<V, 1>(early, step.window)[0];
-                // SAFETY: likewise.
-                let (greatest, found) =
-                    unsafe { windows.searched::<V, STRIDE, TAPS>(step, across.taps, early) };
-                store_tile(&[greatest], best, at);
-                let (starts, into) = (&self.starts[step.window..], &mut positions[at..]);
-                let base = first as i64 * pitch as i64;
-                if into.len() >= V::LANES && starts.len() >= V::LANES {
-                    // SAFETY: just looked at.
-                    unsafe { found.store_sums(starts.as_ptr(), base, into.as_mut_ptr()) }
-                } else {
-                    let numbers = found.lanes();
-                    for ((into, start), &number) in into.iter_mut().zip(starts).zip(&numbers[..V::LANES]) {
-                        *into = base + start + i64::from(place(number));
+                    let starts = &self.starts[window..];
+                    if DEEP {
+                        put(found, &[0; MAX_LANES], base + starts[0], &mut positions[at..]);
+                    } else {
+                        put(found, starts, base, &mut positions[at..]);
                     }
                 }
             }
@@ -179,40 +230,55 @@ impl<A: Accumulator> Abreast<A> {
     }
 }
 
-/// Columns from the first tap's to the first of a vector that is read: after `stride` of them come those of the next taps.
+/// Taps that a vector is dealt out to: of one channel as many as the stride.
+fn phases(cols: &Axis, channels: usize) -> usize {
+    if channels > 1 { 1 } else { cols.stride }
+}
+
+/// Writes the positions of a vector's windows: what they are counted from, and their places.
 #[inline(always)]
-const fn offset<V: Vector>(read: usize, stride: usize) -> usize {
-    read / stride * stride + read % stride * V::LANES
+fn put<V: Vector>(found: V, starts: &[i64], base: i64, into: &mut [i64]) {
+    if into.len() >= V::LANES && starts.len() >= V::LANES {
+        // SAFETY: just looked at.
+        return unsafe { found.store_sums(starts.as_ptr(), base, into.as_mut_ptr()) };
+    }
+    for ((into, start), &number) in into.iter_mut().zip(starts).zip(&found.lanes()[..V::LANES]) {
+        *into = base + start + i64::from(place(number));
+    }
 }
 
 /// The rows of samples under a row of results.
-struct Row<'r, A> {
+struct Under<'r, A> {
     /// Where they begin.
-    taps: &'r [*const A],
+    rows: &'r [*const A],
+    /// Taps of each.
+    taps: usize,
+    /// Samples from one tap to the next.
+    pace: usize,
+    /// The [`number`]s of the taps' places.
+    places: &'r [A],
     least: A,
-    /// Positions from one to the next.
-    apart: usize,
 }
 
-impl<A: Accumulator> Row<'_, A> {
-    /// A vector that is read, of a row.
+impl<A: Accumulator> Under<'_, A> {
+    /// A vector of a row, for the taps from `tap` on.
     ///
     /// # Safety
-    /// Rows are as long as those that the step was made for.
+    /// From `from` on the row has the samples of these taps, those that are `inside` at least.
     #[inline(always)]
-    unsafe fn read<V: Vector<Elem = A>, const STRIDE: usize>(
+    unsafe fn read<V: Vector<Elem = A>>(
         &self,
         row: *const A,
-        step: &Step,
-        read: usize,
+        from: isize,
+        [tap, phase]: [usize; 2],
+        inside: Option<&[u32; MOST_TAPS]>,
     ) -> V {
-        let from = row.wrapping_offset(step.column).wrapping_add(offset::<V>(read, STRIDE));
-        // SAFETY: columns of the row, all of them or those inside.
+        let from = row.wrapping_offset(from).wrapping_add(tap * self.pace + phase * V::LANES);
+        // SAFETY: the caller's promise.
         unsafe {
-            if step.whole {
-                V::load(from)
-            } else {
-                V::load_some(from, step.inside[read], V::splat(self.least))
+            match inside {
+                None => V::load(from),
+                Some(inside) => V::load_some(from, inside[tap + phase], V::splat(self.least)),
             }
         }
     }
@@ -220,22 +286,21 @@ impl<A: Accumulator> Row<'_, A> {
     /// The greatest samples.
     ///
     /// # Safety
-    /// As in `read`.
+    /// As in `read`, for all rows and taps.
     #[inline(always)]
-    unsafe fn joined<V: Vector<Elem = A>, const STRIDE: usize, const TAPS: usize>(
+    unsafe fn joined<V: Vector<Elem = A>, const STRIDE: usize>(
         &self,
-        step: &Step,
-        taps: usize,
+        from: isize,
+        inside: Option<&[u32; MOST_TAPS]>,
     ) -> V {
-        let taps = if TAPS > 0 { TAPS } else { taps };
         let mut greatest = V::splat(self.least);
-        for tap in (0..taps).step_by(STRIDE) {
+        for tap in (0..self.taps).step_by(STRIDE) {
             let mut phases = [greatest; STRIDE];
             for (phase, joined) in phases.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                let read = |row: *const A| unsafe { self.read::<V, STRIDE>(row, step, tap + phase) };
-                *joined = read(self.taps[0]);
-                for &row in &self.taps[1..] {
+                let read = |row: *const A| unsafe { self.read::<V>(row, from, [tap, phase], inside) };
+                *joined = read(self.rows[0]);
+                for &row in &self.rows[1..] {
                     *joined = joined.greater(read(row));
                 }
             }
@@ -245,7 +310,7 @@ impl<A: Accumulator> Row<'_, A> {
             if STRIDE == 2 {
                 let [even, odd] = phases[0].deal(phases[1]);
                 join(even, tap);
-                if tap + 1 < taps {
+                if tap + 1 < self.taps {
                     join(odd, tap + 1);
                 }
             } else {
@@ -255,37 +320,41 @@ impl<A: Accumulator> Row<'_, A> {
         greatest
     }
 
-    /// The greatest samples, and the [`number`]s of their places.
+    /// The greatest samples, and the [`number`]s of their places; each row's first, which don't wait for each other.
     ///
     /// # Safety
-    /// As in `read`.
+    /// As in `read`, for all rows and taps.
     #[inline(always)]
-    unsafe fn searched<V: Vector<Elem = A>, const STRIDE: usize, const TAPS: usize>(
+    unsafe fn searched<V: Vector<Elem = A>, const STRIDE: usize>(
         &self,
-        step: &Step,
-        taps: usize,
+        from: isize,
+        inside: Option<&[u32; MOST_TAPS]>,
         early: V,
     ) -> (V, V) {
-        let taps = if TAPS > 0 { TAPS } else { taps };
         let (mut greatest, mut found) = (V::splat(self.least), early);
-        for (i, &row) in self.taps.iter().enumerate() {
-            for tap in (0..taps).step_by(STRIDE) {
+        for (i, &row) in self.rows.iter().enumerate() {
+            let (mut of_row, mut found_there) = (greatest, found);
+            for tap in (0..self.taps).step_by(STRIDE) {
                 // SAFETY: the caller's promise.
-                let read = |phase: usize| unsafe { self.read::<V, STRIDE>(row, step, tap + phase) };
+                let read = |phase: usize| unsafe { self.read::<V>(row, from, [tap, phase], inside) };
                 let mut wins = |samples: V, tap: usize| {
-                    let place = V::splat(number((i * self.apart + tap) as u32));
-                    (greatest, found) = greatest.greatest(samples, found, place);
+                    let place = V::splat(self.places[i * self.taps + tap]);
+                    (of_row, found_there) = match tap {
+                        0 => (samples, place),
+                        _ => of_row.greatest(samples, found_there, place),
+                    };
                 };
                 if STRIDE == 2 {
                     let [even, odd] = read(0).deal(read(1));
                     wins(even, tap);
-                    if tap + 1 < taps {
+                    if tap + 1 < self.taps {
                         wins(odd, tap + 1);
                     }
                 } else {
                     wins(read(0), tap);
                 }
             }
+            (greatest, found) = greatest.greatest(of_row, found, found_there);
         }
         (greatest, found)
     }

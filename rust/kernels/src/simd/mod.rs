@@ -191,13 +191,17 @@ pub trait Vector: Copy {
     /// has to be greater, or a NaN.
     #[inline(always)]
     fn greatest(self, later: Self, mine: Self, its: Self) -> (Self, Self) {
-        let [mut a, b, mut mine, its] = [self, later, mine, its].map(Self::lanes);
+        let [a, b, mine, its] = [self, later, mine, its].map(Self::lanes);
+        let mut made = [[Self::Elem::default(); MAX_LANES]; 2];
         for l in 0..Self::LANES {
+            // Not `||`: the compiler made branches of it where lanes of a vector were meant.
             #[expect(clippy::eq_op, reason = "no NaN equals itself")]
-            let wins = b[l] > a[l] || b[l] != b[l];
-            (a[l], mine[l]) = if wins { (b[l], its[l]) } else { (a[l], mine[l]) };
+            let wins = (b[l] > a[l]) | (b[l] != b[l]);
+            made[0][l] = if wins { b[l] } else { a[l] };
+            made[1][l] = if wins { its[l] } else { mine[l] };
         }
-        (Self::of_lanes(&a), Self::of_lanes(&mine))
+        let [greatest, number] = made.map(|lanes| Self::of_lanes(&lanes));
+        (greatest, number)
     }
 
     /// The greater of `self` and `later`, which has to be greater, or a NaN.

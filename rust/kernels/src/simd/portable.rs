@@ -19,7 +19,8 @@ impl<T: Copy, const N: usize, const FUSED: bool> Lanes<T, N, FUSED> {
 }
 
 macro_rules! portable_vector {
-    ($t:ty, |$acc:ident, $a:ident, $b:ident| fused $fused:expr, else $plain:expr, add $add:expr, sub $sub:expr) => {
+    ($t:ty, |$acc:ident, $a:ident, $b:ident| fused $fused:expr, else $plain:expr, add $add:expr, sub $sub:expr
+     $(, bits $bits:ty)?) => {
         impl<const N: usize, const FUSED: bool> Vector for Lanes<$t, N, FUSED> {
             type Elem = $t;
             const LANES: usize = N;
@@ -54,12 +55,29 @@ macro_rules! portable_vector {
             fn sub(self, other: Self) -> Self {
                 self.zip(other, $sub)
             }
+            $(
+                #[inline(always)]
+                fn greatest(self, later: Self, mine: Self, its: Self) -> (Self, Self) {
+                    // As masks: of choices the compiler made branches.
+                    let wins: [$bits; N] = std::array::from_fn(|l| {
+                        let (later, earlier) = (later.0[l], self.0[l]);
+                        <$bits>::from((later > earlier) | later.is_nan()).wrapping_neg()
+                    });
+                    let choose = |of: Self, or: Self| {
+                        Self(std::array::from_fn(|l| {
+                            <$t>::from_bits((of.0[l].to_bits() & wins[l]) | (or.0[l].to_bits() & !wins[l]))
+                        }))
+                    };
+                    (choose(later, self), choose(its, mine))
+                }
+            )?
         }
     };
 }
 macro_rules! portable_floats {
-    ($($t:ty),*) => {$(
-        portable_vector!($t, |acc, a, b| fused a.mul_add(b, acc), else acc + a * b, add |x, y| x + y, sub |x, y| x - y);
+    ($($t:ty, $bits:ty;)*) => {$(
+        portable_vector!($t, |acc, a, b| fused a.mul_add(b, acc), else acc + a * b, add |x, y| x + y, sub |x, y| x - y,
+            bits $bits);
     )*};
 }
 macro_rules! portable_integers {
@@ -68,7 +86,7 @@ macro_rules! portable_integers {
             else acc.wrapping_add(a.wrapping_mul(b)), add <$t>::wrapping_add, sub <$t>::wrapping_sub);
     )*};
 }
-portable_floats!(f32, f64);
+portable_floats! { f32, u32; f64, u64; }
 portable_integers!(i16, i32, i64, i128);
 
 /// `N` lanes of two `i16`, or of the `i32` that their products are added up to.

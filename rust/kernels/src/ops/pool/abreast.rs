@@ -30,29 +30,34 @@ impl Implementation<Pool> for Abreast {
         if !matches!(pool.reduction, Reduction::Max { .. }) {
             return Err(Reject("finds maxima"));
         }
-        if pool.channels != 1 {
-            return Err(Reject("needs pictures of one channel"));
-        }
         if !matches!(pool.dtype, DType::F32 | DType::F64) {
             return Err(Reject("compares vectors of float32 or float64"));
+        }
+        if pool.channels != 1 && pool.channels * pool.dtype.size() < VECTOR {
+            return Err(Reject("needs one channel, or 64 bytes of them"));
         }
         let Some([rows, cols]) = axes(pool) else {
             return Err(Reject("needs windows of one size"));
         };
-        if cols.stride > 2 || cols.dilation > 1 || rows.taps.max(cols.taps) > MOST_TAPS {
-            return Err(Reject(
-                "needs a stride of 1 or 2, neighbouring columns and up to eight taps each way",
-            ));
+        if rows.taps.max(cols.taps) > MOST_TAPS {
+            return Err(Reject("needs up to eight taps each way"));
+        }
+        if pool.channels == 1 && cols.stride > 1 && (cols.stride > 2 || cols.dilation > 1) {
+            return Err(Reject("needs, of one channel, a stride of 1, or 2 and neighbouring columns"));
         }
         Winners::check(pool)?;
         // A vector of a row of results, and a row. Long chains of taps leave less to do side by side.
         let taps = (rows.taps * cols.taps) as f64;
         let [vector, row] = if pool.indices() {
-            [6.0 + taps * (2.85 + 0.05 * taps), 11.0]
+            [3.0 + taps * (1.4 + 0.025 * taps), 5.5]
         } else {
-            [3.0 + taps * (1.5 + 0.02 * taps), 9.5]
+            [1.5 + taps * (0.75 + 0.01 * taps), 5.0]
         };
-        let vectors = (cols.dst * pool.dtype.size()).div_ceil(VECTOR);
+        let size = pool.dtype.size();
+        let vectors = match pool.channels {
+            1 => (cols.dst * size).div_ceil(VECTOR),
+            channels => cols.dst * (channels * size).div_ceil(VECTOR),
+        };
         Ok((pool.pictures * pool.output()[0]) as f64 * (row + vectors as f64 * vector))
     }
 
@@ -79,9 +84,9 @@ impl Implementation<Pool> for Abreast {
 fn solve(pool: &Pool, src: &Src<'_>, dsts: &mut [Dst<'_>], schedule: &Schedule<'_>) -> Result<(), Error> {
     let workers = schedule.workers.worth(Abreast.cost(pool).unwrap_or(0.0));
     // Whole rows, which are runs.
-    let [rows, _, _] = pool.blocking(workers.threads(), [usize::MAX, 1]);
+    let [rows, _, _] = pool.blocking(workers.threads(), [usize::MAX; 2]);
     let rows = schedule.tile.map_or(rows, |[rows, _]| rows);
-    let blocks = Blocks::new(dsts, [rows, usize::MAX, 1]);
+    let blocks = Blocks::new(dsts, [rows, usize::MAX, usize::MAX]);
     let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
     macro_rules! solve {
         ($lane:ty) => {
@@ -122,7 +127,7 @@ impl<L: Lane<Elem: Sample>> Kernel for Task<'_, L> {
         let (picture, rows) = (src.picture(block.picture), block.rows.clone());
         let samples = picture.lend_rows_of::<L::Elem>(0..picture.shape()[0]).expect(RUN);
         let axes = axes(pool).expect("windows that slide");
-        let windows = simd::Abreast::new::<L::Vector<S>>(axes, L::Elem::LEAST);
+        let windows = simd::Abreast::new::<L::Vector<S>>(axes, pool.channels, L::Elem::LEAST);
         if pool.indices() {
             let [mut to, mut positions] = block.parts();
             let best = to.lend_run(&rows).expect(RUN);

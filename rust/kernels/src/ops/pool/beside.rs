@@ -104,10 +104,10 @@ const MOST: usize = 256;
 const GROUPS: usize = 8;
 
 /// Bytes that are moved in a nanosecond.
-const MOVED: f64 = 10.0;
+const MOVED: f64 = 40.0;
 
 /// Nanoseconds that a group takes besides.
-const GROUP: f64 = 2000.0;
+const GROUP: f64 = 1000.0;
 
 /// The shape of the image's pictures, or of the results'.
 fn shape(pool: &Pool, image: bool) -> [usize; 3] {
