@@ -2,8 +2,8 @@
 //!
 //! The calling thread takes part. Helpers come from a pool that belongs to this process id: after a
 //! `fork` the child finds that its pool is another process's and makes one of its own. Work is a
-//! queue of tasks that each thread draws from until it is empty, so the answer can't depend on who
-//! drew what.
+//! queue of tasks that each thread draws from until it is empty, its own part first, so the answer
+//! can't depend on who drew what.
 #![expect(unsafe_code, reason = "keeps the pool behind an atomic pointer, which a fork can't leave locked")]
 
 mod place;
@@ -273,6 +273,27 @@ mod tests {
                 .unwrap();
             assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1));
         }
+    }
+
+    #[test]
+    fn a_queue_gives_each_number_once_and_each_thread_its_own_first() {
+        for (count, threads) in [0, 1, 5, 16, 17, 100].into_iter().flat_map(|n| [1, 2, 3, 40].map(|t| (n, t)))
+        {
+            let queue = Queue::new(count);
+            let mut given = vec![0; count];
+            for rank in (0..threads).rev() {
+                RANK.set([rank, threads]);
+                queue.take().into_iter().for_each(|number| given[number] += 1);
+            }
+            std::iter::from_fn(|| queue.take()).for_each(|number| given[number] += 1);
+            assert!(given.iter().all(|&times| times == 1), "{count} numbers, {threads} threads");
+        }
+        let own = [0, 1].map(|rank| {
+            RANK.set([rank, 2]);
+            Queue::new(20).take()
+        });
+        RANK.set([0, 1]);
+        assert_eq!(own, [Some(0), Some(10)]);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Abreast<A> {
     /// A row of it.
     outside: Vec<A>,
     steps: Vec<Step>,
+    /// A picture's rows of results whose windows' rows are all inside the image.
+    whole: Range<usize>,
     /// Of some steps, and of each vector that is read for them, the lanes that are columns of the image, as bits.
     edges: Vec<[u32; MOST_TAPS]>,
     /// The [`number`] of each tap's place.
@@ -83,6 +85,14 @@ impl<A: Accumulator> Abreast<A> {
                 edges.push(inside);
             }
         }
+        let is_whole = |y: &usize| {
+            let first = (y * rows.stride) as isize - rows.before;
+            first >= 0 && first as usize + rows.span() <= rows.src
+        };
+        let whole = (0..rows.dst).find(is_whole).map_or(0..0, |first| {
+            // Those that end in time are the first ones.
+            first..first + (first..rows.dst).take_while(is_whole).count()
+        });
         let windows = 0..cols.dst.max(V::LANES);
         let columns_skipped = |window: usize| {
             (columns(window).min(0).unsigned_abs().div_ceil(cols.dilation) * cols.dilation) as u32
@@ -102,6 +112,7 @@ impl<A: Accumulator> Abreast<A> {
             least,
             outside: vec![least; cols.src * channels],
             steps,
+            whole,
             edges,
             early: early.collect(),
             starts: windows.map(|window| columns(window) as i64).collect(),
@@ -157,15 +168,17 @@ impl<A: Accumulator> Abreast<A> {
         let count = if ROWS > 0 { ROWS } else { above.taps };
         let across_taps = if TAPS > 0 { TAPS } else { across.taps };
         let places = &self.places[..count * across_taps];
-        let apart = above.dilation * pitch;
+        let [apart, down] = [above.dilation, above.stride].map(|rows| rows * pitch);
         let [mut begin, mut y] = [rows.start / above.dst.max(1) * height, rows.start % above.dst.max(1)];
-        for row in 0..rows.len() {
+        let mut row = 0;
+        while row < rows.len() {
             let first = (y * above.stride) as isize - above.before;
-            let base = first as i64 * across.src as i64;
             let mut taps = [self.outside.as_ptr(); MOST_TAPS];
-            let mut early = &*self.early;
-            if first >= 0 && first as usize + above.span() <= height {
-                let run = &samples[(begin + first as usize) * pitch..][..(count - 1) * apart + pitch];
+            let (mut early, mut together) = (&*self.early, 1);
+            if self.whole.contains(&y) {
+                together = (self.whole.end - y).min(rows.len() - row);
+                let reach = (together - 1) * down + (count - 1) * apart + pitch;
+                let run = &samples[(begin + first as usize) * pitch..][..reach];
                 for (i, tap) in taps[..count].iter_mut().enumerate() {
                     *tap = run.as_ptr().wrapping_add(i * apart);
                 }
@@ -186,43 +199,46 @@ impl<A: Accumulator> Abreast<A> {
                 places,
                 least: self.least,
             };
-            for &Step { window, from, edge } in &self.steps {
-                let inside = self.edges.get(edge);
-                for channel in (0..channels).step_by(V::LANES) {
-                    // The last vector of channels overlaps the one before, and is the same again.
-                    let channel = channel.min(channels.saturating_sub(V::LANES));
-                    let (from, at) = (from + channel as isize, (row * width + window) * channels + channel);
-                    let Some(positions) = positions.as_deref_mut() else {
-                        // SAFETY: rows of the image, and what is inside for this step.
-                        let greatest = unsafe {
+            for k in 0..together {
+                let base = (first as i64 + (k * above.stride) as i64) * across.src as i64;
+                let line = (row + k) * width;
+                for &Step { window, from, edge } in &self.steps {
+                    let (inside, from) = (self.edges.get(edge), from + (k * down) as isize);
+                    for channel in (0..channels).step_by(V::LANES) {
+                        // The last vector of channels overlaps the one before, and is the same again.
+                        let channel = channel.min(channels.saturating_sub(V::LANES));
+                        let (from, at) = (from + channel as isize, (line + window) * channels + channel);
+                        let Some(positions) = positions.as_deref_mut() else {
+                            // SAFETY: rows of the image, and what is inside for this step.
+                            let greatest = unsafe {
+                                match inside {
+                                    None => under.joined::<V, STRIDE>(from, None),
+                                    Some(_) => under.joined::<V, STRIDE>(from, inside),
+                                }
+                            };
+                            // What a vector has beyond a short row is the next one's, which comes later.
+                            store_tile(&[greatest], best, at);
+                            continue;
+                        };
+                        let early =
+                            if DEEP { V::splat(early[window]) } else { load_tile::<V, 1>(early, window)[0] };
+                        // SAFETY: likewise.
+                        let (greatest, found) = unsafe {
                             match inside {
-                                None => under.joined::<V, STRIDE>(from, None),
-                                Some(_) => under.joined::<V, STRIDE>(from, inside),
+                                None => under.searched::<V, STRIDE>(from, None, early),
+                                Some(_) => under.searched::<V, STRIDE>(from, inside, early),
                             }
                         };
-                        // What a vector has beyond a short row is the next one's, which comes later.
                         store_tile(&[greatest], best, at);
-                        continue;
-                    };
-                    let early =
-                        if DEEP { V::splat(early[window]) } else { load_tile::<V, 1>(early, window)[0] };
-                    // SAFETY: likewise.
-                    let (greatest, found) = unsafe {
-                        match inside {
-                            None => under.searched::<V, STRIDE>(from, None, early),
-                            Some(_) => under.searched::<V, STRIDE>(from, inside, early),
+                        let (starts, into) = (&self.starts[window..], &mut positions[at..]);
+                        match DEEP {
+                            true => put(found, &[0; MAX_LANES], base + starts[0], into),
+                            false => put(found, starts, base, into),
                         }
-                    };
-                    store_tile(&[greatest], best, at);
-                    let starts = &self.starts[window..];
-                    if DEEP {
-                        put(found, &[0; MAX_LANES], base + starts[0], &mut positions[at..]);
-                    } else {
-                        put(found, starts, base, &mut positions[at..]);
                     }
                 }
             }
-            y += 1;
+            (row, y) = (row + together, y + together);
             if y == above.dst {
                 (begin, y) = (begin + height, 0);
             }

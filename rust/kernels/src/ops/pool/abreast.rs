@@ -49,9 +49,9 @@ impl Implementation<Pool> for Abreast {
         // A vector of a row of results, and a row. Long chains of taps leave less to do side by side.
         let taps = (rows.taps * cols.taps) as f64;
         let [vector, row] = if pool.indices() {
-            [3.0 + taps * (1.4 + 0.025 * taps), 5.5]
+            [3.0 + taps * (1.4 + 0.025 * taps), 4.5]
         } else {
-            [1.5 + taps * (0.75 + 0.01 * taps), 5.0]
+            [1.5 + taps * (0.75 + 0.01 * taps), 3.5]
         };
         let size = pool.dtype.size();
         let vectors = match pool.channels {

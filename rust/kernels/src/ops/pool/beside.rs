@@ -107,7 +107,7 @@ const GROUPS: usize = 8;
 const MOVED: f64 = 40.0;
 
 /// Nanoseconds that a group takes besides.
-const GROUP: f64 = 1000.0;
+const GROUP: f64 = 1500.0;
 
 /// The shape of the image's pictures, or of the results'.
 fn shape(pool: &Pool, image: bool) -> [usize; 3] {
