@@ -138,7 +138,7 @@ impl<'a> Workers<'a> {
         self.at_most((nanoseconds / GRAIN) as usize)
     }
 
-    /// Runs `work` on every task that `next` yields until it yields none.
+    /// Runs `work` on every task that `next` yields until it yields none. A [`Queue`] knows by it whose part is which.
     ///
     /// # Errors
     /// [`Error::Interrupted`] if the caller asked to give up; tasks not begun are left undone.
@@ -149,7 +149,7 @@ impl<'a> Workers<'a> {
     ) -> Result<(), Error> {
         let stop = AtomicBool::new(false);
         let helper = |helper: usize| {
-            RANK.set([1 + helper % (self.threads - 1), self.threads]);
+            let _ranked = Ranked::new([1 + helper, self.threads]);
             while !stop.load(Ordering::Relaxed)
                 && let Some(task) = next()
             {
@@ -172,13 +172,12 @@ impl<'a> Workers<'a> {
                 }
             }
         };
-        let rank = RANK.replace([0, self.threads]);
+        let _ranked = Ranked::new([0, self.threads]);
         if self.threads == 1 {
             caller();
         } else {
             pool(self.threads - 1).run(self.threads - 1, &helper, caller);
         }
-        RANK.set(rank);
         if stop.into_inner() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
@@ -187,35 +186,59 @@ impl<'a> Workers<'a> {
 ///
 /// Each thread is given those of its own part first, in their order, and then what others have left: in the next call on the
 /// same arrays it meets what it left in its caches in this one. Two threads that shared one counter took 44 microseconds
-/// to pool an image that stays in their caches, where two with halves of their own took 22.
-#[derive(Debug, Default)]
+/// to pool an image that stays in their caches, where two with halves of their own took 22. Which part is whose is settled by
+/// [`Workers::drain`]; outside of it a thread is the only one, and is given all numbers in order.
+#[derive(Debug)]
 pub struct Queue {
     count: usize,
+    /// Parts, 0 before the first number is asked for: as many as threads, whose number is known then.
+    parts: AtomicUsize,
     /// How many numbers of each part were asked for.
-    asked: [AtomicUsize; PARTS],
+    asked: [AtomicUsize; MOST_PARTS],
 }
 
-/// Parts of a queue.
-const PARTS: usize = 16;
+/// Parts of a queue, at most: of more threads some share one.
+const MOST_PARTS: usize = 64;
 
 impl Queue {
     /// The numbers below `count`.
     pub fn new(count: usize) -> Self {
-        Self { count, ..Self::default() }
+        Self { count, parts: AtomicUsize::new(0), asked: [const { AtomicUsize::new(0) }; MOST_PARTS] }
     }
 
     /// The next number for this thread.
     pub fn take(&self) -> Option<usize> {
         let [rank, threads] = RANK.get();
-        let first = rank * PARTS / threads;
-        let begin = |part: usize| part * self.count / PARTS;
-        (first..PARTS).chain(0..first).find_map(|part| {
+        // Those who ask later, in whatever work, find the parts that the first one made.
+        let made = threads.min(MOST_PARTS);
+        let parts = match self.parts.compare_exchange(0, made, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => made,
+            Err(parts) => parts,
+        };
+        let begin = |part: usize| part * self.count / parts;
+        let own = rank % parts;
+        (own..parts).chain(0..own).find_map(|part| {
             let (start, end) = (begin(part), begin(part + 1));
             let asked = &self.asked[part];
             // Most parts are empty when the last numbers are looked for.
             let left = start + asked.load(Ordering::Relaxed) < end;
             left.then(|| start + asked.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < end)
         })
+    }
+}
+
+/// Makes this thread one of several while it lives.
+struct Ranked([usize; 2]);
+
+impl Ranked {
+    fn new(rank: [usize; 2]) -> Self {
+        Self(RANK.replace(rank))
+    }
+}
+
+impl Drop for Ranked {
+    fn drop(&mut self) {
+        RANK.set(self.0);
     }
 }
 
@@ -288,12 +311,17 @@ mod tests {
             std::iter::from_fn(|| queue.take()).for_each(|number| given[number] += 1);
             assert!(given.iter().all(|&times| times == 1), "{count} numbers, {threads} threads");
         }
-        let own = [0, 1].map(|rank| {
-            RANK.set([rank, 2]);
-            Queue::new(20).take()
-        });
         RANK.set([0, 1]);
-        assert_eq!(own, [Some(0), Some(10)]);
+        let own = |threads| {
+            let queue = Queue::new(12);
+            let own = |rank| {
+                let _ranked = Ranked::new([rank, threads]);
+                queue.take()
+            };
+            (0..threads).map(|rank| own(rank).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!([own(2), own(3), own(4)], [vec![0, 6], vec![0, 4, 8], vec![0, 3, 6, 9]]);
+        assert_eq!(RANK.get(), [0, 1], "as it was");
     }
 
     #[test]

@@ -36,6 +36,27 @@ struct Job {
 struct Open {
     job: *const Job,
     places: usize,
+    /// The same and those who have joined.
+    all: usize,
+    /// Which of its first 64 places are taken.
+    taken: u64,
+}
+
+impl Open {
+    /// A place for the helper of that number: the same in each job of that many, if it is free.
+    fn place(&mut self, number: usize) -> usize {
+        self.places -= 1;
+        let own = number % self.all;
+        let free = (0..self.all.min(64)).find(|place| self.taken >> place & 1 == 0);
+        let place = match free {
+            Some(free) if own < 64 && self.taken >> own & 1 == 1 => free,
+            _ => own,
+        };
+        if place < 64 {
+            self.taken |= 1 << place;
+        }
+        place
+    }
 }
 
 // SAFETY: the job is shared by atomics and a lock; its work is `Sync`.
@@ -100,7 +121,8 @@ impl Pool {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `own` on this thread and `work`, which is told the helper's number, on up to `helpers` others meanwhile. Returns when all that began have
+    /// Runs `own` on this thread and `work` on up to `helpers` others meanwhile, which are told a place below that number each.
+    /// Returns when all that began have
     /// ended; panics if one of them did.
     pub(super) fn run(&self, helpers: usize, work: &(dyn Fn(usize) + Sync), own: impl FnOnce()) {
         // SAFETY: only the lifetime changes; `Closing` ends all use before the borrow does.
@@ -121,7 +143,7 @@ impl Pool {
 
     fn open(&self, job: &Job, helpers: usize) {
         let mut list = self.list();
-        list.jobs.push(Open { job, places: helpers });
+        list.jobs.push(Open { job, places: helpers, all: helpers, taken: 0 });
         self.places.fetch_add(helpers, Ordering::SeqCst);
         let missing = helpers.saturating_sub(self.spinning.load(Ordering::SeqCst));
         let awake = list.sleeping.len().saturating_sub(missing);
@@ -155,18 +177,18 @@ impl Pool {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Joins a job.
-    fn join(&self, list: &mut List) -> Option<*const Job> {
+    /// Joins a job, at a place of it.
+    fn join(&self, list: &mut List, number: usize) -> Option<(*const Job, usize)> {
         let open = list.jobs.first_mut()?;
         let job = open.job;
         // SAFETY: a job on the list is there: its caller takes it off before it leaves it.
         unsafe { &*job }.active.fetch_add(1, Ordering::SeqCst);
-        open.places -= 1;
+        let place = open.place(number);
         self.places.fetch_sub(1, Ordering::SeqCst);
         if open.places == 0 {
             list.jobs.remove(0);
         }
-        Some(job)
+        Some((job, place))
     }
 
     /// What the helper of that number does all its life.
@@ -178,9 +200,9 @@ impl Pool {
             look(self.spin, || self.places.load(Ordering::SeqCst) > 0);
             let mut list = self.list();
             self.spinning.fetch_sub(1, Ordering::SeqCst);
-            let job = loop {
-                if let Some(job) = self.join(&mut list) {
-                    break job;
+            let (job, place) = loop {
+                if let Some(joined) = self.join(&mut list, number) {
+                    break joined;
                 }
                 list.sleeping.push(own);
                 drop(list);
@@ -193,7 +215,7 @@ impl Pool {
             drop(list);
             // SAFETY: its caller waits until no helper is active in it.
             let (job, work) = unsafe { (&*job, &*(*job).work) };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(number))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(place))) {
                 *job.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
             // The last that is done with the job: its caller may leave it from here on.

@@ -19,37 +19,40 @@ use std::ops::Range;
 /// Taps of a window's row or column, at most.
 pub const MOST_TAPS: usize = 8;
 
-/// A step along a row of results: a vector's windows or, of several channels, one window.
+/// A step along a row of results whose columns are not all inside the image, or whose windows overlap those before.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+struct Edge {
     /// The first window.
     window: usize,
-    /// Its first sample's place in a row of the image.
-    from: isize,
-    /// What is inside, among the edges; beyond them if everything is.
-    edge: usize,
+    /// Of each vector that is read the lanes that are columns of the image, as bits.
+    inside: [u32; MOST_TAPS],
 }
 
-/// Windows over the rows and columns of pictures that stand below each other.
+/// Windows over the rows and columns of pictures that stand below each other, prepared for one kind of vector.
+///
+/// A row of results is made in steps: a vector's windows or, of several channels, one window.
 #[derive(Debug)]
 pub struct Abreast<A> {
     axes: [Axis; 2],
     channels: usize,
+    lanes: usize,
     /// A sample that none is less than.
     least: A,
-    /// A row of it.
+    /// A row of it, if any row of a window is outside the image.
     outside: Vec<A>,
-    steps: Vec<Step>,
     /// A picture's rows of results whose windows' rows are all inside the image.
+    whole_rows: Range<usize>,
+    /// Steps whose columns are all inside; those before and after them are edges.
     whole: Range<usize>,
-    /// Of some steps, and of each vector that is read for them, the lanes that are columns of the image, as bits.
-    edges: Vec<[u32; MOST_TAPS]>,
+    edges: Vec<Edge>,
     /// The [`number`] of each tap's place.
     places: Vec<A>,
-    /// The column of each window's first tap.
-    starts: Vec<i64>,
-    /// The [`number`] of each window's first place in the image, where none of its rows is outside, one, and so on.
+    /// Columns from a step's first window to that of each lane.
+    starts: [i64; MAX_LANES],
+    /// By how many of a window's rows are above the image: the number of its first place in it, left columns aside.
     early: Vec<A>,
+    /// The same of each lane of each edge, `lanes` numbers for as many rows above the image as there are in `early`.
+    early_at_edges: Vec<A>,
 }
 
 impl<A: Accumulator> Abreast<A> {
@@ -57,65 +60,68 @@ impl<A: Accumulator> Abreast<A> {
     /// there are as many as a vector has lanes, at least.
     ///
     /// # Panics
-    /// If there are fewer, or more than [`MOST_TAPS`] taps along an axis, or if columns of one channel have a stride above 2,
-    /// or one of 2 and a dilation.
+    /// If there are fewer channels, or more than [`MOST_TAPS`] taps along an axis, or if columns of one channel have a stride
+    /// above 2, or one of 2 and a dilation.
     pub fn new<V: Vector<Elem = A>>(axes: [Axis; 2], channels: usize, least: A) -> Self {
         let [rows, cols] = axes;
-        let (deep, stride) = (channels > 1, phases(&cols, channels));
+        let deep = channels > 1;
         assert!(rows.taps <= MOST_TAPS && cols.taps <= MOST_TAPS, "up to eight taps");
         assert!(!deep || channels >= V::LANES, "a vector of channels");
         assert!(deep || cols.stride == 1 || (cols.stride == 2 && cols.dilation == 1), "a stride of 1 or 2");
-        let columns = |window: usize| (window * cols.stride) as isize - cols.before;
-        let (mut steps, mut edges) = (Vec::new(), Vec::new());
-        for window in (0..cols.dst).step_by(if deep { 1 } else { V::LANES }) {
+        // Taps that a vector is dealt out to, windows of a step, and columns from its first read to its last.
+        let [dealt, windows] = if deep { [1, 1] } else { [cols.stride, V::LANES] };
+        let last_group = (cols.taps.next_multiple_of(dealt) - dealt) * cols.dilation;
+        let reach = last_group + if deep { 0 } else { dealt * V::LANES - 1 };
+        let whole = whole(&cols, windows, reach, cols.dst / windows);
+        let steps = cols.dst.div_ceil(windows);
+        let mut edges = Vec::new();
+        for step in (0..whole.start).chain(whole.end..steps) {
             // The last windows overlap those before, and are the same again.
-            let window = if deep { window } else { window.min(cols.dst.saturating_sub(V::LANES)) };
-            let (mut inside, mut whole, first) = ([0_u32; MOST_TAPS], true, columns(window));
-            for (read, inside) in (0..cols.taps.next_multiple_of(stride)).zip(&mut inside) {
-                let [group, phase] = [read / stride * stride, read % stride];
-                let first = first + (group * cols.dilation + phase * V::LANES) as isize;
-                let column = |lane: usize| first + if deep { 0 } else { lane as isize };
-                let is_inside = |&lane: &usize| (0..cols.src as isize).contains(&column(lane));
-                *inside = (0..V::LANES).filter(is_inside).map(|lane| 1 << lane).sum();
-                whole &= inside.count_ones() as usize == V::LANES;
+            let window = (step * windows).min(cols.dst.saturating_sub(windows));
+            let mut inside = [0; MOST_TAPS];
+            for (read, inside) in (0..cols.taps.next_multiple_of(dealt)).zip(&mut inside) {
+                let [group, phase] = [read / dealt * dealt, read % dealt];
+                let first = column(&cols, window) + (group * cols.dilation + phase * V::LANES) as isize;
+                let lanes = |columns: isize| columns.clamp(0, V::LANES as isize) as u32;
+                *inside = match deep {
+                    true if (0..cols.src as isize).contains(&first) => (1 << V::LANES) - 1,
+                    true => 0,
+                    false => {
+                        let [before, end] = [lanes(-first), lanes(cols.src as isize - first)];
+                        ((1_u32 << end) - 1) & !((1_u32 << before) - 1)
+                    }
+                };
             }
-            let edge = if whole { usize::MAX } else { edges.len() };
-            steps.push(Step { window, from: first * channels as isize, edge });
-            if !whole {
-                edges.push(inside);
-            }
+            edges.push(Edge { window, inside });
         }
-        let is_whole = |y: &usize| {
-            let first = (y * rows.stride) as isize - rows.before;
-            first >= 0 && first as usize + rows.span() <= rows.src
-        };
-        let whole = (0..rows.dst).find(is_whole).map_or(0..0, |first| {
-            // Those that end in time are the first ones.
-            first..first + (first..rows.dst).take_while(is_whole).count()
-        });
-        let windows = 0..cols.dst.max(V::LANES);
-        let columns_skipped = |window: usize| {
-            (columns(window).min(0).unsigned_abs().div_ceil(cols.dilation) * cols.dilation) as u32
-        };
+        // A stride of one window per step has its results' rows whole as its columns are.
+        let whole_rows = self::whole(&rows, 1, rows.span() - 1, rows.dst);
+        let outside = if whole_rows == (0..rows.dst) { 0 } else { cols.src * channels };
+        let above = |skipped: usize| skipped * rows.dilation * cols.src;
         let most_skipped = rows.before.max(0).unsigned_abs().div_ceil(rows.dilation);
-        let early = (0..=most_skipped).flat_map(|skipped| {
-            let rows = (skipped * rows.dilation * cols.src) as u32;
-            windows.clone().map(move |window| number(rows + columns_skipped(window)))
-        });
+        let mut early_at_edges = Vec::new();
+        for (edge, skipped) in edges.iter().flat_map(|edge| (0..=most_skipped).map(move |n| (edge, n))) {
+            early_at_edges.extend((0..V::LANES).map(|lane| {
+                let first = column(&cols, edge.window + if deep { 0 } else { lane });
+                let left = first.min(0).unsigned_abs().div_ceil(cols.dilation) * cols.dilation;
+                number::<A>((above(skipped) + left) as u32)
+            }));
+        }
         let taps = (0..rows.taps).flat_map(|i| (0..cols.taps).map(move |j| [i, j]));
+        let places = taps.map(|[i, j]| number((above(i) + j * cols.dilation) as u32)).collect();
         Self {
             axes,
             channels,
-            places: taps
-                .map(|[i, j]| number((i * rows.dilation * cols.src + j * cols.dilation) as u32))
-                .collect(),
+            lanes: V::LANES,
             least,
-            outside: vec![least; cols.src * channels],
-            steps,
+            outside: vec![least; outside],
+            whole_rows,
             whole,
             edges,
-            early: early.collect(),
-            starts: windows.map(|window| columns(window) as i64).collect(),
+            places,
+            starts: std::array::from_fn(|lane| if deep { 0 } else { (lane * cols.stride) as i64 }),
+            early: (0..=most_skipped).map(|skipped| number(above(skipped) as u32)).collect(),
+            early_at_edges,
         }
     }
 
@@ -123,7 +129,8 @@ impl<A: Accumulator> Abreast<A> {
     /// picture, `row * columns + column`: of equal ones the first.
     ///
     /// # Panics
-    /// If `samples` end before the rows' windows do, or a length is not that of the rows of results.
+    /// If it was prepared for vectors of other lengths, `samples` end before the rows' windows do, or a length is not that of
+    /// the rows of results.
     #[inline(always)]
     pub fn run<V: Vector<Elem = A>>(
         &self,
@@ -132,6 +139,7 @@ impl<A: Accumulator> Abreast<A> {
         best: &mut [A],
         positions: Option<&mut [i64]>,
     ) {
+        assert!(self.lanes == V::LANES, "prepared for these vectors");
         let [above, across] = &self.axes;
         // Loops of which the compiler knows the turns, where windows are those of most networks.
         match (self.channels > 1, across.stride, above.taps, across.taps) {
@@ -174,23 +182,23 @@ impl<A: Accumulator> Abreast<A> {
         while row < rows.len() {
             let first = (y * above.stride) as isize - above.before;
             let mut taps = [self.outside.as_ptr(); MOST_TAPS];
-            let (mut early, mut together) = (&*self.early, 1);
-            if self.whole.contains(&y) {
-                together = (self.whole.end - y).min(rows.len() - row);
+            let (mut skipped, mut together) = (0, 1);
+            if self.whole_rows.contains(&y) {
+                together = (self.whole_rows.end - y).min(rows.len() - row);
                 let reach = (together - 1) * down + (count - 1) * apart + pitch;
                 let run = &samples[(begin + first as usize) * pitch..][..reach];
                 for (i, tap) in taps[..count].iter_mut().enumerate() {
                     *tap = run.as_ptr().wrapping_add(i * apart);
                 }
             } else {
+                assert!(self.outside.len() == pitch, "a row outside the image");
                 for (i, tap) in taps[..count].iter_mut().enumerate() {
                     let at = first.wrapping_add_unsigned(i * above.dilation) as usize;
                     if at < height {
                         *tap = samples[(begin + at) * pitch..][..pitch].as_ptr();
                     }
                 }
-                let skipped = first.min(0).unsigned_abs().div_ceil(above.dilation);
-                early = &early[skipped * self.starts.len()..];
+                skipped = first.min(0).unsigned_abs().div_ceil(above.dilation);
             }
             let under = Under {
                 rows: &taps[..count],
@@ -202,12 +210,20 @@ impl<A: Accumulator> Abreast<A> {
             for k in 0..together {
                 let base = (first as i64 + (k * above.stride) as i64) * across.src as i64;
                 let line = (row + k) * width;
-                for &Step { window, from, edge } in &self.steps {
-                    let (inside, from) = (self.edges.get(edge), from + (k * down) as isize);
+                for step in 0..self.whole.len() + self.edges.len() {
+                    let edge = self.edge(step);
+                    let window = match edge {
+                        Some(edge) => self.edges[edge].window,
+                        None => step * if DEEP { 1 } else { V::LANES },
+                    };
+                    let inside = edge.map(|edge| &self.edges[edge].inside);
+                    let first = column(across, window);
+                    let from = first * channels as isize + (k * down) as isize;
                     for channel in (0..channels).step_by(V::LANES) {
                         // The last vector of channels overlaps the one before, and is the same again.
                         let channel = channel.min(channels.saturating_sub(V::LANES));
                         let (from, at) = (from + channel as isize, (line + window) * channels + channel);
+                        // A loop with masks and one without: the compiler does not part them by itself.
                         let Some(positions) = positions.as_deref_mut() else {
                             // SAFETY: rows of the image, and what is inside for this step.
                             let greatest = unsafe {
@@ -220,8 +236,13 @@ impl<A: Accumulator> Abreast<A> {
                             store_tile(&[greatest], best, at);
                             continue;
                         };
-                        let early =
-                            if DEEP { V::splat(early[window]) } else { load_tile::<V, 1>(early, window)[0] };
+                        let early = match edge {
+                            None => V::splat(self.early[skipped]),
+                            Some(edge) => {
+                                let at = (edge * self.early.len() + skipped) * V::LANES;
+                                load_tile::<V, 1>(&self.early_at_edges, at)[0]
+                            }
+                        };
                         // SAFETY: likewise.
                         let (greatest, found) = unsafe {
                             match inside {
@@ -230,11 +251,7 @@ impl<A: Accumulator> Abreast<A> {
                             }
                         };
                         store_tile(&[greatest], best, at);
-                        let (starts, into) = (&self.starts[window..], &mut positions[at..]);
-                        match DEEP {
-                            true => put(found, &[0; MAX_LANES], base + starts[0], into),
-                            false => put(found, starts, base, into),
-                        }
+                        put(found, &self.starts, base + first as i64, &mut positions[at..]);
                     }
                 }
             }
@@ -244,17 +261,43 @@ impl<A: Accumulator> Abreast<A> {
             }
         }
     }
+
+    /// Which of the edges a step is.
+    #[inline(always)]
+    fn edge(&self, step: usize) -> Option<usize> {
+        if step < self.whole.start {
+            Some(step)
+        } else if step < self.whole.end {
+            None
+        } else {
+            Some(step - self.whole.len())
+        }
+    }
 }
 
-/// Taps that a vector is dealt out to: of one channel as many as the stride.
-fn phases(cols: &Axis, channels: usize) -> usize {
-    if channels > 1 { 1 } else { cols.stride }
+/// Where a window's first tap is; before 0 outside the image.
+#[inline(always)]
+fn column(axis: &Axis, window: usize) -> isize {
+    (window * axis.stride) as isize - axis.before
+}
+
+/// Of some steps of so many windows each those that read nothing outside the image, from their first windows' first taps to
+/// `reach` further.
+fn whole(axis: &Axis, windows: usize, reach: usize, steps: usize) -> Range<usize> {
+    let pace = (windows * axis.stride) as isize;
+    let first = (axis.before.max(0) as usize).div_ceil(pace as usize);
+    // The last that ends in time.
+    let room = axis.src as isize - 1 - reach as isize + axis.before;
+    let end = if room < 0 { 0 } else { (room / pace) as usize + 1 };
+    let end = end.min(steps);
+    first.min(end)..end
 }
 
 /// Writes the positions of a vector's windows: what they are counted from, and their places.
 #[inline(always)]
-fn put<V: Vector>(found: V, starts: &[i64], base: i64, into: &mut [i64]) {
-    if into.len() >= V::LANES && starts.len() >= V::LANES {
+fn put<V: Vector>(found: V, starts: &[i64; MAX_LANES], base: i64, into: &mut [i64]) {
+    const { assert!(V::LANES <= MAX_LANES) };
+    if into.len() >= V::LANES {
         // SAFETY: just looked at.
         return unsafe { found.store_sums(starts.as_ptr(), base, into.as_mut_ptr()) };
     }

@@ -157,7 +157,7 @@ pub trait Vector: Copy {
         for l in 0..Self::LANES {
             if which >> l & 1 == 1 {
                 // SAFETY: the caller's promise.
-                lanes[l] = unsafe { from.add(l).read() };
+                lanes[l] = unsafe { from.wrapping_add(l).read() };
             }
         }
         Self::of_lanes(&lanes)

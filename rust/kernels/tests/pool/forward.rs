@@ -1,5 +1,6 @@
 //! Forward pooling against the definitions.
 
+use crate::problems::Rule::Slide;
 use crate::problems::{Number, Problem, axis, problems};
 use ferroconv_kernels::dtype::{Bool, DType};
 use ferroconv_kernels::isa::Isa;
@@ -155,6 +156,25 @@ fn windows_without_a_sample_are_refused() {
     let axis = Axis::pooling(1, 2, 1, 4, Padding::Explicit(2, 2), false).unwrap();
     let error = Pool::new(DType::F32, 1, [Windows::Sliding(axis); 2], 1, Reduction::Max { indices: false });
     assert!(error.unwrap_err().to_string().contains("must hold a sample"));
+}
+
+#[test]
+fn windows_of_nothing_but_the_least_value_have_their_first_position() {
+    let (rows, cols) = (Slide(3, 2, 1, [1, 1]), Slide(4, 1, 1, [2, 1]));
+    for (width, channels) in [(5, 1), (40, 1), (5, 20), (5, 6)] {
+        let ((rows, above), (cols, across)) = (axis(rows, 6, false), axis(cols, width, false));
+        let windows = reference::pooling_windows([6, width], &[above, across]);
+        let image = vec![f32::NEG_INFINITY; 2 * 6 * width * channels];
+        let pool =
+            Pool::new(DType::F32, 2, [rows, cols], channels, Reduction::Max { indices: true }).unwrap();
+        let shapes: [&[usize]; 2] = [&[2, 6, width, channels], &[2, rows.dst(), cols.dst(), channels]];
+        solve(&pool, "nothing but the least value", &image, shapes, |id, best: &[f32], found| {
+            for (result, (&best, &found)) in best.iter().zip(found).enumerate() {
+                let (first, _) = &windows[result / channels % windows.len()];
+                assert_eq!((best, found), (f32::NEG_INFINITY, first[0] as i64), "{id}, result {result}");
+            }
+        });
+    }
 }
 
 #[test]

@@ -146,6 +146,16 @@ pub(crate) fn problems() -> Vec<Problem> {
             [Slide(8, 1, 1, [4, 3]), Slide(8, 2, 1, [3, 4])],
             true,
         ),
+        p("one long row", 2, [1, 300], 1, [Slide(1, 1, 1, [0, 0]), Slide(2, 2, 1, [0, 0])], false),
+        p("one long column", 2, [300, 1], 1, [Slide(3, 2, 1, [1, 1]), Slide(1, 1, 1, [0, 0])], false),
+        p(
+            "one long column of channels",
+            1,
+            [90, 1],
+            17,
+            [Slide(3, 2, 1, [0, 0]), Slide(1, 1, 1, [0, 0])],
+            false,
+        ),
         p("same padding, the odd sample after", 1, [8, 6], 2, [Same(3, 2), Same(2, 2)], false),
         p("same padding of one tap and a stride", 1, [8, 6], 1, [Same(1, 3), Same(1, 2)], false),
         p(

@@ -1,4 +1,5 @@
-//! Max pooling of planes: windows side by side in a row of results, compared in registers.
+//! Max pooling whose samples are compared in registers: of several channels those of a window, of one channel windows side by
+//! side in a row of results.
 //!
 //! What a vector's windows meet is read where it stands, once, and dealt out to the taps ([`simd::Abreast`]).
 
@@ -18,8 +19,14 @@ use std::marker::PhantomData;
 #[derive(Debug)]
 pub struct Abreast;
 
-/// Bytes of a vector, for an estimate.
+/// Bytes of the longest vector: channels fill one at least, and estimates count in it.
 const VECTOR: usize = 64;
+
+/// Bytes of a row of the image, at most: there may be another one, of what is outside.
+const MOST_ROW: usize = 16 << 20;
+
+/// Bytes of the samples of a task.
+const TASK: usize = 4 << 20;
 
 impl Implementation<Pool> for Abreast {
     fn name(&self) -> &'static str {
@@ -45,15 +52,18 @@ impl Implementation<Pool> for Abreast {
         if pool.channels == 1 && cols.stride > 1 && (cols.stride > 2 || cols.dilation > 1) {
             return Err(Reject("needs, of one channel, a stride of 1, or 2 and neighbouring columns"));
         }
+        let size = pool.dtype.size();
+        if cols.src.saturating_mul(pool.channels * size) > MOST_ROW {
+            return Err(Reject("needs rows of the image of up to 16 MiB"));
+        }
         Winners::check(pool)?;
-        // A vector of a row of results, and a row. Long chains of taps leave less to do side by side.
+        // Nanoseconds of a vector of a row of results, and of a row besides. Long chains of taps leave less to do side by side.
         let taps = (rows.taps * cols.taps) as f64;
         let [vector, row] = if pool.indices() {
             [3.0 + taps * (1.4 + 0.025 * taps), 4.5]
         } else {
             [1.5 + taps * (0.75 + 0.01 * taps), 3.5]
         };
-        let size = pool.dtype.size();
         let vectors = match pool.channels {
             1 => (cols.dst * size).div_ceil(VECTOR),
             channels => cols.dst * (channels * size).div_ceil(VECTOR),
@@ -83,18 +93,23 @@ impl Implementation<Pool> for Abreast {
 
 fn solve(pool: &Pool, src: &Src<'_>, dsts: &mut [Dst<'_>], schedule: &Schedule<'_>) -> Result<(), Error> {
     let workers = schedule.workers.worth(Abreast.cost(pool).unwrap_or(0.0));
-    // Whole rows, which are runs.
+    // Whole rows, which are runs; of a single thread some at a time too, between which it can be interrupted.
+    let row = pool.windows[0].stride() * pool.windows[1].src() * pool.channels * pool.dtype.size();
     let [rows, _, _] = pool.blocking(workers.threads(), [usize::MAX; 2]);
+    let rows = rows.min((TASK / row.max(1)).max(1));
     let rows = schedule.tile.map_or(rows, |[rows, _]| rows);
     let blocks = Blocks::new(dsts, [rows, usize::MAX, usize::MAX]);
     let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
     macro_rules! solve {
-        ($lane:ty) => {
+        ($lane:ty) => {{
+            let windows = isa.dispatch(Prepare::<$lane> { pool, lane: PhantomData });
             workers.drain(
                 || blocks.take(),
-                |block| isa.dispatch(Task::<$lane> { pool, src, block, lane: PhantomData }),
+                |block| {
+                    isa.dispatch(Task::<$lane> { indices: pool.indices(), windows: &windows, src, block })
+                },
             )
-        };
+        }};
     }
     if pool.dtype == DType::F32 { solve!(lane::F32) } else { solve!(lane::F64) }
 }
@@ -108,12 +123,28 @@ fn axes(pool: &Pool) -> Option<[Axis; 2]> {
     Some([axis(&pool.windows[0])?, axis(&pool.windows[1])?])
 }
 
-/// Some rows of results.
-struct Task<'t, L> {
+/// What all rows of results have in common.
+struct Prepare<'t, L> {
     pool: &'t Pool,
+    lane: PhantomData<L>,
+}
+
+impl<L: Lane<Elem: Sample>> Kernel for Prepare<'_, L> {
+    type Output = simd::Abreast<L::Elem>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Self::Output {
+        let axes = axes(self.pool).expect("windows that slide");
+        simd::Abreast::new::<L::Vector<S>>(axes, self.pool.channels, L::Elem::LEAST)
+    }
+}
+
+/// Some rows of results.
+struct Task<'t, L: Lane> {
+    indices: bool,
+    windows: &'t simd::Abreast<L::Elem>,
     src: &'t Src<'t>,
     block: Block<'t>,
-    lane: PhantomData<L>,
 }
 
 const RUN: &str = "an array that is a run";
@@ -123,12 +154,10 @@ impl<L: Lane<Elem: Sample>> Kernel for Task<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { pool, src, mut block, .. } = self;
+        let Self { indices, windows, src, mut block } = self;
         let (picture, rows) = (src.picture(block.picture), block.rows.clone());
         let samples = picture.lend_rows_of::<L::Elem>(0..picture.shape()[0]).expect(RUN);
-        let axes = axes(pool).expect("windows that slide");
-        let windows = simd::Abreast::new::<L::Vector<S>>(axes, pool.channels, L::Elem::LEAST);
-        if pool.indices() {
+        if indices {
             let [mut to, mut positions] = block.parts();
             let best = to.lend_run(&rows).expect(RUN);
             let positions = positions.lend_run_widened(&rows).expect(RUN);

@@ -231,7 +231,8 @@ fn divided(n: usize, by: usize) -> [usize; 2] {
 /// What becomes of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
-    /// Its greatest sample; a NaN is greater than any number. Of equal samples the first counts.
+    /// Its greatest sample; a NaN is greater than any number. Of equal samples the first counts, but zeros of either sign are
+    /// equal, and without indices any of them may be the result.
     Max {
         /// Whether the position of the sample, `y * width + x`, is a second result.
         indices: bool,

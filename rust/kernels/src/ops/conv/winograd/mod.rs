@@ -261,8 +261,8 @@ impl<A: Floats, F: Filtering> Layer<'_, A, F> {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         let mut all: Vec<Block<'_>> = std::iter::from_fn(|| blocks.take()).collect();
-        // The same tiles come with all their channels one after the other.
-        all.sort_by_key(|block| block.channels.start);
+        // The same tiles, in the same order, come with all their channels one after the other.
+        all.sort_by_key(|block| (block.channels.start, block.picture, block.rows.start, block.cols.start));
         let each = all.len() / self.pass.wide.div_ceil(plan.channels).max(1);
         let mut tasks: Vec<Vec<Block<'_>>> = Vec::new();
         for (i, block) in all.into_iter().enumerate() {
