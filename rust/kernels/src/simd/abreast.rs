@@ -19,18 +19,18 @@ use std::ops::Range;
 /// Taps of a window's row or column, at most.
 pub const MOST_TAPS: usize = 8;
 
-/// A step along a row of results whose columns are not all inside the image, or whose windows overlap those before.
+/// A step along a row of results: a vector's windows or, of several channels, one window.
 #[derive(Clone, Copy, Debug)]
-struct Edge {
+struct Step {
     /// The first window.
     window: usize,
-    /// Of each vector that is read the lanes that are columns of the image, as bits.
-    inside: [u32; MOST_TAPS],
+    /// The column of its first tap; before 0 outside the image.
+    column: isize,
+    /// Which of the edges it is; beyond them if all its columns are inside the image.
+    edge: usize,
 }
 
 /// Windows over the rows and columns of pictures that stand below each other, prepared for one kind of vector.
-///
-/// A row of results is made in steps: a vector's windows or, of several channels, one window.
 #[derive(Debug)]
 pub struct Abreast<A> {
     axes: [Axis; 2],
@@ -42,9 +42,9 @@ pub struct Abreast<A> {
     outside: Vec<A>,
     /// A picture's rows of results whose windows' rows are all inside the image.
     whole_rows: Range<usize>,
-    /// Steps whose columns are all inside; those before and after them are edges.
-    whole: Range<usize>,
-    edges: Vec<Edge>,
+    steps: Vec<Step>,
+    /// Of steps at an edge, and of each vector that is read for them, the lanes that are columns of the image, as bits.
+    edges: Vec<[u32; MOST_TAPS]>,
     /// The [`number`] of each tap's place.
     places: Vec<A>,
     /// Columns from a step's first window to that of each lane.
@@ -73,15 +73,23 @@ impl<A: Accumulator> Abreast<A> {
         let last_group = (cols.taps.next_multiple_of(dealt) - dealt) * cols.dilation;
         let reach = last_group + if deep { 0 } else { dealt * V::LANES - 1 };
         let whole = whole(&cols, windows, reach, cols.dst / windows);
-        let steps = cols.dst.div_ceil(windows);
-        let mut edges = Vec::new();
-        for step in (0..whole.start).chain(whole.end..steps) {
+        let most_skipped = rows.before.max(0).unsigned_abs().div_ceil(rows.dilation);
+        let above = |skipped: usize| skipped * rows.dilation * cols.src;
+        let mut steps = Vec::with_capacity(cols.dst.div_ceil(windows));
+        let (mut edges, mut early_at_edges) = (Vec::new(), Vec::new());
+        for step in 0..cols.dst.div_ceil(windows) {
             // The last windows overlap those before, and are the same again.
             let window = (step * windows).min(cols.dst.saturating_sub(windows));
+            let column = |window: usize| (window * cols.stride) as isize - cols.before;
+            let edge = if whole.contains(&step) { usize::MAX } else { edges.len() };
+            steps.push(Step { window, column: column(window), edge });
+            if whole.contains(&step) {
+                continue;
+            }
             let mut inside = [0; MOST_TAPS];
             for (read, inside) in (0..cols.taps.next_multiple_of(dealt)).zip(&mut inside) {
                 let [group, phase] = [read / dealt * dealt, read % dealt];
-                let first = column(&cols, window) + (group * cols.dilation + phase * V::LANES) as isize;
+                let first = column(window) + (group * cols.dilation + phase * V::LANES) as isize;
                 let lanes = |columns: isize| columns.clamp(0, V::LANES as isize) as u32;
                 *inside = match deep {
                     true if (0..cols.src as isize).contains(&first) => (1 << V::LANES) - 1,
@@ -92,21 +100,17 @@ impl<A: Accumulator> Abreast<A> {
                     }
                 };
             }
-            edges.push(Edge { window, inside });
+            edges.push(inside);
+            for skipped in 0..=most_skipped {
+                early_at_edges.extend((0..V::LANES).map(|lane| {
+                    let first = column(window + if deep { 0 } else { lane });
+                    let left = first.min(0).unsigned_abs().div_ceil(cols.dilation) * cols.dilation;
+                    number::<A>((above(skipped) + left) as u32)
+                }));
+            }
         }
-        // A stride of one window per step has its results' rows whole as its columns are.
         let whole_rows = self::whole(&rows, 1, rows.span() - 1, rows.dst);
         let outside = if whole_rows == (0..rows.dst) { 0 } else { cols.src * channels };
-        let above = |skipped: usize| skipped * rows.dilation * cols.src;
-        let most_skipped = rows.before.max(0).unsigned_abs().div_ceil(rows.dilation);
-        let mut early_at_edges = Vec::new();
-        for (edge, skipped) in edges.iter().flat_map(|edge| (0..=most_skipped).map(move |n| (edge, n))) {
-            early_at_edges.extend((0..V::LANES).map(|lane| {
-                let first = column(&cols, edge.window + if deep { 0 } else { lane });
-                let left = first.min(0).unsigned_abs().div_ceil(cols.dilation) * cols.dilation;
-                number::<A>((above(skipped) + left) as u32)
-            }));
-        }
         let taps = (0..rows.taps).flat_map(|i| (0..cols.taps).map(move |j| [i, j]));
         let places = taps.map(|[i, j]| number((above(i) + j * cols.dilation) as u32)).collect();
         Self {
@@ -116,7 +120,7 @@ impl<A: Accumulator> Abreast<A> {
             least,
             outside: vec![least; outside],
             whole_rows,
-            whole,
+            steps,
             edges,
             places,
             starts: std::array::from_fn(|lane| if deep { 0 } else { (lane * cols.stride) as i64 }),
@@ -210,15 +214,9 @@ impl<A: Accumulator> Abreast<A> {
             for k in 0..together {
                 let base = (first as i64 + (k * above.stride) as i64) * across.src as i64;
                 let line = (row + k) * width;
-                for step in 0..self.whole.len() + self.edges.len() {
-                    let edge = self.edge(step);
-                    let window = match edge {
-                        Some(edge) => self.edges[edge].window,
-                        None => step * if DEEP { 1 } else { V::LANES },
-                    };
-                    let inside = edge.map(|edge| &self.edges[edge].inside);
-                    let first = column(across, window);
-                    let from = first * channels as isize + (k * down) as isize;
+                for &Step { window, column, edge } in &self.steps {
+                    let inside = self.edges.get(edge);
+                    let from = column * channels as isize + (k * down) as isize;
                     for channel in (0..channels).step_by(V::LANES) {
                         // The last vector of channels overlaps the one before, and is the same again.
                         let channel = channel.min(channels.saturating_sub(V::LANES));
@@ -236,9 +234,9 @@ impl<A: Accumulator> Abreast<A> {
                             store_tile(&[greatest], best, at);
                             continue;
                         };
-                        let early = match edge {
+                        let early = match inside {
                             None => V::splat(self.early[skipped]),
-                            Some(edge) => {
+                            Some(_) => {
                                 let at = (edge * self.early.len() + skipped) * V::LANES;
                                 load_tile::<V, 1>(&self.early_at_edges, at)[0]
                             }
@@ -251,7 +249,7 @@ impl<A: Accumulator> Abreast<A> {
                             }
                         };
                         store_tile(&[greatest], best, at);
-                        put(found, &self.starts, base + first as i64, &mut positions[at..]);
+                        put(found, &self.starts, base + column as i64, &mut positions[at..]);
                     }
                 }
             }
@@ -261,24 +259,6 @@ impl<A: Accumulator> Abreast<A> {
             }
         }
     }
-
-    /// Which of the edges a step is.
-    #[inline(always)]
-    fn edge(&self, step: usize) -> Option<usize> {
-        if step < self.whole.start {
-            Some(step)
-        } else if step < self.whole.end {
-            None
-        } else {
-            Some(step - self.whole.len())
-        }
-    }
-}
-
-/// Where a window's first tap is; before 0 outside the image.
-#[inline(always)]
-fn column(axis: &Axis, window: usize) -> isize {
-    (window * axis.stride) as isize - axis.before
 }
 
 /// Of some steps of so many windows each those that read nothing outside the image, from their first windows' first taps to

@@ -22,6 +22,9 @@ pub struct Abreast;
 /// Bytes of the longest vector: channels fill one at least, and estimates count in it.
 const VECTOR: usize = 64;
 
+/// Nanoseconds for preparing a vector of a row of results.
+const STEP: f64 = 3.0;
+
 /// Bytes of a row of the image, at most: there may be another one, of what is outside.
 const MOST_ROW: usize = 16 << 20;
 
@@ -68,7 +71,8 @@ impl Implementation<Pool> for Abreast {
             1 => (cols.dst * size).div_ceil(VECTOR),
             channels => cols.dst * (channels * size).div_ceil(VECTOR),
         };
-        Ok((pool.pictures * pool.output()[0]) as f64 * (row + vectors as f64 * vector))
+        let rows = (pool.pictures * pool.output()[0]) as f64;
+        Ok(rows * (row + vectors as f64 * vector) + vectors as f64 * STEP)
     }
 
     fn run(
