@@ -391,6 +391,15 @@ def test_an_out_over_the_input_is_refused():
         nn.max_pool2d(x, out=x[:, :2, :2])
 
 
+def test_explain_is_silent_about_what_is_computed_from_results_that_are_none():
+    def pooled_and_more(x):
+        return nn.max_pool2d(x) + (np.float32(np.inf) - np.float32(np.inf))
+
+    with pytest.warns(RuntimeWarning):
+        pooled_and_more(X)
+    assert len(ferroconv.explain(pooled_and_more, X).plans) == 1
+
+
 def test_explain_says_what_runs_and_why():
     plan, = ferroconv.explain(nn.max_pool2d, X).plans  # fmt: skip
     assert plan.chosen.startswith("pool/abreast/float32/")

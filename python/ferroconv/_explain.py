@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ferroconv import _core
 
 
@@ -71,7 +73,9 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     _core.begin_explaining()
     _here.explaining = True
     try:
-        function(*args, **kwargs)
+        # Results hold whatever was in their memory: sums of it are of no interest, nor whether they overflow.
+        with np.errstate(all="ignore"):
+            function(*args, **kwargs)
     finally:
         _here.explaining = False
         plans = _core.end_explaining()
