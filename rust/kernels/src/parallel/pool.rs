@@ -121,9 +121,8 @@ impl Pool {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `own` on this thread and `work` on up to `helpers` others meanwhile, which are told a place below that number each.
-    /// Returns when all that began have
-    /// ended; panics if one of them did.
+    /// Runs `own` on this thread and `work` on up to `helpers` others meanwhile, each of which is told a place below that
+    /// number. Returns when all that began have ended; panics if one of them did.
     pub(super) fn run(&self, helpers: usize, work: &(dyn Fn(usize) + Sync), own: impl FnOnce()) {
         // SAFETY: only the lifetime changes; `Closing` ends all use before the borrow does.
         let work = unsafe {

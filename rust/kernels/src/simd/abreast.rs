@@ -221,7 +221,7 @@ impl<A: Accumulator> Abreast<A> {
                         // The last vector of channels overlaps the one before, and is the same again.
                         let channel = channel.min(channels.saturating_sub(V::LANES));
                         let (from, at) = (from + channel as isize, (line + window) * channels + channel);
-                        // A loop with masks and one without: the compiler does not part them by itself.
+                        // Code with masks and without, chosen here once: the compiler asked at each read.
                         let Some(positions) = positions.as_deref_mut() else {
                             // SAFETY: rows of the image, and what is inside for this step.
                             let greatest = unsafe {
