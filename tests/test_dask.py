@@ -165,9 +165,12 @@ def test_an_image_larger_than_a_workers_memory():
     ):
         source = dask.array.zeros(shape, chunks=(1024, 1024), dtype="f4").map_blocks(noise, dtype="f4")
         assert source.nbytes > limit
+        workers = client.nthreads()
         result = ferroconv.sobel(ferroconv.gaussian(source, 2, border="wrap"), None)
         sums = client.compute(result.sum(axis=1, dtype="f8")).result(timeout=100)
-        assert len(client.scheduler_info()["workers"]) == 2
+        # A worker that was killed for its memory comes back under another address. (`scheduler_info`
+        # may tell of no workers: its answer is lost where a periodic one, without them, comes next.)
+        assert client.nthreads() == workers and len(workers) == 2
         corner = client.compute(result[:200, -300:]).result(timeout=60)
     part = noise(np.empty((260, shape[1]), "f4"), {None: {"array-location": [(0, 0), (0, 0)]}})
     other = noise(np.empty((60, shape[1]), "f4"), {None: {"array-location": [(shape[0] - 60, 0), (0, 0)]}})
