@@ -448,7 +448,7 @@ for dtype in ("float32", "float64", "uint8"):
 
 def test_explanations_name_the_walk():
     (plan,) = ferroconv.explain(ferroconv.box, np.ones((8, 8), np.uint8), 3).plans
-    assert plan.chosen.split("/")[:3] == ["sliding", "walk", "u16"]
+    assert plan.chosen.split("/")[:3] == ["sliding", "bytes", "u16"]
     assert plan.bound == "exact"
     plans = ferroconv.explain(ferroconv.ndimage.uniform_filter, np.ones((8, 8, 8), np.float32), 3).plans
     assert len(plans) == 2

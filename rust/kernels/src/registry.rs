@@ -355,7 +355,8 @@ impl Operation for ops::pool::MeanGrad {
 
 impl Operation for ops::sliding::Sliding {
     const NAME: &'static str = "sliding";
-    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] = &[&ops::sliding::Walk];
+    const IMPLEMENTATIONS: &'static [&'static dyn Implementation<Self>] =
+        &[&ops::sliding::ByteMeans, &ops::sliding::Walk];
 
     fn describe(&self) -> String {
         self.to_string()

@@ -7,6 +7,7 @@
 
 mod abreast;
 mod amx;
+mod bytes;
 mod depthwise;
 mod dots;
 mod fetch;
@@ -27,6 +28,10 @@ pub use abreast::{Abreast, MOST_TAPS};
 pub use amx::{
     Configured, DEPTH, MAX_PARTS, PRODUCTS, Parts, STEP, Signs, TOEPLITZ, Tiles, Weights, split,
     split_weights,
+};
+pub use bytes::{
+    Bytes, Kept, Narrow, NarrowDivisor, Terms, Total, Wide, WideDivisor, bytes_of_part, fours, fours_of,
+    means,
 };
 pub use depthwise::{Own, gather_own, outer_own};
 pub(crate) use dots::with_dots;
@@ -60,7 +65,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Vectors of `f64` whose multiply-add rounds the product first, as C without contraction does.
     type F64Unfused: Vector<Elem = f64>;
     /// Vectors of `i16`, wrapping.
-    type I16: Halves;
+    type I16: Bytes;
     /// Vectors of `i32`, wrapping.
     type I32: Vector<Elem = i32>;
     /// Vectors of `i64`, wrapping.

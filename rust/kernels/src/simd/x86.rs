@@ -12,6 +12,7 @@ use moves::{
 };
 use std::arch::x86_64::*;
 
+mod bytes;
 mod halves;
 mod moves;
 

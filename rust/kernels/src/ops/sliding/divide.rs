@@ -4,6 +4,7 @@
 //! than `1 / (2 k)`; a float of `p` bits is that fine while `s` and `k` stay below `2^(p - 1)`.
 
 use crate::dtype::{Accumulator, Rounding};
+use crate::simd::{NarrowDivisor, WideDivisor};
 
 /// Below this `f32` divides whole numbers exactly.
 const F32: u128 = 1 << 22;
@@ -153,101 +154,37 @@ impl Divide for i128 {
     }
 }
 
-/// Sums of bytes in 16 bits, divided by a multiplication: `floor(n / k) = n m >> (16 + s)` with
-/// `m = ceil(2^(16 + s) / k)`, exact for every `n` with `n e < 2^(16 + s)`, `e = m k - 2^(16 + s) < k`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ByteDivisor {
-    k: u16,
-    multiplier: u16,
-    shift: u32,
-    rounding: Rounding,
+/// The division of sums of `255 k` and a half of `k` at the most, if there is such a multiplier: with
+/// `m = ceil(2^(16 + s) / k)` it is exact for every `n` with `n e < 2^(16 + s)`, `e = m k - 2^(16 + s) < k`.
+pub(super) fn narrow(k: u64) -> Option<NarrowDivisor> {
+    let k = u16::try_from(k).ok().filter(|&k| (2..=256).contains(&k))?;
+    // A power of two would need the multiplier 2^16.
+    let shift = k.ilog2() - u32::from(k.is_power_of_two());
+    let power = 1_u32 << (16 + shift);
+    let multiplier = power.div_ceil(k.into());
+    let excess = multiplier * u32::from(k) - power;
+    let most = 255 * u32::from(k) + u32::from(k) / 2;
+    let fits = multiplier < 1 << 16 && u64::from(most) * u64::from(excess) < power.into();
+    fits.then_some(NarrowDivisor { k, multiplier: multiplier as u16, shift })
 }
 
-impl ByteDivisor {
-    /// For sums of `255 k` at the most, if there is such a multiplier.
-    pub(super) fn new(k: u64, rounding: Rounding) -> Option<Self> {
-        let k = u16::try_from(k).ok().filter(|&k| (1..=256).contains(&k))?;
-        let shift = k.ilog2();
-        let power = 1_u32 << (16 + shift);
-        let multiplier = power.div_ceil(k.into());
-        let excess = multiplier * u32::from(k) - power;
-        let most = 255 * u32::from(k) + u32::from(k) / 2;
-        // A power of two would need the multiplier 2^16: it shifts alone.
-        let fits = k.is_power_of_two()
-            || (multiplier < 1 << 16 && u64::from(most) * u64::from(excess) < power.into());
-        fits.then_some(Self {
-            k,
-            multiplier: if k.is_power_of_two() { 0 } else { multiplier as u16 },
-            shift,
-            rounding,
-        })
-    }
+/// The division of sums below 2^31 whose quotients are bytes.
+///
+/// # Panics
+/// If the divisor is one of more than 31 bits.
+pub(super) fn wide(k: u64) -> WideDivisor {
+    let is_near = k % 2 == 1 && 255 * u128::from(k) < ODD;
+    WideDivisor { k: i32::try_from(k).expect("a divisor of 31 bits"), inverse: 1.0 / k as f32, is_near }
+}
 
-    #[inline(always)]
-    fn floor(self, n: u16) -> u16 {
-        ((u32::from(n) * u32::from(self.multiplier)) >> 16) as u16 >> self.shift
-    }
-
-    /// The quotients.
-    #[inline(always)]
-    pub(super) fn divide(self, sums: &[u16], into: &mut [u8]) {
-        self.each(
-            sums,
-            into,
-            #[inline(always)]
-            |q| q as u8,
-        );
-    }
-
-    /// `n / 2^s`, half to even.
-    #[inline(always)]
-    fn shifted(self, n: u16) -> u16 {
-        let half = (self.k >> 1).wrapping_sub(u16::from(self.k > 1));
-        (n + half + ((n >> self.shift) & u16::from(self.k > 1))) >> self.shift
-    }
-
-    #[inline(always)]
-    fn nearest(self, n: u16) -> u16 {
-        let n = n + self.k / 2;
-        let q = self.floor(n);
-        // A tie: the even one of two.
-        let tie = u16::from(n == q.wrapping_mul(self.k)) & q & 1;
-        q - tie
-    }
-
-    /// The quotients, each made by `narrow` into what is wanted.
-    #[inline(always)]
-    pub(super) fn each<T>(self, sums: &[u16], into: &mut [T], narrow: impl Fn(u16) -> T) {
-        let n = into.len();
-        let sums = &sums[..n];
-        match (self.multiplier, self.rounding) {
-            (0, Rounding::Truncate) => {
-                for x in 0..n {
-                    into[x] = narrow(sums[x] >> self.shift);
-                }
-            }
-            (0, Rounding::HalfEven) => {
-                for x in 0..n {
-                    into[x] = narrow(self.shifted(sums[x]));
-                }
-            }
-            (_, Rounding::Truncate) => {
-                for x in 0..n {
-                    into[x] = narrow(self.floor(sums[x]));
-                }
-            }
-            // An odd divisor has no ties.
-            (_, Rounding::HalfEven) if self.k % 2 == 1 => {
-                for x in 0..n {
-                    into[x] = narrow(self.floor(sums[x] + self.k / 2));
-                }
-            }
-            (_, Rounding::HalfEven) => {
-                for x in 0..n {
-                    into[x] = narrow(self.nearest(sums[x]));
-                }
-            }
-        }
+/// The quotients, cut off, each as what is wanted.
+#[inline(always)]
+pub(super) fn cut_off<T>(sums: &[u16], by: NarrowDivisor, into: &mut [T], wanted: impl Fn(u16) -> T) {
+    let n = into.len();
+    let sums = &sums[..n];
+    for x in 0..n {
+        let upper = ((u32::from(sums[x]) * u32::from(by.multiplier)) >> 16) as u16;
+        into[x] = wanted(upper >> by.shift);
     }
 }
 
@@ -257,19 +194,34 @@ mod tests {
 
     #[test]
     fn bytes_divide_as_whole_numbers_do() {
-        for k in 1..=256_u64 {
-            for rounding in [Rounding::Truncate, Rounding::HalfEven] {
-                let Some(divisor) = ByteDivisor::new(k, rounding) else { continue };
-                let sums: Vec<u16> = (0..=255 * k as u16).collect();
-                let mut quotients = vec![0_u8; sums.len()];
-                divisor.divide(&sums, &mut quotients);
-                for (i, &sum) in sums.iter().enumerate() {
-                    let expected = exact(sum.into(), k.into(), rounding);
-                    assert_eq!(i128::from(quotients[i]), expected, "{sum} / {k} {rounding:?}");
-                }
+        let mut found = 0;
+        for k in 2..=256_u64 {
+            let Some(divisor) = narrow(k) else { continue };
+            found += 1;
+            let sums: Vec<u16> = (0..=255 * k as u16).collect();
+            let mut quotients = vec![0_u8; sums.len()];
+            cut_off(&sums, divisor, &mut quotients, |q| q as u8);
+            for (i, &sum) in sums.iter().enumerate() {
+                assert_eq!(
+                    i128::from(quotients[i]),
+                    exact(sum.into(), k.into(), Rounding::Truncate),
+                    "{sum} / {k}"
+                );
             }
         }
-        assert!((1..=128).all(|k| ByteDivisor::new(k, Rounding::HalfEven).is_some()));
+        assert!(found > 200 && (2..=128).all(|k| narrow(k).is_some()));
+    }
+
+    #[test]
+    fn sums_round_to_bytes_as_whole_numbers_do() {
+        for k in [1, 2, 3, 10, 255, 257, 961, 2601, 4111, 4113, 22_500, 66_049, 8_421_504] {
+            let divisor = wide(k);
+            let halves = (0..=510).flat_map(|q| (-1..=1).map(move |by| (q * k as i64 / 2 + by).max(0)));
+            for sum in halves.filter(|&sum| sum <= 255 * k as i64) {
+                let expected = exact(sum.into(), k.into(), Rounding::HalfEven);
+                assert_eq!(i128::from(divisor.of(sum as i32)), expected, "{sum} / {k}");
+            }
+        }
     }
 
     #[test]

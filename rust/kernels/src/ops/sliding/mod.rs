@@ -7,18 +7,22 @@
 //! with `src` continued past its edges by the border mode of each axis. A fold is associative, so the
 //! cost of a result hardly grows with the window ([`Walk`]).
 
+mod bytes;
 mod divide;
 mod extremes;
 mod fold;
 pub mod footprint;
+mod line;
 pub mod passes;
 mod rows;
 mod sums;
 mod walk;
 
+pub use bytes::ByteMeans;
 pub use walk::Walk;
 
-use self::divide::ByteDivisor;
+use self::bytes::MOST_COLUMNS;
+use self::divide::narrow;
 use crate::Error;
 use crate::border::Border;
 use crate::dtype::{DType, Finish, Kind, Overflow, Rounding};
@@ -100,8 +104,10 @@ pub enum Numbers {
     Own,
     /// Sums of bytes in 16 bits.
     U16,
-    /// Sums of bytes: of columns in 16 bits, of windows in 32.
+    /// Sums of bytes: of rows in 16 bits, of windows in 32.
     U16AndI32,
+    /// Sums of bytes in 16 bits, and of their means, which are bytes again.
+    U16ByAxis,
     /// 32 bits.
     I32,
     /// 64 bits.
@@ -121,6 +127,7 @@ impl Numbers {
             Self::Own => "own",
             Self::U16 => "u16",
             Self::U16AndI32 => "u16-i32",
+            Self::U16ByAxis => "u16-by-axis",
             Self::I32 => "i32",
             Self::I64 => "i64",
             Self::I128 => "i128",
@@ -296,14 +303,16 @@ fn settle(spec: &Spec) -> Numbers {
     let taps = if by_axis { kh.max(kw) as i128 } else { kh as i128 * kw as i128 };
     let sum = most.saturating_mul(taps);
     let divisor = if let Reduction::Mean { divisor } = spec.reduction { u128::from(divisor) } else { 1 };
-    let bytes = |k: u128| u64::try_from(k).is_ok_and(|k| ByteDivisor::new(k, spec.finish.rounding).is_some());
-    let (down, across) = if by_axis { (kh as u128, kw as u128) } else { (1, divisor) };
-    let tall = (src, dst) == (DType::U8, DType::U8) && kh <= 256 && bytes(down);
-    let wide = if by_axis { kw as u128 } else { taps as u128 };
-    if tall && wide <= 256 && across == wide && bytes(across) {
+    let bytes = (src, dst) == (DType::U8, DType::U8);
+    // What is divided by as much as was added up is a byte again.
+    let mean = bytes && divisor == taps as u128 && spec.finish.rounding == Rounding::HalfEven;
+    let truncated = bytes && by_axis && spec.finish.rounding == Rounding::Truncate;
+    if mean && narrow(divisor as u64).is_some() {
         Numbers::U16
-    } else if tall && sum < 1 << 31 && across < 1 << 31 {
+    } else if mean && kw <= MOST_COLUMNS && sum < 1 << 31 {
         Numbers::U16AndI32
+    } else if truncated && [kh, kw].iter().all(|&k| k == 1 || narrow(k as u64).is_some()) {
+        Numbers::U16ByAxis
     } else if sum < 1 << 31 && divisor < 1 << 31 {
         Numbers::I32
     } else if sum < 1 << 63 {

@@ -1,12 +1,12 @@
 //! Sums, and the means made of them.
 
 use super::Sliding;
-use super::divide::{ByteDivisor, Divide, Divisor};
+use super::divide::{Divide, Divisor, cut_off, narrow};
 use super::fold::{Fold, Run, Step, copy, read, write};
 use crate::alloc;
 use crate::dtype::{Finish, Kind};
 use crate::ops::correlate::Constant;
-use crate::simd::Simd;
+use crate::simd::{NarrowDivisor, Simd};
 use crate::view::{BlockRows, Picture, Rows};
 use std::marker::PhantomData;
 
@@ -55,30 +55,25 @@ impl Step for PlusByte {
     }
 }
 
-/// The sum of columns in 16 bits.
-pub(super) struct PlusColumn<W>(PhantomData<W>);
+/// The sum of their means.
+pub(super) struct PlusMean;
 
-macro_rules! plus_columns {
-    ($($t:ty),*) => {$(
-        impl Step for PlusColumn<$t> {
-            type From = u16;
-            type To = $t;
-            #[inline(always)]
-            fn raise(from: u16) -> $t {
-                from.into()
-            }
-            #[inline(always)]
-            fn join(a: $t, b: $t) -> $t {
-                a.wrapping_add(b)
-            }
-            #[inline(always)]
-            fn replace(result: $t, old: u16, new: u16) -> $t {
-                result.wrapping_add(<$t>::from(new)).wrapping_sub(<$t>::from(old))
-            }
-        }
-    )*};
+impl Step for PlusMean {
+    type From = u16;
+    type To = u16;
+    #[inline(always)]
+    fn raise(from: u16) -> u16 {
+        from
+    }
+    #[inline(always)]
+    fn join(a: u16, b: u16) -> u16 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn replace(result: u16, old: u16, new: u16) -> u16 {
+        result.wrapping_add(new).wrapping_sub(old)
+    }
 }
-plus_columns!(u16, i32);
 
 /// Sums in one kind of number.
 pub(super) struct Sums<A> {
@@ -175,99 +170,29 @@ impl<A: Divide + Rows> Fold for Sums<A> {
     }
 }
 
-/// What rows of column sums of bytes are folded in.
-pub(super) trait FromBytes: alloc::Plain {
-    /// Their sum.
-    type Plus: Step<From = Self, To = Self>;
-    /// The sum of columns.
-    type PlusColumn: Step<From = u16, To = Self>;
-    /// A sum of columns.
-    fn wide(column: u16) -> Self;
-    /// Quotients of sums.
-    fn divide(sums: &mut [Self], divisor: &WindowDivisor, into: &mut [u8]);
-}
-
-/// The division of sums over windows.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum WindowDivisor {
-    /// In 16 bits.
-    Narrow(ByteDivisor),
-    /// In 32 bits.
-    Wide(Divisor),
-}
-
-impl FromBytes for u16 {
-    type Plus = PlusColumn<Self>;
-    type PlusColumn = PlusColumn<Self>;
-    #[inline(always)]
-    fn wide(column: u16) -> Self {
-        column
-    }
-    #[inline(always)]
-    fn divide(sums: &mut [Self], divisor: &WindowDivisor, into: &mut [u8]) {
-        if let WindowDivisor::Narrow(divisor) = divisor {
-            divisor.divide(sums, into);
-        }
-    }
-}
-
-impl FromBytes for i32 {
-    type Plus = Plus<Self>;
-    type PlusColumn = PlusColumn<Self>;
-    #[inline(always)]
-    fn wide(column: u16) -> Self {
-        column.into()
-    }
-    #[inline(always)]
-    fn divide(sums: &mut [Self], divisor: &WindowDivisor, into: &mut [u8]) {
-        if let WindowDivisor::Wide(divisor) = divisor {
-            <Self as Divide>::divide(sums, divisor);
-            let sums = &sums[..into.len()];
-            for x in 0..into.len() {
-                into[x] = sums[x] as u8;
-            }
-        }
-    }
-}
-
-/// Means of bytes: columns in 16 bits, windows in `W`.
-pub(super) struct Bytes<W> {
+/// Means of bytes by axis, cut off: sums in 16 bits, of columns and of their means.
+pub(super) struct Bytes {
     outside: u8,
-    column: u16,
-    windows: PhantomData<W>,
-    down: Option<ByteDivisor>,
-    across: WindowDivisor,
+    /// Of columns and of rows; none for those of one sample.
+    divisors: [Option<NarrowDivisor>; 2],
 }
 
-impl<W: FromBytes> Bytes<W> {
-    pub(super) fn new(problem: &Sliding, narrow: bool) -> Self {
-        let [kh, kw] = problem.axes.map(|a| a.taps as u64);
-        let rounding = problem.finish.rounding;
-        let [down, across] = problem.divisors();
-        let outside = problem.cval.integer.map_or(0, |value| value.clamp(0, 255)) as u8;
-        let column = if down == 1 { u16::from(outside) * kh as u16 } else { outside.into() };
-        let most = 255 * u128::from(kw) * if down == 1 { u128::from(kh) } else { 1 };
-        let byte = |k| ByteDivisor::new(k, rounding);
+impl Bytes {
+    pub(super) fn new(problem: &Sliding) -> Self {
         Self {
-            outside,
-            column,
-            windows: PhantomData,
-            down: if down == 1 { None } else { byte(down) },
-            across: match byte(across).filter(|_| narrow) {
-                Some(divisor) => WindowDivisor::Narrow(divisor),
-                None => WindowDivisor::Wide(Divisor::new(across, rounding, most)),
-            },
+            outside: problem.cval.integer.map_or(0, |value| value.clamp(0, 255)) as u8,
+            divisors: problem.divisors().map(narrow),
         }
     }
 }
 
-impl<W: FromBytes> Fold for Bytes<W> {
+impl Fold for Bytes {
     type Raw = u8;
     type Tall = u16;
-    type Wide = W;
+    type Wide = u16;
     type Down = PlusByte;
-    type First = W::PlusColumn;
-    type Across = W::Plus;
+    type First = PlusMean;
+    type Across = PlusMean;
     type Careful = Self;
     const CHECKS: bool = false;
     const IDEMPOTENT: bool = false;
@@ -283,42 +208,55 @@ impl<W: FromBytes> Fold for Bytes<W> {
         self.outside
     }
     fn outside_column(&self) -> u16 {
-        self.column
+        self.outside.into()
     }
-    fn outside_converted(&self) -> W {
-        W::wide(self.column)
+    fn outside_converted(&self) -> u16 {
+        self.outside.into()
     }
     fn careful(&self) -> Self {
-        Self { windows: PhantomData, ..*self }
+        Self { ..*self }
     }
     fn suspects(_: &[u8]) -> bool {
         false
     }
     fn converts(&self) -> bool {
-        self.down.is_some()
+        self.divisors[0].is_some()
     }
     #[inline(always)]
-    fn convert(&self, columns: &[u16], into: &mut [W]) {
-        if let Some(divisor) = self.down {
-            divisor.each(
+    fn convert(&self, columns: &[u16], into: &mut [u16]) {
+        if let Some(divisor) = self.divisors[0] {
+            cut_off(
                 columns,
+                divisor,
                 into,
                 #[inline(always)]
-                |q| W::wide(q),
+                |q| q,
             );
         }
     }
-    fn lend_result<'t>(&self, _: &'t mut BlockRows<'_>, _: usize) -> Option<&'t mut [W]> {
+    fn lend_result<'t>(&self, _: &'t mut BlockRows<'_>, _: usize) -> Option<&'t mut [u16]> {
         None
     }
     #[inline(always)]
-    fn finish(&self, _: &mut [W]) {}
-    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [W]) {
+    fn finish(&self, _: &mut [u16]) {}
+    fn store<S: Simd>(&self, simd: S, to: &mut BlockRows<'_>, y: usize, row: &mut [u16]) {
         let len = row.len();
-        let mut divide = |result: &mut [u8]| {
+        let divide = |result: &mut [u8]| {
             simd.vectorize(
                 #[inline(always)]
-                || W::divide(row, &self.across, result),
+                || match self.divisors[1] {
+                    Some(divisor) => cut_off(
+                        row,
+                        divisor,
+                        result,
+                        #[inline(always)]
+                        |q| q as u8,
+                    ),
+                    None => result.iter_mut().zip(&*row).for_each(
+                        #[inline(always)]
+                        |(result, &sum)| *result = sum as u8,
+                    ),
+                },
             );
         };
         if let Some(result) = to.lend::<u8>(y) {

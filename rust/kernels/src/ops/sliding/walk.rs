@@ -23,6 +23,7 @@
 
 use super::extremes::{Floats, Own, Widened};
 use super::fold::{Fold, Run, Step};
+use super::line::Line;
 use super::rows::{PART, advance, grow, join_all, keep_all, replace};
 use super::sums::{Bytes, Sums};
 use super::{Numbers, Reduction, Sliding};
@@ -42,7 +43,7 @@ pub struct Walk;
 const DIRECT: usize = 5;
 
 /// Bytes of kept rows that a block's walk keeps warm: half of the smallest second-level cache.
-const WARM: usize = 224 << 10;
+pub(super) const WARM: usize = 224 << 10;
 
 /// Bytes of a row at most: a few of them stay near, and each is several pages long, at the ends of which prefetchers
 /// begin anew (rows of 6 KiB took 1.3 to 1.7 times as long out of cache).
@@ -58,6 +59,9 @@ impl Implementation<Sliding> for Walk {
 
     fn cost(&self, problem: &Sliding) -> Result<f64, Reject> {
         const MOST: usize = 8 << 30;
+        if matches!(problem.numbers, Numbers::U16 | Numbers::U16AndI32) {
+            return Err(Reject("sums of bytes that are divided once are made by `bytes`"));
+        }
         let [kh, kw] = problem.axes.map(|a| a.taps);
         // What a row of a block reads beyond its results, and four times that, may be longer than a block's rows are.
         let beyond = kw.saturating_mul(5 * 16).saturating_mul(deep(problem));
@@ -106,13 +110,12 @@ impl Implementation<Sliding> for Walk {
             (Reduction::Maximum, Numbers::I128) => run!(Widened::<i128, true>::new(problem)),
             (Reduction::Minimum, _) => run!(Widened::<f64, false>::new(problem)),
             (Reduction::Maximum, _) => run!(Widened::<f64, true>::new(problem)),
-            (_, Numbers::U16) => run!(Bytes::<u16>::new(problem, true)),
-            (_, Numbers::U16AndI32) => run!(Bytes::<i32>::new(problem, false)),
+            (_, Numbers::U16ByAxis) => run!(Bytes::new(problem)),
             (_, Numbers::I32) => run!(Sums::<i32>::new(problem)),
             (_, Numbers::I64) => run!(Sums::<i64>::new(problem)),
             (_, Numbers::I128) => run!(Sums::<i128>::new(problem)),
             (_, Numbers::F32) => run!(Sums::<f32>::new(problem)),
-            (_, Numbers::F64 | Numbers::Own) => run!(Sums::<f64>::new(problem)),
+            (_, _) => run!(Sums::<f64>::new(problem)),
         }
     }
 }
@@ -126,7 +129,10 @@ fn go<F: Fold>(
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
     let workers = schedule.workers.worth(problem.nanoseconds());
-    let mut size = blocking::<F>(problem, workers.threads());
+    let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
+    let kept = if problem.axes[0].taps <= DIRECT || F::REPLACES { size } else { size * problem.axes[0].taps };
+    let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
+    let mut size = blocking(problem, workers.threads(), row);
     if let Some([rows, cols]) = schedule.tile {
         (size[0], size[1]) = (rows, cols);
     }
@@ -140,15 +146,12 @@ fn deep(problem: &Sliding) -> usize {
     if problem.channels > 64 && problem.axes[1].taps > 1 { 16 } else { problem.channels.max(1) }
 }
 
-/// Rows, columns and channels of a block: rows that stay warm, four blocks a thread if they are several times as high as
+/// Rows, columns and channels of a block: so many samples of a row as stay warm, four blocks a thread if they are several times as high as
 /// the window that is folded before the first result.
-fn blocking<F: Fold>(problem: &Sliding, threads: usize) -> [usize; 3] {
+pub(super) fn blocking(problem: &Sliding, threads: usize, row: usize) -> [usize; 3] {
     let [rows, cols] = problem.output();
     let [kh, kw] = problem.axes.map(|a| a.taps);
     let deep = deep(problem);
-    let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
-    let kept = if kh <= DIRECT || F::REPLACES { size } else { size * kh };
-    let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
     // What a block reads beyond its results stays a fraction of them.
     let width = (row.max(4 * kw.min(1 << 16)) / deep).max(1);
     let columns = cols.div_ceil(width).max(1);
@@ -180,53 +183,6 @@ impl<F: Fold> Kernel for Task<'_, F> {
         if walk::<S, F>(simd, fold, problem, src, &mut block) {
             walk::<S, F::Careful>(simd, &fold.careful(), problem, src, &mut block);
         }
-    }
-}
-
-/// The row of columns of a block: source columns in the middle, and what the border makes of the rest.
-struct Line {
-    /// Columns of the picture.
-    cols: Range<usize>,
-    /// Where the first of them stands.
-    lead: usize,
-    /// Columns in all.
-    len: usize,
-    /// Columns beyond the picture that are copies of columns of the row (or of none: constants).
-    copies: Vec<(usize, Option<usize>)>,
-    /// Columns that must be brought from the picture: to a place, from runs of columns.
-    brought: Vec<(usize, Range<usize>)>,
-}
-
-impl Line {
-    fn new(problem: &Sliding, cols: &Range<usize>) -> Self {
-        let (axis, border) = (&problem.axes[1], problem.border[1]);
-        let start = cols.start as isize - axis.before;
-        let len = cols.len() + axis.taps - 1;
-        let clip = |x: isize| x.clamp(0, axis.src as isize) as usize;
-        let inside = clip(start)..clip(start + len as isize);
-        let lead = (inside.start as isize - start) as usize;
-        let mapped = |place: usize| border.index(start + place as isize, axis.src);
-        let beyond = (0..lead).chain(lead + inside.len()..len);
-        let near = beyond.clone().all(|place| mapped(place).is_none_or(|x| inside.contains(&x)));
-        let mut line = Self { cols: inside, lead, len, copies: Vec::new(), brought: Vec::new() };
-        if near {
-            line.copies =
-                beyond.map(|place| (place, mapped(place).map(|x| lead + x - line.cols.start))).collect();
-            return line;
-        }
-        for place in 0..len {
-            let Some(x) = mapped(place) else { continue };
-            match line.brought.last_mut() {
-                Some((at, run)) if *at + run.len() == place && run.end == x => run.end += 1,
-                _ => line.brought.push((place, x..x + 1)),
-            }
-        }
-        line
-    }
-
-    /// Columns that are folded: those of the picture, or the whole row.
-    fn folded(&self) -> Range<usize> {
-        if self.brought.is_empty() { self.lead..self.lead + self.cols.len() } else { 0..self.len }
     }
 }
 
@@ -377,10 +333,10 @@ fn walk<S: Simd, F: Fold>(
                     #[inline(always)]
                     || fold.convert(&columns[place.clone()], &mut converted[place.clone()]),
                 );
-                continue_row(&line, deep, converted, fold.outside_converted());
+                line.continue_row(deep, converted, fold.outside_converted());
                 across::<S, F, F::Across>(simd, converted, [kw, deep], &ahead, steps, result);
             } else {
-                continue_row(&line, deep, columns, fold.outside_column());
+                line.continue_row(deep, columns, fold.outside_column());
                 across::<S, F, F::First>(simd, columns, [kw, deep], &ahead, steps, result);
             }
             if lent {
@@ -394,16 +350,6 @@ fn walk<S: Simd, F: Fold>(
         }
     });
     suspect
-}
-
-/// A row of columns beyond the picture's ends.
-fn continue_row<T: Copy>(line: &Line, deep: usize, row: &mut [T], outside: T) {
-    for &(at, from) in &line.copies {
-        match from {
-            Some(from) => row.copy_within(from * deep..(from + 1) * deep, at * deep),
-            None => row[at * deep..(at + 1) * deep].fill(outside),
-        }
-    }
 }
 
 /// The ends of the block of rows that begins with row `first`: from its last row up to its row `from`.

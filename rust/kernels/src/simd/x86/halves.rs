@@ -2,17 +2,21 @@
 
 use super::{I16x16, I16x32, I16x32Vnni};
 use crate::simd::{Halves, Multiplied, Rounded, Truncated, Two};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// A register of integers.
 ///
 /// # Safety
 /// Of every method: the CPU has the instruction set whose register it is. What is loaded is valid for reading a register.
-trait Register: Copy {
+pub(super) trait Register: Copy {
     unsafe fn load(from: *const i16) -> Self;
+    unsafe fn store(self, to: *mut i16);
     unsafe fn zero() -> Self;
     unsafe fn splat(x: i32) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
     unsafe fn and(self, other: Self) -> Self;
     unsafe fn or(self, other: Self) -> Self;
     unsafe fn xor(self, other: Self) -> Self;
@@ -20,6 +24,11 @@ trait Register: Copy {
     unsafe fn left(self, by: __m128i) -> Self;
     unsafe fn right(self, by: __m128i) -> Self;
     unsafe fn right_signed(self, by: __m128i) -> Self;
+    /// Of lanes of 16 bits: a shift, the upper and the lower half of a product, all bits where lanes are equal.
+    unsafe fn right_words(self, by: __m128i) -> Self;
+    unsafe fn high_words(self, other: Self) -> Self;
+    unsafe fn low_words(self, other: Self) -> Self;
+    unsafe fn equal_words(self, other: Self) -> Self;
     /// All bits of a lane of 32 bits, if `self` is greater there.
     unsafe fn greater(self, other: Self) -> Self;
     unsafe fn is_zero(self) -> bool;
@@ -36,14 +45,19 @@ trait Register: Copy {
 }
 
 macro_rules! register {
-    ($reg:ty { $($method:ident: $intrinsic:path,)* } $load:path, $zero:path, $splat:path, $broadcast:path, $shuffle:path,
-     |$a:ident, $b:ident| $greater:expr, $is_zero:expr, |$c:ident, $unit:ident| $multiplied:expr) => {
+    ($reg:ty { $($method:ident: $intrinsic:path,)* } $load:path, $store:path, $zero:path, $splat:path, $broadcast:path, $shuffle:path,
+     |$a:ident, $b:ident| $greater:expr, $equal:expr, $is_zero:expr, |$c:ident, $unit:ident| $multiplied:expr) => {
         // SAFETY, for each block below: the promise of whoever calls a method.
         impl Register for $reg {
             #[inline(always)]
             unsafe fn load(from: *const i16) -> Self {
                 // SAFETY: see the note on this impl.
                 unsafe { $load(from.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut i16) {
+                // SAFETY: see the note on this impl.
+                unsafe { $store(to.cast(), self) }
             }
             #[inline(always)]
             unsafe fn zero() -> Self {
@@ -67,6 +81,12 @@ macro_rules! register {
                 unsafe { $greater }
             }
             #[inline(always)]
+            unsafe fn equal_words(self, other: Self) -> Self {
+                let ($a, $b) = (self, other);
+                // SAFETY: see the note on this impl.
+                unsafe { $equal }
+            }
+            #[inline(always)]
             unsafe fn is_zero(self) -> bool {
                 let $a = self;
                 // SAFETY: see the note on this impl.
@@ -83,6 +103,7 @@ macro_rules! register {
     };
     (@ left, $intrinsic:path) => { register!(@shift left, $intrinsic); };
     (@ right, $intrinsic:path) => { register!(@shift right, $intrinsic); };
+    (@ right_words, $intrinsic:path) => { register!(@shift right_words, $intrinsic); };
     (@ right_signed, $intrinsic:path) => { register!(@shift right_signed, $intrinsic); };
     (@shift $method:ident, $intrinsic:path) => {
         #[inline(always)]
@@ -100,40 +121,74 @@ macro_rules! register {
     };
 }
 
+/// The upper halves of products of words. The intrinsics are products of 32 bits to the compiler, which it makes one
+/// instruction of only where neither factor is the same for a whole loop.
+macro_rules! mulhi {
+    ($name:ident, $reg:ty, $class:ident, $feature:literal) => {
+        #[inline]
+        #[target_feature(enable = $feature)]
+        fn $name(a: $reg, b: $reg) -> $reg {
+            let made: $reg;
+            // SAFETY: registers in, a register out; the CPU has the instruction, as it has the feature.
+            unsafe {
+                asm!(
+                    "vpmulhuw {made}, {a}, {b}",
+                    made = lateout($class) made, a = in($class) a, b = in($class) b,
+                    options(pure, nomem, nostack, preserves_flags)
+                );
+            }
+            made
+        }
+    };
+}
+mulhi!(mulhi_epu16_256, __m256i, ymm_reg, "avx2");
+mulhi!(mulhi_epu16_512, __m512i, zmm_reg, "avx512bw");
+
 register!(
     __m256i {
         add: _mm256_add_epi32,
+        sub: _mm256_sub_epi32,
+        mul: _mm256_mullo_epi32,
         and: _mm256_and_si256,
         or: _mm256_or_si256,
         xor: _mm256_xor_si256,
         left: _mm256_sll_epi32,
         right: _mm256_srl_epi32,
         right_signed: _mm256_sra_epi32,
+        right_words: _mm256_srl_epi16,
+        high_words: mulhi_epu16_256,
+        low_words: _mm256_mullo_epi16,
         low_pairs: _mm256_unpacklo_epi16,
         high_pairs: _mm256_unpackhi_epi16,
         pack: _mm256_packs_epi32,
         dot: _mm256_madd_epi16,
     }
-    _mm256_loadu_si256, _mm256_setzero_si256, _mm256_set1_epi32, _mm256_broadcastsi128_si256, _mm256_shuffle_epi8,
-    |a, b| _mm256_cmpgt_epi32(a, b), _mm256_testz_si256(a, a) == 1,
+    _mm256_loadu_si256, _mm256_storeu_si256, _mm256_setzero_si256, _mm256_set1_epi32, _mm256_broadcastsi128_si256, _mm256_shuffle_epi8,
+    |a, b| _mm256_cmpgt_epi32(a, b), _mm256_cmpeq_epi16(a, b), _mm256_testz_si256(a, a) == 1,
     |a, unit| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(unit)))
 );
 register!(
     __m512i {
         add: _mm512_add_epi32,
+        sub: _mm512_sub_epi32,
+        mul: _mm512_mullo_epi32,
         and: _mm512_and_si512,
         or: _mm512_or_si512,
         xor: _mm512_xor_si512,
         left: _mm512_sll_epi32,
         right: _mm512_srl_epi32,
         right_signed: _mm512_sra_epi32,
+        right_words: _mm512_srl_epi16,
+        high_words: mulhi_epu16_512,
+        low_words: _mm512_mullo_epi16,
         low_pairs: _mm512_unpacklo_epi16,
         high_pairs: _mm512_unpackhi_epi16,
         pack: _mm512_packs_epi32,
         dot: _mm512_madd_epi16,
     }
-    _mm512_loadu_si512, _mm512_setzero_si512, _mm512_set1_epi32, _mm512_broadcast_i32x4, _mm512_shuffle_epi8,
-    |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_test_epi32_mask(a, a) == 0,
+    _mm512_loadu_si512, _mm512_storeu_si512, _mm512_setzero_si512, _mm512_set1_epi32, _mm512_broadcast_i32x4, _mm512_shuffle_epi8,
+    |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_movm_epi16(_mm512_cmpeq_epi16_mask(a, b)),
+    _mm512_test_epi32_mask(a, a) == 0,
     |a, unit| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(unit)))
 );
 
