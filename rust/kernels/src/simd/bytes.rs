@@ -311,7 +311,7 @@ impl Terms<'_> {
 }
 
 /// Vectors of words between which memory that is asked for [`Ahead`] comes nearer.
-const PART: usize = 16;
+const PART: usize = 4;
 
 /// Bytes of results for which `ahead` is asked once.
 pub const fn bytes_of_part<V: Bytes>() -> usize {
@@ -364,8 +364,9 @@ fn means_of<V: Bytes, T: Total<V>, const ALONE: usize>(
     // Whole vectors of results, several at once, and what is left.
     let results = out.len();
     let whole = results / (2 * V::LANES) * V::LANES;
+    let most = if ahead.is_done() { whole } else { PART * V::LANES };
     while x < whole {
-        let part = whole.min(x + PART * V::LANES);
+        let part = whole.min(x + most);
         while x + 2 * V::LANES <= part {
             // SAFETY: so many vectors, as asserted, and room for as many.
             unsafe {
