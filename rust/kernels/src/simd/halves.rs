@@ -362,6 +362,7 @@ pub fn down<V: Halves, const H: usize>(
         "two rows for every pair"
     );
     assert!(lines.length >= cols.end, "the rows cover the block");
+    assert!(out.iter().all(|out| out.len() >= cols.end), "there is room for the results");
     for x in cols.step_by(V::LANES) {
         let mut sums = [V::no_sums(); H];
         // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
@@ -395,7 +396,8 @@ pub fn down<V: Halves, const H: usize>(
             step!(pairs + 1, 2..H);
         }
         for (h, (sums, out)) in sums.into_iter().zip(&mut out).enumerate() {
-            store_tile(&[ending.end(sums, h, x)], out, x);
+            // SAFETY: `x + LANES <= cols.end`, for which there is room, as asserted.
+            unsafe { ending.end(sums, h, x).store(out.as_mut_ptr().add(x)) }
         }
     }
 }
