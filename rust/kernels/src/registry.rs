@@ -238,6 +238,7 @@ impl Operation for ops::correlate::Correlate {
         &ops::pairs::Pairs,
         &ops::pairs::Toeplitz,
         &ops::direct::Direct,
+        &ops::bytes::ByteTaps,
         &ops::sparse::Sparse,
         &ops::fft::Fft,
     ];

@@ -129,6 +129,8 @@ fn windows_are_correlated_with_far_images_as_with_near_ones() {
     let rough = Taps::from_f64([3, 3], &[0.1, -0.3, 0.2, 0.05, 0.4, -0.1, 0.03, 0.07, 0.21]);
     let few = Taps::from_f64([3, 3], &[0.0, 0.25, 0.0, 0.25, 0.0, 0.25, 0.0, 0.25, 0.0]);
     let column = Taps::from_f64([5, 1], &[0.05, 0.25, 0.4, 0.25, 0.05]);
+    let whole = Taps::from_f64([3, 3], &[-1.0, 0.0, 1.0, -2.0, 0.0, 2.0, -1.0, 0.0, 1.0]);
+    check::<u8>(&whole, Summation::Any, &["bytes", "direct", "sparse"]);
     check::<f32>(&smooth, Summation::Any, &["direct", "separable"]);
     check::<u8>(&smooth, Summation::Any, &["pairs", "pair-passes"]);
     check::<f32>(&rough, Summation::Any, &["direct"]);

@@ -192,6 +192,7 @@ fn channels_side_by_side_are_as_planes() {
     let dense = Taps::from_f64([3, 5], &dense);
     let cross = Taps::from_f64([3, 3], &[0.0, 1.0, 0.0, 1.0, -4.5, 1.0, 0.0, 1.0, 0.0]);
     let line = Taps::from_f64([1, 7], &smooth(7, 16.0));
+    let whole = Taps::from_f64([3, 3], &[0.0, 1.0, 0.0, -1.0, 5.0, -1.0, 0.0, -2.0, 0.0]);
     // More taps than two vectors have lanes.
     let long = Taps::from_terms(vec![Term { column: smooth(3, 9.0), row: smooth(37, 700.0) }]);
     let changes: [Change; 8] = [
@@ -208,7 +209,7 @@ fn channels_side_by_side_are_as_planes() {
     for ([h, w], channels) in [([7, 9], 3), ([12, 40], 2), ([20, 190], 4), ([5, 6], 17)] {
         let image = paint(h * w * channels);
         let plane = |c: usize| image.iter().skip(c).step_by(channels).copied().collect::<Vec<_>>();
-        for taps in [&outer(5), &outer(3), &dense, &cross, &line, &long] {
+        for taps in [&outer(5), &outer(3), &dense, &cross, &line, &long, &whole] {
             for change in changes {
                 for dtype in [DType::U8, DType::F32, DType::I16] {
                     let mut spec = Spec::new(dtype, [h, w], taps.clone());
@@ -238,7 +239,7 @@ fn channels_side_by_side_are_as_planes() {
             }
         }
     }
-    for name in ["direct", "separable", "sparse", "pairs", "pair-passes"] {
+    for name in ["direct", "separable", "sparse", "bytes", "pairs", "pair-passes"] {
         assert!(names.contains(name), "{name} takes channels side by side");
     }
 }
@@ -328,6 +329,39 @@ fn integers_are_the_same_on_every_instruction_set() {
                         }
                     }
                     assert!(!shared.is_empty(), "someone takes it");
+                }
+            }
+        }
+    }
+}
+
+/// Sums of black and white under whole weights reach both ends of what 16 bits hold.
+#[test]
+fn sums_of_bytes_fill_sixteen_bits() {
+    let window = [7, 9];
+    for border in [Border::Reflect, Border::Constant] {
+        for weight in [1_i128, -1, 2, -2] {
+            // As many taps as such weights may have, every other one of the other sign in one of two windows.
+            for turned in [false, true] {
+                let count = (128 / weight.abs()).min(63) as usize;
+                let signed = |i: usize| if turned && i % 2 == 1 { -weight } else { weight };
+                let taps: Vec<i128> = (0..63).map(|i| if i < count { signed(i) } else { 0 }).collect();
+                let values: Vec<f64> = taps.iter().map(|&w| w as f64).collect();
+                for [h, w] in [[9, 31], [11, 260]] {
+                    let white = |i: usize| (i / 40).is_multiple_of(2) || (i * i).is_multiple_of(3);
+                    let image: Vec<u8> = (0..h * w).map(|i| if white(i) { 255 } else { 0 }).collect();
+                    let mut spec = Spec::new(DType::U8, [h, w], Taps::from_f64(window, &values));
+                    (spec.border, spec.cval) = ([border; 2], 255.0.into());
+                    let axes = axes(&spec);
+                    let samples: Vec<i128> = image.iter().map(|&v| v.into()).collect();
+                    let sums = correlate(&samples, [h, w], &taps, window, &axes, 255);
+                    let expected: Vec<u8> = sums.iter().map(|&sum| sum.clamp(0, 255) as u8).collect();
+                    let problem = Correlate::new(spec).unwrap();
+                    let found = results::<u8, u8>(&problem, &image, [h, w]);
+                    assert!(found.iter().any(|(id, _)| id.contains("/bytes/")));
+                    for (id, found) in found {
+                        assert!(found == expected, "{id}: {weight}, {turned}, {border:?}");
+                    }
                 }
             }
         }

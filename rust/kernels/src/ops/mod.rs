@@ -1,5 +1,6 @@
 //! The operations: one file an algorithm, each written once and generic over the vector trait.
 
+pub mod bytes;
 pub mod conv;
 pub mod correlate;
 pub mod direct;

@@ -53,6 +53,10 @@ pub(super) trait Inner: 'static {
     /// Whether rows hold whole vectors, what they hold beyond one sample a result included.
     const WHOLE: bool = false;
 
+    /// Whether rows that need no border are lent where they can be: bytes are copied in less time than strips of their own
+    /// for the edges take.
+    const LENT: bool = true;
+
     /// Whether it sums products of small integers ([`Kernel::PRODUCTS`]).
     const PRODUCTS: bool = false;
 
@@ -336,7 +340,11 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let axis = &self.problem.axes[1];
         let none = cols.end..cols.end;
         let rows = self.geometry.rows_for(self.geometry.height) * planes.len();
-        if I::JOINED || axis.stride != 1 || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows)) {
+        if !I::LENT
+            || I::JOINED
+            || axis.stride != 1
+            || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows))
+        {
             return none;
         }
         let first = axis.before.max(0) as usize;

@@ -54,6 +54,10 @@ pub trait Bytes: Halves {
     fn odd(self) -> Self;
     /// Words of these bytes.
     fn side_by_side(even: Self, odd: Self) -> Self;
+    /// Lanes, with a sign, as the nearest bytes.
+    fn saturated(self) -> Self;
+    /// Lanes times 256, wrapping.
+    fn raised(self) -> Self;
     /// The quotients of words, half of the divisor added to each: half to even with `EVEN`, and without it of divisors that
     /// are odd.
     fn quotients<const EVEN: bool>(self, by: NarrowDivisor) -> Self;
@@ -91,6 +95,14 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
             words[l] |= odd.0[l] << 8;
         }
         Self(words)
+    }
+    #[inline(always)]
+    fn saturated(self) -> Self {
+        Self(self.0.map(|lane| lane.clamp(0, 255)))
+    }
+    #[inline(always)]
+    fn raised(self) -> Self {
+        Self(self.0.map(|lane| lane << 8))
     }
     #[inline(always)]
     fn quotients<const EVEN: bool>(self, by: NarrowDivisor) -> Self {

@@ -20,6 +20,7 @@ mod row;
 mod spread;
 mod taps;
 mod tile;
+mod weighed;
 pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -51,6 +52,7 @@ pub use row::RowProgram;
 pub use spread::Spread;
 pub use taps::{Place, Windows, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_each, store_tile, transpose};
+pub use weighed::{ByteLane, Weighed, bytes_at_once};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4, V4Vnni};
 

@@ -6,7 +6,7 @@ use crate::simd::{Bytes, NarrowDivisor, Vector, WideDivisor};
 use std::arch::x86_64::*;
 
 macro_rules! bytes {
-    ($name:ident, $reg:ty) => {
+    ($name:ident, $reg:ty, $min:ident, $max:ident, $left:ident) => {
         // SAFETY, for each block below: as for `vector!`.
         impl Bytes for $name {
             #[inline(always)]
@@ -24,6 +24,16 @@ macro_rules! bytes {
                 // Bytes leave the upper half of a word free: shifts of 32 bits do.
                 // SAFETY: see the note on this impl.
                 unsafe { Self(even.0.or(odd.0.left(_mm_cvtsi32_si128(8)))) }
+            }
+            #[inline(always)]
+            fn saturated(self) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { Self($min($max(self.0, <$reg>::zero()), Self::splat(255).0)) }
+            }
+            #[inline(always)]
+            fn raised(self) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { Self($left(self.0, _mm_cvtsi32_si128(8))) }
             }
             #[inline(always)]
             fn quotients<const EVEN: bool>(self, by: NarrowDivisor) -> Self {
@@ -89,6 +99,6 @@ macro_rules! bytes {
     };
 }
 
-bytes!(I16x16, __m256i);
-bytes!(I16x32, __m512i);
-bytes!(I16x32Vnni, __m512i);
+bytes!(I16x16, __m256i, _mm256_min_epi16, _mm256_max_epi16, _mm256_sll_epi16);
+bytes!(I16x32, __m512i, _mm512_min_epi16, _mm512_max_epi16, _mm512_sll_epi16);
+bytes!(I16x32Vnni, __m512i, _mm512_min_epi16, _mm512_max_epi16, _mm512_sll_epi16);

@@ -1,6 +1,7 @@
 //! Copies of elements, any distance apart.
 
-use crate::dtype::Element;
+use crate::dtype::{DType, Element, Finish};
+use crate::view::Rows;
 
 /// # Safety
 /// `into.len()` `T`s, `step` bytes apart, are readable.
@@ -35,5 +36,25 @@ pub(super) unsafe fn copy_to<T: Element>(to: *mut u8, step: isize, from: &[T]) {
     for (i, &value) in from.iter().enumerate() {
         // SAFETY: the caller's promise; any alignment.
         unsafe { to.wrapping_offset(i as isize * step).cast::<T>().write_unaligned(value) }
+    }
+}
+
+/// Bytes are read and written as they stand, whatever is computed from them in between.
+impl Rows for u8 {
+    #[inline(always)]
+    unsafe fn read(dtype: DType, from: *const u8, step: isize, into: &mut [Self]) {
+        assert!(dtype == DType::U8, "bytes");
+        // SAFETY: the caller's promise.
+        unsafe { copy_from(from, step, into) }
+    }
+    #[inline(always)]
+    fn store(dtype: DType, _: &mut [Self], _: Finish) {
+        assert!(dtype == DType::U8, "bytes");
+    }
+    #[inline(always)]
+    unsafe fn write(dtype: DType, to: *mut u8, step: isize, from: &mut [Self], _: Finish) {
+        assert!(dtype == DType::U8, "bytes");
+        // SAFETY: the caller's promise.
+        unsafe { copy_to(to, step, from) }
     }
 }
