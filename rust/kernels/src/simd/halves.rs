@@ -80,6 +80,29 @@ pub trait Halves: Vector<Elem = i16> {
     unsafe fn neighbours(from: *const i16) -> Self::Pairs;
     /// Adds `samples * weight`, wrapping, to sums of [`Halves::neighbours`].
     fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums;
+    /// Adds products of samples side by side along a row: to the sums of `NV` vectors of [`Halves::neighbours`] over pairs
+    /// `k` of the samples `2 k` on, times `weights[k]`.
+    ///
+    /// # Safety
+    /// - `row` is valid for reading `length` samples, `NV * LANES + 2 * weights.len() - 1` at least.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    #[inline(always)]
+    unsafe fn dot_along<const NV: usize>(
+        mut sums: [Self::Sums; NV],
+        row: *const i16,
+        _length: usize,
+        weights: &[Two],
+    ) -> [Self::Sums; NV] {
+        for (k, &weights) in weights.iter().enumerate() {
+            for v in 0..NV {
+                // SAFETY: the caller's promise.
+                let pairs = unsafe { Self::neighbours(row.add(2 * k + v * Self::LANES)) };
+                sums[v] = Self::dot(sums[v], pairs, weights);
+            }
+        }
+        sums
+    }
     /// What sums of [`Halves::neighbours`] became, in the order of the row.
     fn ordered(self) -> Self;
     /// `self`, and all bits in which `a` and `b` differ.
@@ -460,14 +483,19 @@ unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
     x: usize,
 ) {
     let mut sums = [V::no_sums(); NV];
-    for (k, &weights) in weights.iter().enumerate() {
-        for v in 0..NV {
-            // SAFETY: the caller's promise.
-            let pairs = unsafe {
-                let from = row.as_ptr().add(x + 2 * k * step + v * V::LANES);
-                if STEP == 1 { V::neighbours(from) } else { V::pairs(V::load(from), V::load(from.add(step))) }
-            };
-            sums[v] = V::dot(sums[v], pairs, weights);
+    // SAFETY, for each block below: the caller's promise.
+    let from = unsafe { row.as_ptr().add(x) };
+    if STEP == 1 {
+        sums = unsafe { V::dot_along(sums, from, row.len() - x, weights) };
+    } else {
+        for (k, &weights) in weights.iter().enumerate() {
+            for v in 0..NV {
+                let pairs = unsafe {
+                    let from = from.add(2 * k * step + v * V::LANES);
+                    V::pairs(V::load(from), V::load(from.add(step)))
+                };
+                sums[v] = V::dot(sums[v], pairs, weights);
+            }
         }
     }
     for (v, &sums) in sums.iter().enumerate() {

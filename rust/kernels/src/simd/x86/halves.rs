@@ -1,7 +1,7 @@
 //! Products of 16 bits in pairs: `vpmaddwd`, and `vpdpwssd`, which adds to the sums too.
 
 use super::{I16x16, I16x32, I16x32Vnni};
-use crate::simd::{Halves, Multiplied, Rounded, Truncated, Two};
+use crate::simd::{Halves, Multiplied, Rounded, Truncated, Two, Vector};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -192,8 +192,80 @@ register!(
     |a, unit| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(unit)))
 );
 
+/// Pairs that a register has.
+const TURN: usize = 16;
+
+/// [`Halves::dot_along`] for registers of 64 bytes: of samples read from an even place on the pairs of later ones are
+/// turned together from two registers, while those from odd places, all of which straddle cache lines, are loaded. A load of
+/// each took as long as four products.
+macro_rules! dot_along {
+    () => {
+        #[inline(always)]
+        unsafe fn dot_along<const NV: usize>(
+            mut sums: [Self::Sums; NV],
+            row: *const i16,
+            length: usize,
+            weights: &[Two],
+        ) -> [Self::Sums; NV] {
+            for (turn, weights) in weights.chunks(TURN).enumerate() {
+                let done = 2 * turn * TURN;
+                // SAFETY, for each block below: see the note on this impl; the samples are the caller's promise.
+                let row = unsafe { row.add(done) };
+                if NV > MOST_TURNED || length < done + (NV + 1) * Self::LANES {
+                    for (k, &weights) in weights.iter().enumerate() {
+                        for v in 0..NV {
+                            let pairs = unsafe { Self::neighbours(row.add(2 * k + v * Self::LANES)) };
+                            sums[v] = Self::dot(sums[v], pairs, weights);
+                        }
+                    }
+                    continue;
+                }
+                let mut even = unsafe { [_mm512_setzero_si512(); MOST_TURNED + 1] };
+                for v in 0..=NV {
+                    even[v] = unsafe { Register::load(row.add(v * Self::LANES)) };
+                }
+                macro_rules! turned {
+                    ($k:literal) => {
+                        if let Some(&weights) = weights.get($k) {
+                            for v in 0..NV {
+                                let pairs = unsafe {
+                                    [
+                                        _mm512_alignr_epi32::<$k>(even[v + 1], even[v]),
+                                        Register::load(row.add(2 * $k + 1 + v * Self::LANES)),
+                                    ]
+                                };
+                                sums[v] = Self::dot(sums[v], pairs, weights);
+                            }
+                        }
+                    };
+                }
+                turned!(0);
+                turned!(1);
+                turned!(2);
+                turned!(3);
+                turned!(4);
+                turned!(5);
+                turned!(6);
+                turned!(7);
+                turned!(8);
+                turned!(9);
+                turned!(10);
+                turned!(11);
+                turned!(12);
+                turned!(13);
+                turned!(14);
+                turned!(15);
+            }
+            sums
+        }
+    };
+}
+
+/// Vectors whose pairs are turned together.
+const MOST_TURNED: usize = 4;
+
 macro_rules! halves {
-    ($name:ident, $reg:ty, |$sum:ident, $pair:ident, $weights:ident| $dot:expr) => {
+    ($name:ident, $reg:ty, |$sum:ident, $pair:ident, $weights:ident| $dot:expr $(, $dot_along:ident)?) => {
         // SAFETY, for each block below: as for `vector!`.
         impl Halves for $name {
             type Pairs = [$reg; 2];
@@ -210,6 +282,7 @@ macro_rules! halves {
                 // of every other sample.
                 unsafe { [Register::load(from), Register::load(from.add(1))] }
             }
+            $($dot_along!();)?
             #[inline(always)]
             fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums {
                 // A lane holds a sample of an even sum, and in its upper half one of an odd sum.
@@ -318,5 +391,5 @@ macro_rules! halves {
 }
 
 halves!(I16x16, __m256i, |sum, pair, weights| sum.add(pair.dot(weights)));
-halves!(I16x32, __m512i, |sum, pair, weights| sum.add(pair.dot(weights)));
-halves!(I16x32Vnni, __m512i, |sum, pair, weights| _mm512_dpwssd_epi32(sum, pair, weights));
+halves!(I16x32, __m512i, |sum, pair, weights| sum.add(pair.dot(weights)), dot_along);
+halves!(I16x32Vnni, __m512i, |sum, pair, weights| _mm512_dpwssd_epi32(sum, pair, weights), dot_along);
