@@ -49,6 +49,9 @@ pub(super) const WARM: usize = 224 << 10;
 /// begin anew (rows of 6 KiB took 1.3 to 1.7 times as long out of cache).
 const ROW: usize = 16 << 10;
 
+/// Samples behind a row that may be read and written: as many as the longest vector has.
+const SLACK: usize = 64;
+
 /// Results of a block at most: between two the caller may be interrupted.
 const PATIENCE: usize = 16 << 20;
 
@@ -258,7 +261,7 @@ fn walk<S: Simd, F: Fold>(
     // The row that is taken away is kept for one row more.
     let slots = if F::REPLACES { kh + 1 } else { kh };
     let ring = if lent { 0 } else { slots * len };
-    let (whole, width) = (line.len * deep, cols.len() * deep);
+    let (whole, width) = (line.len * deep + SLACK, cols.len() * deep);
     let kept = if direct { [0, 0] } else { [kh * len, len] };
     let mut suspect = false;
     let lengths = ([ring, len], [kept[0], kept[1], whole], [whole, levels(kw) * whole, width]);
@@ -372,7 +375,7 @@ fn fold_ends<S: Simd, F: Fold>(
     }
 }
 
-/// Folds windows of `taps` columns of `deep` channels of a row.
+/// Folds windows of `taps` columns of `deep` channels of a row, which has [`SLACK`] more samples, of any value.
 fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
     simd: S,
     row: &[P::From],
@@ -382,6 +385,7 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
     out: &mut [F::Wide],
 ) {
     let (whole, count) = (row.len(), levels(taps));
+    let samples = whole - SLACK;
     if count == 0 {
         return join_all::<S, P>(simd, taps, |t| &row[t * deep..], ahead, out);
     }
@@ -389,7 +393,8 @@ fn across<S: Simd, F: Fold, P: Step<To = F::Wide>>(
     for level in 1..=count {
         let (before, this) = steps.split_at_mut((level - 1) * whole);
         let step = (1 << (2 * (level - 1))) * deep;
-        let this = &mut this[..whole - (4 * step - deep)];
+        // Whole vectors: a loop's last samples, one by one, took as long as several of them.
+        let this = &mut this[..(samples - (4 * step - deep)).next_multiple_of(SLACK / size_of::<F::Wide>())];
         if level == 1 {
             join_all::<S, P>(simd, 4, |t| &row[t * step..], ahead, this);
         } else {
