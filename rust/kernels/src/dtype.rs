@@ -217,14 +217,6 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn halves_mut(_: &mut [Self]) -> Option<&mut [i16]> {
         None
     }
-    /// Rows as ones of bytes, if they are.
-    fn bytes<'r>(_: &'r [&'r [Self]]) -> Option<&'r [&'r [u8]]> {
-        None
-    }
-    /// A row that is to be written, likewise.
-    fn bytes_mut(_: &mut [Self]) -> Option<&mut [u8]> {
-        None
-    }
 }
 
 macro_rules! float_accumulator {
@@ -281,9 +273,7 @@ macro_rules! integer_accumulator {
     )*};
 }
 integer_accumulator!(
-    u8, Some(DType::U8),
-    fn bytes<'r>(rows: &'r [&'r [Self]]) -> Option<&'r [&'r [u8]]> { Some(rows) }
-    fn bytes_mut(row: &mut [Self]) -> Option<&mut [u8]> { Some(row) };
+    u8, Some(DType::U8);
     i16, Some(DType::I16),
     #[inline(always)]
     fn halves(row: &[Self]) -> Option<&[i16]> { Some(row) }

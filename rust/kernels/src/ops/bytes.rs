@@ -7,14 +7,16 @@
 //! Rows are read and written as they stand in the image, and sums are made of two bytes a word ([`Weighed`]): nothing
 //! is widened in memory, and a vector holds twice as many results. The sums are exact, in any order.
 
-use super::correlate::{Correlate, Source};
-use super::strip::{self, Geometry, Inner, Window};
-use crate::Error;
+use super::correlate::{Correlate, Part};
+use super::rows::{self, Line, Place};
+use super::strip::{blocking, emptied};
 use crate::border::Border;
-use crate::dtype::{Accumulator, Arithmetic, DType, Overflow};
-use crate::registry::{Implementation, Reject, Schedule};
-use crate::simd::{ByteLane, Simd, Vector, Weighed, bytes_at_once};
-use crate::view::{Dst, Rows, Src};
+use crate::dtype::{Arithmetic, DType, Overflow};
+use crate::isa::Kernel;
+use crate::registry::{Implementation, Reject, Schedule, single};
+use crate::simd::{Ahead, OfWords, Simd, Weighed, bytes_at_once};
+use crate::view::{Dst, Rows, Src, Tile, Tiles};
+use crate::{Error, alloc};
 
 /// The implementation `bytes`.
 #[derive(Debug)]
@@ -33,11 +35,8 @@ impl Implementation<Correlate> for ByteTaps {
         problem.in_one_pass()?;
         problem.scratch_fits()?;
         problem.one_window()?;
-        let bytes = (problem.src, problem.dst) == (DType::U8, DType::U8);
-        if !bytes || problem.arithmetic != Arithmetic::I16 || problem.finish.overflow != Overflow::Saturate {
-            return Err(Reject(
-                "only for uint8 under whole weights whose sums are ones of 16 bits, saturated",
-            ));
+        if problem.src != DType::U8 || problem.arithmetic != Arithmetic::I16 || problem.dst.is_complex() {
+            return Err(Reject("only for uint8 under whole weights whose sums are ones of 16 bits"));
         }
         let held = problem.cval.integer.is_some_and(|value| (0..=255).contains(&value));
         if problem.border.contains(&Border::Constant) && !held {
@@ -58,48 +57,109 @@ impl Implementation<Correlate> for ByteTaps {
         dsts: &mut [Dst<'_>],
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
-        strip::run_in::<ByteLane, Words>(problem, srcs, dsts, schedule)
+        let (src, dst) = single(srcs, dsts);
+        let planes = src.planes();
+        let workers = schedule.workers.worth(problem.nanoseconds() * planes as f64);
+        let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));
+        let tiles = Tiles::new(dst, size);
+        let workers = workers.at_most(tiles.count());
+        let [rows, cols] = &problem.axes;
+        let weights = problem.weights::<i16>(Part::Re).into_iter().enumerate().filter(|&(_, w)| w != 0);
+        let place = |(i, w): (usize, i16)| (i / cols.taps, i % cols.taps * cols.dilation, w);
+        let job = Job { problem, src, taps: Weighed::new(weights.map(place)), span: rows.span() };
+        workers.drain(|| tiles.take(), |mut tile| schedule.isa.dispatch(Task { job: &job, tile: &mut tile }))
     }
 }
 
-/// The loop at the head of this file.
-enum Words {}
-
-/// The taps, and from one result row of a block to the next.
-struct Prepared {
+/// A problem with its taps.
+struct Job<'p> {
+    problem: &'p Correlate,
+    src: &'p Src<'p>,
     taps: Weighed,
-    advance: usize,
+    /// Rows that a window covers.
+    span: usize,
 }
 
-/// What rows are asked to be.
-const BYTES: &str = "rows of bytes";
+struct Task<'k, 'p, 't> {
+    job: &'k Job<'p>,
+    tile: &'k mut Tile<'t>,
+}
 
-impl Inner for Words {
-    type Prepared<A: Accumulator> = Prepared;
-
-    const LENT: bool = false;
-
-    fn prepare<A: Accumulator>(problem: &Correlate, sources: &[Source], geometry: &Geometry) -> Prepared {
-        let cols = geometry.offsets.len();
-        let weights = problem.weights::<i16>(sources[0].part).into_iter().enumerate();
-        let taps = weights.filter(|&(_, w)| w != 0);
-        let taps = Weighed::new(taps.map(|(i, w)| (i / cols, geometry.offsets[i % cols], w)));
-        Prepared { taps, advance: geometry.advance }
-    }
+impl Kernel for Task<'_, '_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
-        _: S,
-        prepared: &Prepared,
-        window: &Window<'_, V::Elem>,
-        _: &mut [V::Elem],
-        out: [&mut [V::Elem]; R],
-    ) {
-        let rows = V::Elem::bytes(window.rows).expect(BYTES);
-        window.ahead.spread(R * window.width.div_ceil(bytes_at_once::<S::I16>()));
-        for (r, out) in out.into_iter().enumerate() {
-            let out = V::Elem::bytes_mut(out).expect(BYTES);
-            prepared.taps.run::<S::I16>(&rows[r * prepared.advance..], window.ahead, out);
+    fn run<S: Simd>(self, simd: S) {
+        let Self { job, tile } = self;
+        if job.problem.dst == DType::U8 && job.problem.finish.overflow == Overflow::Saturate {
+            job.walk::<S, u8>(simd, tile);
+        } else {
+            job.walk::<S, i16>(simd, tile);
         }
+    }
+}
+
+/// Bytes behind a row that vectors may read.
+const SLACK: usize = 64;
+
+impl Job<'_> {
+    /// Walks down a tile; of sums that fit 16 bits, a row is written as it stands or narrowed.
+    fn walk<S: Simd, T: OfWords + Rows>(&self, simd: S, tile: &mut Tile<'_>) {
+        let Self { problem, src, taps, span } = self;
+        let ([rows, cols], plane) = (&problem.axes, src.plane(tile.plane, 0));
+        let (width, read) = (tile.cols.len(), tile.cols.clone());
+        let length = width + (cols.taps - 1) * cols.dilation;
+        let place = Place {
+            start: tile.cols.start as isize - cols.before,
+            step: 1,
+            border: problem.border[1],
+            channels: problem.channels,
+            outside: problem.outside::<u8>(0),
+        };
+        let line = Line::new(place, cols.src, length);
+        // Rows of a ring meet in all sets of a cache.
+        let pitch = ((length + SLACK).div_ceil(SLACK) | 1) * SLACK;
+        let base = tile.rows.start as isize - rows.before;
+        let source_row = |unit: usize| problem.border[0].index(base + unit as isize, rows.src);
+        let (lent, far) = (tile.lends::<T>(), problem.is_far(src.planes()));
+        let sizes = ([span * pitch], [if lent { 0 } else { width }], []);
+        alloc::scratch_of_three(sizes, |[ring], [out], []: [&mut [u8]; 0]| {
+            let (mut list, mut ahead) = (Vec::with_capacity(rows.taps), Ahead::default());
+            let mut filled = 0;
+            for (from, y) in tile.rows.clone().enumerate() {
+                for unit in filled..from + span {
+                    let slot = &mut ring[unit % span * pitch..][..length];
+                    match source_row(unit) {
+                        Some(y) => line.widen(simd, &plane, y, slot),
+                        None => line.fill(slot),
+                    }
+                }
+                filled = from + span;
+                ahead.clear();
+                if far && y + 1 < tile.rows.end {
+                    if let Some(y) = source_row(filled) {
+                        plane.ahead(y, &read, &mut ahead);
+                    }
+                    if !lent {
+                        tile.ahead(y + 1, &read, &mut ahead);
+                    }
+                    ahead.spread(width.div_ceil(bytes_at_once::<S::I16>()));
+                }
+                let mut window = emptied(list);
+                let units = (0..rows.taps).map(|tap| from + tap * rows.dilation);
+                window.extend(units.map(|unit| &ring[unit % span * pitch..][..pitch]));
+                let direct = tile.lend_rows::<T, 1>(y, 1, read.clone());
+                let result = direct.map_or(&mut *out, |[row]| row);
+                simd.vectorize(
+                    #[inline(always)]
+                    || taps.run::<S::I16, T>(&window, &ahead, result),
+                );
+                list = emptied(window);
+                ahead.rest();
+                if !lent {
+                    rows::narrow(simd, out, tile, 0, [y, read.start], problem.finish);
+                }
+            }
+        });
     }
 }

@@ -14,6 +14,7 @@ use crate::isa::Isa;
 use crate::kept::Recent;
 use crate::registry::{Choice, Operation, Reject};
 use crate::shape::Axis;
+use crate::simd::is_far;
 use num_complex::Complex;
 use std::sync::{Arc, OnceLock};
 
@@ -333,6 +334,13 @@ impl Correlate {
     pub(crate) fn nanoseconds(&self) -> f64 {
         let [h, w] = self.output();
         self.products() * self.arithmetic.size() as f64 / 100.0 + h as f64 * w as f64
+    }
+
+    /// Whether samples and results of so many planes come from memory.
+    pub(crate) fn is_far(&self, planes: usize) -> bool {
+        let area = |shape: [usize; 2], dtype: DType| shape[0] * shape[1] * dtype.size();
+        let bytes = area(self.axes.map(|axis| axis.src), self.src) + area(self.output(), self.dst);
+        is_far(bytes.saturating_mul(planes))
     }
 
     /// Whether what a direct loop keeps stays within reason: scratch rows as long as the window is

@@ -19,10 +19,10 @@
 
 use super::correlate::{Correlate, Source};
 use super::rows::{self, Line, Place};
-use crate::dtype::{Accumulator, DType};
+use crate::dtype::Accumulator;
 use crate::isa::{Isa, Kernel};
 use crate::registry::{Schedule, single};
-use crate::simd::{Ahead, Lane, MAX_ROWS, Simd, Vector, is_far, most_lanes};
+use crate::simd::{Ahead, Lane, MAX_ROWS, Simd, Vector, most_lanes};
 use crate::view::{Dst, Plane, Rows, Src, Tile, Tiles};
 use crate::{Error, alloc, dispatch_arithmetic};
 use std::ops::Range;
@@ -52,10 +52,6 @@ pub(super) trait Inner: 'static {
 
     /// Whether rows hold whole vectors, what they hold beyond one sample a result included.
     const WHOLE: bool = false;
-
-    /// Whether rows that need no border are lent where they can be: bytes are copied in less time than strips of their own
-    /// for the edges take.
-    const LENT: bool = true;
 
     /// Whether it sums products of small integers ([`Kernel::PRODUCTS`]).
     const PRODUCTS: bool = false;
@@ -187,7 +183,7 @@ struct Component<A, P> {
 }
 
 /// An empty list in the memory of another.
-fn emptied<'r, A>(mut list: Vec<&[A]>) -> Vec<&'r [A]> {
+pub(super) fn emptied<'r, A>(mut list: Vec<&[A]>) -> Vec<&'r [A]> {
     list.clear();
     list.into_iter().map(|_| -> &'r [A] { &[] }).collect()
 }
@@ -240,7 +236,7 @@ const PATIENCE: f64 = 20e6;
 
 /// Rows and columns of a tile: wide enough to amortise its edges, few enough bytes to stay in L2,
 /// and at least four tiles a thread, so that they end together.
-fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [usize; 2] {
+pub(super) fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [usize; 2] {
     let [rows, cols] = &problem.axes;
     let row_bytes = WARM / (rows.taps + MAX_ROWS);
     let width = (row_bytes / problem.arithmetic.size() / 64 * 64).clamp(256, 4096);
@@ -286,10 +282,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
                 Component { sources, outside, prepared }
             })
             .collect();
-        let area = |shape: [usize; 2], dtype: DType| shape[0] * shape[1] * dtype.size();
-        let bytes =
-            area(problem.axes.map(|axis| axis.src), problem.src) + area(problem.output(), problem.dst);
-        let far = is_far(bytes.saturating_mul(src.planes()));
+        let far = problem.is_far(src.planes());
         Self { problem, src, mask: None, far, geometry, components }
     }
 
@@ -340,11 +333,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
         let axis = &self.problem.axes[1];
         let none = cols.end..cols.end;
         let rows = self.geometry.rows_for(self.geometry.height) * planes.len();
-        if !I::LENT
-            || I::JOINED
-            || axis.stride != 1
-            || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows))
-        {
+        if I::JOINED || axis.stride != 1 || !planes.iter().all(|p| p.lends::<A>() && !p.crowds(rows)) {
             return none;
         }
         let first = axis.before.max(0) as usize;

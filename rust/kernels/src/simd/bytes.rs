@@ -54,6 +54,8 @@ pub trait Bytes: Halves {
     fn odd(self) -> Self;
     /// Words of these bytes.
     fn side_by_side(even: Self, odd: Self) -> Self;
+    /// Words of even places and of odd ones in turn.
+    fn in_turn(even: Self, odd: Self) -> [Self; 2];
     /// Lanes, with a sign, as the nearest bytes.
     fn saturated(self) -> Self;
     /// Lanes times 256, wrapping.
@@ -95,6 +97,11 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
             words[l] |= odd.0[l] << 8;
         }
         Self(words)
+    }
+    #[inline(always)]
+    fn in_turn(even: Self, odd: Self) -> [Self; 2] {
+        let word = |i: usize| if i % 2 == 0 { even.0[i / 2] } else { odd.0[i / 2] };
+        [0, N].map(|first| Self(std::array::from_fn(|l| word(first + l))))
     }
     #[inline(always)]
     fn saturated(self) -> Self {

@@ -52,7 +52,7 @@ pub use row::RowProgram;
 pub use spread::Spread;
 pub use taps::{Place, Windows, search, take};
 pub use tile::{MAX_ROWS, Program, load_tile, store_each, store_tile, transpose};
-pub use weighed::{ByteLane, Weighed, bytes_at_once};
+pub use weighed::{OfWords, Weighed, bytes_at_once};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{V3, V4, V4Vnni};
 

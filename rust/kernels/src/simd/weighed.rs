@@ -9,15 +9,38 @@
 //! share in the sum of words leaves. Weights of 1 and -1 need no product.
 #![expect(unsafe_code, reason = "the bounds of a whole row are checked once, at its head")]
 
-use super::{Ahead, Bytes, Lane, Lanes, Simd};
+use super::{Ahead, Bytes, MAX_LANES};
+use crate::dtype::Accumulator;
 
-/// Bytes as they stand in an image, in vectors that are whole ones of any instruction set.
-#[derive(Debug)]
-pub enum ByteLane {}
+/// What becomes of sums.
+pub trait OfWords: Accumulator {
+    /// Writes the sums of a vector's even places and of its odd ones.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `2 * LANES` results.
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    unsafe fn store<V: Bytes>(even: V, odd: V, to: *mut Self);
+}
 
-impl Lane for ByteLane {
-    type Elem = u8;
-    type Vector<S: Simd> = Lanes<u8, 64, false>;
+impl OfWords for u8 {
+    #[inline(always)]
+    unsafe fn store<V: Bytes>(even: V, odd: V, to: *mut Self) {
+        let bytes = V::side_by_side(even.saturated(), odd.saturated());
+        // SAFETY: the caller's promise.
+        unsafe { bytes.store(to.cast()) }
+    }
+}
+
+impl OfWords for i16 {
+    #[inline(always)]
+    unsafe fn store<V: Bytes>(even: V, odd: V, to: *mut Self) {
+        let [first, second] = V::in_turn(even, odd);
+        // SAFETY: the caller's promise.
+        unsafe {
+            first.store(to);
+            second.store(to.add(V::LANES));
+        }
+    }
 }
 
 /// Where a tap reads: the row of the window, and the offset in it.
@@ -60,13 +83,13 @@ impl Weighed {
         all
     }
 
-    /// Computes as many results as `out` has room for, the nearest bytes of the sums; `rows` are the window's. Brings
+    /// Computes as many results as `out` has room for, the sums or the nearest bytes of them; `rows` are the window's. Brings
     /// `ahead` near meanwhile, a step for [`bytes_at_once`].
     ///
     /// # Panics
     /// If a row is missing, or does not cover whole vectors of results.
     #[inline(always)]
-    pub fn run<V: Bytes>(&self, rows: &[&[u8]], ahead: &Ahead, out: &mut [u8]) {
+    pub fn run<V: Bytes, T: OfWords>(&self, rows: &[&[u8]], ahead: &Ahead, out: &mut [T]) {
         let step = 2 * V::LANES;
         let length = out.len().next_multiple_of(step) + self.reach;
         assert!(rows[..self.rows].iter().all(|row| row.len() >= length), "the rows cover the results");
@@ -74,19 +97,21 @@ impl Weighed {
         while x + bytes_at_once::<V>() <= out.len() {
             // SAFETY: just asserted, and room for as many.
             unsafe {
-                let made = self.at::<V, MANY>(rows, x);
-                for v in 0..MANY {
-                    made[v].store(out.as_mut_ptr().add(x + v * step).cast());
+                for (v, [even, odd]) in self.at::<V, MANY>(rows, x).into_iter().enumerate() {
+                    T::store(even, odd, out.as_mut_ptr().add(x + v * step));
                 }
             }
             x += bytes_at_once::<V>();
             ahead.step();
         }
         while x < out.len() {
-            let mut all = [0_u8; 64];
-            const { assert!(2 * V::LANES <= 64) };
+            let mut all = [T::default(); 4 * MAX_LANES];
+            const { assert!(2 * V::LANES <= 4 * MAX_LANES) };
             // SAFETY: likewise; room for a vector.
-            unsafe { self.at::<V, 1>(rows, x)[0].store(all.as_mut_ptr().cast()) }
+            unsafe {
+                let [[even, odd]] = self.at::<V, 1>(rows, x);
+                T::store(even, odd, all.as_mut_ptr());
+            }
             let room = step.min(out.len() - x);
             out[x..x + room].copy_from_slice(&all[..room]);
             x += step;
@@ -96,7 +121,7 @@ impl Weighed {
     /// # Safety
     /// Every row that has a tap has `NV` vectors of words from `x` and the tap's offset on.
     #[inline(always)]
-    unsafe fn at<V: Bytes, const NV: usize>(&self, rows: &[&[u8]], x: usize) -> [V; NV] {
+    unsafe fn at<V: Bytes, const NV: usize>(&self, rows: &[&[u8]], x: usize) -> [[V; 2]; NV] {
         // SAFETY: the rows were indexed by the caller's check; the caller's promise for the words.
         let words = |&(row, offset): &Tap, v: usize| unsafe {
             V::load(rows.get_unchecked(row).as_ptr().add(x + offset + 2 * v * V::LANES).cast())
@@ -121,10 +146,10 @@ impl Weighed {
                 (all[v], odd[v]) = (all[v].mul_add(words, weight), odd[v].mul_add(words.odd(), weight));
             }
         }
+        let mut sums = [[V::splat(0); 2]; NV];
         for v in 0..NV {
-            let even = all[v].sub(odd[v].raised());
-            all[v] = V::side_by_side(even.saturated(), odd[v].saturated());
+            sums[v] = [all[v].sub(odd[v].raised()), odd[v]];
         }
-        all
+        sums
     }
 }

@@ -6,7 +6,8 @@ use crate::simd::{Bytes, NarrowDivisor, Vector, WideDivisor};
 use std::arch::x86_64::*;
 
 macro_rules! bytes {
-    ($name:ident, $reg:ty, $min:ident, $max:ident, $left:ident) => {
+    ($name:ident, $reg:ty, $min:ident, $max:ident, $left:ident,
+     |$even:ident, $odd:ident| $in_turn:expr) => {
         // SAFETY, for each block below: as for `vector!`.
         impl Bytes for $name {
             #[inline(always)]
@@ -24,6 +25,13 @@ macro_rules! bytes {
                 // Bytes leave the upper half of a word free: shifts of 32 bits do.
                 // SAFETY: see the note on this impl.
                 unsafe { Self(even.0.or(odd.0.left(_mm_cvtsi32_si128(8)))) }
+            }
+            #[inline(always)]
+            fn in_turn(even: Self, odd: Self) -> [Self; 2] {
+                let ($even, $odd) = (even.0, odd.0);
+                // SAFETY: see the note on this impl.
+                let [low, high] = unsafe { $in_turn };
+                [Self(low), Self(high)]
             }
             #[inline(always)]
             fn saturated(self) -> Self {
@@ -99,6 +107,47 @@ macro_rules! bytes {
     };
 }
 
-bytes!(I16x16, __m256i, _mm256_min_epi16, _mm256_max_epi16, _mm256_sll_epi16);
-bytes!(I16x32, __m512i, _mm512_min_epi16, _mm512_max_epi16, _mm512_sll_epi16);
-bytes!(I16x32Vnni, __m512i, _mm512_min_epi16, _mm512_max_epi16, _mm512_sll_epi16);
+/// Places of words in turn from two registers, from one on.
+const fn places(first: i16) -> [i16; 32] {
+    let mut places = [0; 32];
+    let mut l = 0;
+    while l < 32 {
+        places[l as usize] = first + l / 2 + if l % 2 == 1 { 32 } else { 0 };
+        l += 1;
+    }
+    places
+}
+
+/// The words of two registers in turn.
+#[inline]
+#[target_feature(enable = "avx512bw")]
+fn in_turn_512(even: __m512i, odd: __m512i) -> [__m512i; 2] {
+    const PLACES: [[i16; 32]; 2] = [places(0), places(16)];
+    PLACES.map(
+        #[inline(always)]
+        |places| {
+            // SAFETY: an array of the register's size.
+            let places = unsafe { _mm512_loadu_si512(places.as_ptr().cast()) };
+            _mm512_permutex2var_epi16(even, places, odd)
+        },
+    )
+}
+
+/// The same.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_turn_256(even: __m256i, odd: __m256i) -> [__m256i; 2] {
+    // Within 16 bytes, whose halves are then put side by side.
+    let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+    [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
+}
+
+bytes!(I16x16, __m256i, _mm256_min_epi16, _mm256_max_epi16, _mm256_sll_epi16, |even, odd| in_turn_256(
+    even, odd
+));
+bytes!(I16x32, __m512i, _mm512_min_epi16, _mm512_max_epi16, _mm512_sll_epi16, |even, odd| in_turn_512(
+    even, odd
+));
+bytes!(I16x32Vnni, __m512i, _mm512_min_epi16, _mm512_max_epi16, _mm512_sll_epi16, |even, odd| in_turn_512(
+    even, odd
+));
