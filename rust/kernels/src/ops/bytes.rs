@@ -1,11 +1,11 @@
-//! Correlation of bytes with small whole weights, to bytes.
+//! Correlation of bytes with small whole weights.
 //!
 //! ```text
-//! dst[y, x] = the nearest byte to  sum over (i, j) with w[i, j] != 0 of  w[i, j] * src[y + i, x + j]
+//! sum[y, x] = sum over (i, j) with w[i, j] != 0 of  w[i, j] * src[y + i, x + j]
 //! ```
 //!
-//! Rows are read and written as they stand in the image, and sums are made of two bytes a word ([`Weighed`]): nothing
-//! is widened in memory, and a vector holds twice as many results. The sums are exact, in any order.
+//! Bytes are read as they stand in the image, and sums are made of two of them a word ([`Weighed`]): nothing is widened in
+//! memory, and the nearest bytes to the sums are put together in registers. The sums are exact, in any order.
 
 use super::correlate::{Correlate, Part};
 use super::rows::{self, Line, Place};
@@ -42,8 +42,8 @@ impl Implementation<Correlate> for ByteTaps {
         if problem.border.contains(&Border::Constant) && !held {
             return Err(Reject("needs a cval that is a byte"));
         }
-        if problem.axes.iter().any(|axis| axis.stride != 1) {
-            return Err(Reject("needs strides of 1"));
+        if problem.axes.iter().any(|axis| axis.stride != 1) || problem.axes[0].dilation != 1 {
+            return Err(Reject("needs strides of 1 and a vertical dilation of 1"));
         }
         let left = (0..problem.taps.len()).filter(|&i| problem.taps.is_tap(i)).count();
         let [h, w] = problem.output();
@@ -63,10 +63,10 @@ impl Implementation<Correlate> for ByteTaps {
         let size = schedule.tile.unwrap_or_else(|| blocking(problem, planes, workers.threads()));
         let tiles = Tiles::new(dst, size);
         let workers = workers.at_most(tiles.count());
-        let [rows, cols] = &problem.axes;
+        let cols = &problem.axes[1];
         let weights = problem.weights::<i16>(Part::Re).into_iter().enumerate().filter(|&(_, w)| w != 0);
         let place = |(i, w): (usize, i16)| (i / cols.taps, i % cols.taps * cols.dilation, w);
-        let job = Job { problem, src, taps: Weighed::new(weights.map(place)), span: rows.span() };
+        let job = Job { problem, src, taps: Weighed::new(weights.map(place)) };
         workers.drain(|| tiles.take(), |mut tile| schedule.isa.dispatch(Task { job: &job, tile: &mut tile }))
     }
 }
@@ -76,8 +76,6 @@ struct Job<'p> {
     problem: &'p Correlate,
     src: &'p Src<'p>,
     taps: Weighed,
-    /// Rows that a window covers.
-    span: usize,
 }
 
 struct Task<'k, 'p, 't> {
@@ -105,8 +103,9 @@ const SLACK: usize = 64;
 impl Job<'_> {
     /// Walks down a tile; of sums that fit 16 bits, a row is written as it stands or narrowed.
     fn walk<S: Simd, T: OfWords + Rows>(&self, simd: S, tile: &mut Tile<'_>) {
-        let Self { problem, src, taps, span } = self;
+        let Self { problem, src, taps } = self;
         let ([rows, cols], plane) = (&problem.axes, src.plane(tile.plane, 0));
+        let span = rows.taps;
         let (width, read) = (tile.cols.len(), tile.cols.clone());
         let length = width + (cols.taps - 1) * cols.dilation;
         let place = Place {
@@ -124,7 +123,7 @@ impl Job<'_> {
         let (lent, far) = (tile.lends::<T>(), problem.is_far(src.planes()));
         let sizes = ([span * pitch], [if lent { 0 } else { width }], []);
         alloc::scratch_of_three(sizes, |[ring], [out], []: [&mut [u8]; 0]| {
-            let (mut list, mut ahead) = (Vec::with_capacity(rows.taps), Ahead::default());
+            let (mut list, mut ahead) = (Vec::with_capacity(span), Ahead::default());
             let mut filled = 0;
             for (from, y) in tile.rows.clone().enumerate() {
                 for unit in filled..from + span {
@@ -146,8 +145,7 @@ impl Job<'_> {
                     ahead.spread(width.div_ceil(bytes_at_once::<S::I16>()));
                 }
                 let mut window = emptied(list);
-                let units = (0..rows.taps).map(|tap| from + tap * rows.dilation);
-                window.extend(units.map(|unit| &ring[unit % span * pitch..][..pitch]));
+                window.extend((from..from + span).map(|unit| &ring[unit % span * pitch..][..pitch]));
                 let direct = tile.lend_rows::<T, 1>(y, 1, read.clone());
                 let result = direct.map_or(&mut *out, |[row]| row);
                 simd.vectorize(

@@ -100,7 +100,7 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
     }
     #[inline(always)]
     fn in_turn(even: Self, odd: Self) -> [Self; 2] {
-        let word = |i: usize| if i % 2 == 0 { even.0[i / 2] } else { odd.0[i / 2] };
+        let word = |i: usize| if i.is_multiple_of(2) { even.0[i / 2] } else { odd.0[i / 2] };
         [0, N].map(|first| Self(std::array::from_fn(|l| word(first + l))))
     }
     #[inline(always)]
@@ -291,9 +291,10 @@ impl Terms<'_> {
     /// The rows have `x + NV * LANES` words.
     #[inline(always)]
     unsafe fn at<V: Bytes, const ALONE: usize, const NV: usize>(&self, x: usize) -> [[V; 2]; NV] {
-        // SAFETY, for each block below: the caller's promise.
-        let words =
-            |bytes: &[u8], v: usize| unsafe { V::load(bytes.as_ptr().add(2 * (x + v * V::LANES)).cast()) };
+        let words = |bytes: &[u8], v: usize| {
+            // SAFETY: the caller's promise.
+            unsafe { V::load(bytes.as_ptr().add(2 * (x + v * V::LANES)).cast()) }
+        };
         let mut total = [[V::splat(0); 2]; NV];
         if ALONE > 0 {
             for t in 0..ALONE {

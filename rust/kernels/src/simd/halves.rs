@@ -483,13 +483,15 @@ unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
     x: usize,
 ) {
     let mut sums = [V::no_sums(); NV];
-    // SAFETY, for each block below: the caller's promise.
+    // SAFETY: the caller's promise.
     let from = unsafe { row.as_ptr().add(x) };
     if STEP == 1 {
+        // SAFETY: likewise.
         sums = unsafe { V::dot_along(sums, from, row.len() - x, weights) };
     } else {
         for (k, &weights) in weights.iter().enumerate() {
             for v in 0..NV {
+                // SAFETY: likewise.
                 let pairs = unsafe {
                     let from = from.add(2 * k * step + v * V::LANES);
                     V::pairs(V::load(from), V::load(from.add(step)))

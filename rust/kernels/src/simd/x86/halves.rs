@@ -209,25 +209,29 @@ macro_rules! dot_along {
         ) -> [Self::Sums; NV] {
             for (turn, weights) in weights.chunks(TURN).enumerate() {
                 let done = 2 * turn * TURN;
-                // SAFETY, for each block below: see the note on this impl; the samples are the caller's promise.
+                // SAFETY: the samples are the caller's promise.
                 let row = unsafe { row.add(done) };
                 if NV > MOST_TURNED || length < done + (NV + 1) * Self::LANES {
                     for (k, &weights) in weights.iter().enumerate() {
                         for v in 0..NV {
+                            // SAFETY: likewise.
                             let pairs = unsafe { Self::neighbours(row.add(2 * k + v * Self::LANES)) };
                             sums[v] = Self::dot(sums[v], pairs, weights);
                         }
                     }
                     continue;
                 }
+                // SAFETY: see the note on this impl.
                 let mut even = unsafe { [_mm512_setzero_si512(); MOST_TURNED + 1] };
                 for v in 0..=NV {
+                    // SAFETY: there are so many samples, as was just found.
                     even[v] = unsafe { Register::load(row.add(v * Self::LANES)) };
                 }
                 macro_rules! turned {
                     ($k:literal) => {
                         if let Some(&weights) = weights.get($k) {
                             for v in 0..NV {
+                                // SAFETY: see the note on this impl; the samples are the caller's promise.
                                 let pairs = unsafe {
                                     [
                                         _mm512_alignr_epi32::<$k>(even[v + 1], even[v]),
