@@ -446,7 +446,7 @@ for dtype in ("float32", "float64", "uint8"):
     assert len(prints) == 1
 
 
-def test_explanations_name_the_walk():
+def test_explanations_name_what_would_run():
     (plan,) = ferroconv.explain(ferroconv.box, np.ones((8, 8), np.uint8), 3).plans
     assert plan.chosen.split("/")[:3] == ["sliding", "bytes", "u16"]
     assert plan.bound == "exact"

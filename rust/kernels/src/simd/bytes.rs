@@ -10,7 +10,7 @@
 use super::{Ahead, Halves, Lanes};
 use crate::alloc::Plain;
 
-/// A divisor of sums in 16 bits that half of it was added to: `floor(n / k) = n multiplier >> (16 + shift)`.
+/// A divisor of sums in 16 bits: `floor(n / k) = n multiplier >> (16 + shift)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NarrowDivisor {
     /// The divisor.
@@ -41,8 +41,10 @@ impl WideDivisor {
             return near;
         }
         // The product is a fraction off: what is left tells whether it was rounded to the wrong side.
-        let (twice, bound) = (2 * (sum - near * self.k), self.k - (near & 1));
-        near + i32::from(twice > bound) - i32::from(-twice > bound)
+        // (Lanes beyond a row may hold any number.)
+        let left = sum.wrapping_sub(near.wrapping_mul(self.k));
+        let (twice, bound) = (left.wrapping_mul(2), self.k - (near & 1));
+        near + i32::from(twice > bound) - i32::from(twice.wrapping_neg() > bound)
     }
 }
 
@@ -100,6 +102,8 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
     }
     #[inline(always)]
     fn in_turn(even: Self, odd: Self) -> [Self; 2] {
+        // A word's lower byte is the first one, if this is so of its lower bits.
+        let [even, odd] = if cfg!(target_endian = "big") { [odd, even] } else { [even, odd] };
         let word = |i: usize| if i.is_multiple_of(2) { even.0[i / 2] } else { odd.0[i / 2] };
         [0, N].map(|first| Self(std::array::from_fn(|l| word(first + l))))
     }
@@ -133,7 +137,8 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
     #[inline(always)]
     fn replace(mut sums: Self::Sums, new: Self, old: Self) -> Self::Sums {
         for l in 0..N {
-            sums[l] += i32::from(new.0[l] as u16) - i32::from(old.0[l] as u16);
+            let change = i32::from(new.0[l] as u16) - i32::from(old.0[l] as u16);
+            sums[l] = sums[l].wrapping_add(change);
         }
         sums
     }

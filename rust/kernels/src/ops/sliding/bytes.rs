@@ -13,7 +13,7 @@
 use super::divide::{narrow, wide};
 use super::fold::{Run, copy};
 use super::line::Line;
-use super::walk::{WARM, blocking};
+use super::walk::{WARM, blocking, scratch_fits};
 use super::{Numbers, Sliding};
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
@@ -43,6 +43,7 @@ impl Implementation<Sliding> for ByteMeans {
         if !matches!(problem.numbers, Numbers::U16 | Numbers::U16AndI32) {
             return Err(Reject("only for means of uint8 that are divided once"));
         }
+        scratch_fits(problem)?;
         Ok(problem.nanoseconds())
     }
 
@@ -165,7 +166,7 @@ fn raise<V: Bytes>(parts: &Parts, lengths: &Lengths, line: &[u8], levels: &mut [
     }
 }
 
-/// Terms of a row at most: three windows of each of the levels of 257 columns, and less than five columns.
+/// Windows and columns that a row is made of at most ([`MOST_COLUMNS`]).
 const MOST: [usize; 2] = [12, 4];
 
 /// Computes a block.
@@ -244,6 +245,7 @@ fn walk<S: Simd, T: Total<S::I16>>(simd: S, by: T, task: &mut Task<'_>) {
                     means::<S::I16, T>(&terms, by, &mut kept, &ahead, result);
                 },
             );
+            ahead.rest();
             if let Some(y) = copied {
                 to.copy(y, out);
             }

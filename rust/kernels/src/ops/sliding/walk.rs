@@ -55,23 +55,16 @@ const SLACK: usize = 64;
 /// Results of a block at most: between two the caller may be interrupted.
 const PATIENCE: usize = 16 << 20;
 
+/// Why some means are not taken.
+const BYTES: &str = "sums of bytes that are divided once are made by `bytes`";
+
 impl Implementation<Sliding> for Walk {
     fn name(&self) -> &'static str {
         "walk"
     }
 
     fn cost(&self, problem: &Sliding) -> Result<f64, Reject> {
-        const MOST: usize = 8 << 30;
-        if matches!(problem.numbers, Numbers::U16 | Numbers::U16AndI32) {
-            return Err(Reject("sums of bytes that are divided once are made by `bytes`"));
-        }
-        let [kh, kw] = problem.axes.map(|a| a.taps);
-        // What a row of a block reads beyond its results, and four times that, may be longer than a block's rows are.
-        let beyond = kw.saturating_mul(5 * 16).saturating_mul(deep(problem));
-        let row = ROW.saturating_add(beyond);
-        if row.saturating_mul(2 * kh.min(MOST) + 32) > MOST {
-            return Err(Reject("a window this large needs scratch beyond 8 GiB"));
-        }
+        scratch_fits(problem)?;
         Ok(problem.nanoseconds())
     }
 
@@ -118,9 +111,23 @@ impl Implementation<Sliding> for Walk {
             (_, Numbers::I64) => run!(Sums::<i64>::new(problem)),
             (_, Numbers::I128) => run!(Sums::<i128>::new(problem)),
             (_, Numbers::F32) => run!(Sums::<f32>::new(problem)),
-            (_, _) => run!(Sums::<f64>::new(problem)),
+            (_, Numbers::F64 | Numbers::Own) => run!(Sums::<f64>::new(problem)),
+            (_, Numbers::U16 | Numbers::U16AndI32) => Err(Error::Unsupported(BYTES.into())),
         }
     }
+}
+
+/// Whether the rows that a block keeps stay within reason.
+pub(super) fn scratch_fits(problem: &Sliding) -> Result<(), Reject> {
+    const MOST: usize = 8 << 30;
+    let [kh, kw] = problem.axes.map(|a| a.taps);
+    // What a row of a block reads beyond its results, and four times that, may be longer than a block's rows are.
+    let beyond = kw.saturating_mul(5 * 16).saturating_mul(deep(problem));
+    let row = ROW.saturating_add(beyond);
+    if row.saturating_mul(2 * kh.min(MOST) + 32) > MOST {
+        return Err(Reject("a window this large needs scratch beyond 8 GiB"));
+    }
+    Ok(())
 }
 
 /// Cuts the result into blocks and hands them out.
@@ -149,8 +156,8 @@ fn deep(problem: &Sliding) -> usize {
     if problem.channels > 64 && problem.axes[1].taps > 1 { 16 } else { problem.channels.max(1) }
 }
 
-/// Rows, columns and channels of a block: so many samples of a row as stay warm, four blocks a thread if they are several times as high as
-/// the window that is folded before the first result.
+/// Rows, columns and channels of a block: so many samples of a row as stay warm, four blocks a thread if they are several
+/// times as high as the window that is folded before the first result.
 pub(super) fn blocking(problem: &Sliding, threads: usize, row: usize) -> [usize; 3] {
     let [rows, cols] = problem.output();
     let [kh, kw] = problem.axes.map(|a| a.taps);
