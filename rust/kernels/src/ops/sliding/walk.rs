@@ -64,6 +64,9 @@ impl Implementation<Sliding> for Walk {
     }
 
     fn cost(&self, problem: &Sliding) -> Result<f64, Reject> {
+        if matches!(problem.numbers, Numbers::U16 | Numbers::U16AndI32) {
+            return Err(Reject(BYTES));
+        }
         scratch_fits(problem)?;
         Ok(problem.nanoseconds())
     }
