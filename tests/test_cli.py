@@ -34,7 +34,7 @@ def test_info_as_json():
 def test_explain_prints_the_choice_and_the_bound():
     done = ferroconv("explain", "correlate", "--dtype", "uint8", "--kernel", "5x5", "--weights", "whole")
     assert done.returncode == 0, done.stderr
-    assert "runs    correlate/direct/i16/" in done.stdout
+    assert "runs    correlate/bytes/i16/" in done.stdout
     assert "error   exact" in done.stdout
 
 

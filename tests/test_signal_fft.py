@@ -290,6 +290,7 @@ def test_explain_says_which_was_chosen():
         "pairs",
         "toeplitz",
         "direct",
+        "bytes",
         "sparse",
         "fft",
     ]

@@ -68,7 +68,7 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     >>> import ferroconv
     >>> plan, = ferroconv.explain(ferroconv.correlate, np.ones((8, 8), np.uint8), np.ones((3, 3))).plans
     >>> plan.chosen.split("/")[:3], plan.bound
-    (['correlate', 'direct', 'i16'], 'exact')
+    (['correlate', 'bytes', 'i16'], 'exact')
     """
     _core.begin_explaining()
     _here.explaining = True
