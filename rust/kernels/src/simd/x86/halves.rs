@@ -196,8 +196,8 @@ register!(
 const TURN: usize = 16;
 
 /// [`Halves::dot_along`] for registers of 64 bytes: of samples read from an even place on the pairs of later ones are
-/// turned together from two registers, while those from odd places, all of which straddle cache lines, are loaded. A load of
-/// each took as long as four products.
+/// turned together from two registers, while those from odd places are loaded. Nearly all such loads straddle cache lines:
+/// loading both took twice as long as multiplying them.
 macro_rules! dot_along {
     () => {
         #[inline(always)]
