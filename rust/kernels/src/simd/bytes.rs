@@ -314,7 +314,7 @@ impl Terms<'_> {
         for [even, odd] in self.sums {
             for v in 0..NV {
                 let x = x + v * V::LANES;
-                // SAFETY: see above.
+                // SAFETY: the caller's promise.
                 let [e, o] = unsafe { [V::load(even.as_ptr().add(x)), V::load(odd.as_ptr().add(x))] };
                 total[v] = [total[v][0].add(e), total[v][1].add(o)];
             }

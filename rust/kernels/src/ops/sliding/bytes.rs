@@ -13,14 +13,14 @@
 use super::divide::{narrow, wide};
 use super::fold::{Run, copy};
 use super::line::Line;
-use super::walk::{WARM, blocking, scratch_fits};
+use super::walk::{WARM, each_block, scratch_fits};
 use super::{Numbers, Sliding};
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::{
     Ahead, Bytes, Kept, Narrow, Simd, Terms, Total, Wide, bytes_of_part, fours, fours_of, means,
 };
-use crate::view::{Block, Blocks, Dst, Src};
+use crate::view::{Block, Dst, Src};
 use crate::{Error, alloc};
 use std::ops::Range;
 
@@ -55,15 +55,10 @@ impl Implementation<Sliding> for ByteMeans {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         let (src, dst) = single(srcs, dsts);
-        let workers = schedule.workers.worth(problem.nanoseconds());
         let row = (WARM / (size_of::<i16>() * problem.axes[0].taps)).clamp(ROW[0], ROW[1]);
-        let mut size = blocking(problem, workers.threads(), row);
-        if let Some([rows, cols]) = schedule.tile {
-            (size[0], size[1]) = (rows, cols);
-        }
-        let blocks = Blocks::new(std::slice::from_mut(dst), size);
-        let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
-        workers.drain(|| blocks.take(), |block| isa.dispatch(Task { problem, src, block }))
+        each_block(problem, dst, schedule, row, |block| {
+            schedule.isa.dispatch(Task { problem, src, block });
+        })
     }
 }
 

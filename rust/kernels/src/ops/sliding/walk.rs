@@ -133,7 +133,24 @@ pub(super) fn scratch_fits(problem: &Sliding) -> Result<(), Reject> {
     Ok(())
 }
 
-/// Cuts the result into blocks and hands them out.
+/// Cuts the result into blocks, of rows of so many samples, and hands them out to be computed.
+pub(super) fn each_block(
+    problem: &Sliding,
+    dst: &mut Dst<'_>,
+    schedule: &Schedule<'_>,
+    row: usize,
+    compute: impl Fn(Block<'_>) + Sync,
+) -> Result<(), Error> {
+    let workers = schedule.workers.worth(problem.nanoseconds());
+    let mut size = blocking(problem, workers.threads(), row);
+    if let Some([rows, cols]) = schedule.tile {
+        (size[0], size[1]) = (rows, cols);
+    }
+    let blocks = Blocks::new(std::slice::from_mut(dst), size);
+    workers.at_most(blocks.count()).drain(|| blocks.take(), compute)
+}
+
+/// The walk of a fold.
 fn go<F: Fold>(
     fold: &F,
     problem: &Sliding,
@@ -141,17 +158,12 @@ fn go<F: Fold>(
     dst: &mut Dst<'_>,
     schedule: &Schedule<'_>,
 ) -> Result<(), Error> {
-    let workers = schedule.workers.worth(problem.nanoseconds());
     let size = size_of::<F::Tall>().max(size_of::<F::Wide>());
     let kept = if problem.axes[0].taps <= DIRECT || F::REPLACES { size } else { size * problem.axes[0].taps };
     let row = (WARM / kept).clamp(ROW / 8 / size, ROW / size);
-    let mut size = blocking(problem, workers.threads(), row);
-    if let Some([rows, cols]) = schedule.tile {
-        (size[0], size[1]) = (rows, cols);
-    }
-    let blocks = Blocks::new(std::slice::from_mut(dst), size);
-    let (workers, isa) = (workers.at_most(blocks.count()), schedule.isa);
-    workers.drain(|| blocks.take(), |block| isa.dispatch(Task { fold, problem, src, block }))
+    each_block(problem, dst, schedule, row, |block| {
+        schedule.isa.dispatch(Task { fold, problem, src, block });
+    })
 }
 
 /// Channels of a block.
@@ -161,7 +173,7 @@ fn deep(problem: &Sliding) -> usize {
 
 /// Rows, columns and channels of a block: so many samples of a row as stay warm, four blocks a thread if they are several
 /// times as high as the window that is folded before the first result.
-pub(super) fn blocking(problem: &Sliding, threads: usize, row: usize) -> [usize; 3] {
+fn blocking(problem: &Sliding, threads: usize, row: usize) -> [usize; 3] {
     let [rows, cols] = problem.output();
     let [kh, kw] = problem.axes.map(|a| a.taps);
     let deep = deep(problem);

@@ -47,7 +47,6 @@ macro_rules! bytes {
             fn quotients<const EVEN: bool>(self, by: NarrowDivisor) -> Self {
                 // SAFETY: see the note on this impl.
                 unsafe {
-                    let both = |half: u16| <$reg>::splat(i32::from(half) * 0x0001_0001);
                     let shift = _mm_cvtsi32_si128(by.shift as i32);
                     let floor = self.0.high_words(Self::splat(by.multiplier as i16).0).right_words(shift);
                     if !EVEN {
@@ -55,7 +54,7 @@ macro_rules! bytes {
                     }
                     // A tie: the even one of two.
                     let tie = self.0.equal_words(floor.low_words(Self::splat(by.k as i16).0));
-                    Self(floor).sub(Self(tie.and(floor.and(both(1)))))
+                    Self(floor).sub(Self(tie.and(floor.and(Self::splat(1).0))))
                 }
             }
             #[inline(always)]
