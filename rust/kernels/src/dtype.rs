@@ -217,6 +217,14 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn halves_mut(_: &mut [Self]) -> Option<&mut [i16]> {
         None
     }
+    /// A row as one of bytes, if it is.
+    fn bytes(_: &[Self]) -> Option<&[u8]> {
+        None
+    }
+    /// The same, to be written.
+    fn bytes_mut(_: &mut [Self]) -> Option<&mut [u8]> {
+        None
+    }
 }
 
 macro_rules! float_accumulator {
@@ -247,10 +255,10 @@ macro_rules! float_accumulator {
 float_accumulator!(f32, Some(DType::F32); f64, Some(DType::F64));
 
 macro_rules! integer_accumulator {
-    ($($t:ty, $stored:expr $(, $halves:item $halves_mut:item)?);*) => {$(
+    ($($t:ty, $stored:expr $(, $row:item $row_mut:item)?);*) => {$(
         impl Accumulator for $t {
             const STORED_AS: Option<DType> = $stored;
-            $($halves $halves_mut)?
+            $($row $row_mut)?
             #[inline(always)]
             fn from_f64(x: f64) -> Self { x as Self }
             #[inline(always)]
@@ -273,7 +281,11 @@ macro_rules! integer_accumulator {
     )*};
 }
 integer_accumulator!(
-    u8, Some(DType::U8);
+    u8, Some(DType::U8),
+    #[inline(always)]
+    fn bytes(row: &[Self]) -> Option<&[u8]> { Some(row) }
+    #[inline(always)]
+    fn bytes_mut(row: &mut [Self]) -> Option<&mut [u8]> { Some(row) };
     i16, Some(DType::I16),
     #[inline(always)]
     fn halves(row: &[Self]) -> Option<&[i16]> { Some(row) }

@@ -78,6 +78,25 @@ pub trait Halves: Vector<Elem = i16> {
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
     unsafe fn neighbours(from: *const i16) -> Self::Pairs;
+    /// Reads `LANES` bytes, a lane each.
+    ///
+    /// # Safety
+    /// - `from` is valid for reading `LANES` bytes.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    unsafe fn widened(from: *const u8) -> Self;
+    /// Writes lanes and those of `next`, as the nearest bytes.
+    ///
+    /// # Safety
+    /// - `to` is valid for writing `2 * LANES` bytes.
+    /// - The CPU has the instruction set (a token of it exists).
+    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
+    unsafe fn store_bytes(self, next: Self, to: *mut u8);
+    /// [`Halves::neighbours`] of samples that are in registers, and of the one after each.
+    fn beside(samples: Self, next: Self) -> Self::Pairs;
+    /// Adds products of every two samples, wrapping, to sums of [`Halves::neighbours`]: by the first weights to that of the
+    /// first of both samples, by the second ones to that of the second.
+    fn dot_twos(sums: Self::Sums, samples: Self, weights: [Two; 2]) -> Self::Sums;
     /// Adds `samples * weight`, wrapping, to sums of [`Halves::neighbours`].
     fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums;
     /// Adds products of samples side by side along a row: to the sums of `NV` vectors of [`Halves::neighbours`] over pairs
@@ -136,6 +155,31 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
     unsafe fn neighbours(from: *const i16) -> Self::Pairs {
         // SAFETY: the caller's promise.
         unsafe { [Self::load(from).0, Self::load(from.add(1)).0] }
+    }
+    #[inline(always)]
+    unsafe fn widened(from: *const u8) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { from.cast::<[u8; N]>().read() }.map(i16::from))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, next: Self, to: *mut u8) {
+        let bytes = [self.0, next.0].map(|lanes| lanes.map(|lane| lane.clamp(0, 255) as u8));
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<[[u8; N]; 2]>().write(bytes) }
+    }
+    #[inline(always)]
+    fn beside(samples: Self, next: Self) -> Self::Pairs {
+        [samples.0, next.0]
+    }
+    #[inline(always)]
+    fn dot_twos(mut sums: Self::Sums, samples: Self, weights: [Two; 2]) -> Self::Sums {
+        for l in 0..N {
+            let Two(weights) = weights[l % 2];
+            let [first, second] = [samples.0[l / 2 * 2], samples.0[l / 2 * 2 + 1]].map(i32::from);
+            let products = (first * i32::from(weights as i16)).wrapping_add(second * (weights >> 16));
+            sums[l] = sums[l].wrapping_add(products);
+        }
+        sums
     }
     #[inline(always)]
     fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums {

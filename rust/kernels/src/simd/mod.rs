@@ -44,7 +44,7 @@ pub use halves::{
     Ending, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Multiplied, Nearest, Noted, Notes, Rounded, Samples,
     Truncated, Two, along, down,
 };
-pub use over::{Further, Paired, over};
+pub use over::{Further, Paired, Reading, Sample, over};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
 pub use portable::{Lanes, PairLanes, Scalar};
@@ -273,9 +273,19 @@ pub trait Lane: 'static {
 
 macro_rules! lanes {
     ($($variant:ident, $elem:ty;)*) => {
-        /// The kinds of arithmetic, as types; and `I16Pairs`, which an implementation chooses for itself.
+        /// The kinds of arithmetic, as types; and `I16Pairs` and `U8`, which an implementation chooses for itself.
         pub mod lane {
-            use super::{Lane, Simd};
+            use super::{Lane, Lanes, Simd};
+
+            /// Bytes, in rows as they stand in an image. They are widened in registers, so that no instruction set
+            /// has a vector of its own for them.
+            #[derive(Debug)]
+            pub enum U8 {}
+            impl Lane for U8 {
+                type Elem = u8;
+                type Vector<S: Simd> = Lanes<u8, 64, false>;
+            }
+
             $(
                 #[doc = concat!("`", stringify!($variant), "`.")]
                 #[derive(Debug)]

@@ -6,6 +6,75 @@
 #![expect(unsafe_code, reason = "raw loads in the innermost loop; bounds are checked once a block")]
 
 use super::{Ahead, Ending, Halves, MAX_ROWS, Two, store_tile};
+use crate::dtype::Accumulator;
+
+/// What a row is made of: 16-bit samples, or bytes, which are widened as they are read.
+pub trait Sample: Accumulator {
+    /// Reads `LANES` samples.
+    ///
+    /// # Safety
+    /// - `from` is valid for reading them.
+    /// - The CPU has the instruction set (a token of it exists).
+    unsafe fn load<V: Halves>(from: *const Self) -> V;
+    /// Writes results to `out[x..]`, cut off where `out` ends; what is behind them there may be overwritten.
+    ///
+    /// # Panics
+    /// If `x` is beyond the row.
+    fn store<V: Halves, const NV: usize>(results: &[V; NV], out: &mut [Self], x: usize);
+}
+
+impl Sample for i16 {
+    #[inline(always)]
+    unsafe fn load<V: Halves>(from: *const Self) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    fn store<V: Halves, const NV: usize>(results: &[V; NV], out: &mut [Self], x: usize) {
+        store_tile(results, out, x);
+    }
+}
+
+/// Bytes of the longest two vectors.
+const MOST_BYTES: usize = 64;
+
+impl Sample for u8 {
+    #[inline(always)]
+    unsafe fn load<V: Halves>(from: *const Self) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::widened(from) }
+    }
+    #[inline(always)]
+    fn store<V: Halves, const NV: usize>(results: &[V; NV], out: &mut [Self], x: usize) {
+        const { assert!(2 * V::LANES <= MOST_BYTES) };
+        for v in (0..NV).step_by(2) {
+            let (first, next) = (results[v], results[(v + 1).min(NV - 1)]);
+            let Some(out) = out.get_mut(x + v * V::LANES..) else { return };
+            if out.len() >= 2 * V::LANES {
+                // SAFETY: there is room for both.
+                unsafe { first.store_bytes(next, out.as_mut_ptr()) }
+            } else {
+                let mut bytes = [0; MOST_BYTES];
+                // SAFETY: likewise.
+                unsafe { first.store_bytes(next, bytes.as_mut_ptr()) }
+                let room = out.len();
+                out.copy_from_slice(&bytes[..room]);
+            }
+        }
+    }
+}
+
+/// Where the samples of pairs stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Anywhere.
+    Apart,
+    /// Neighbours: a vector of samples is read, and again from the next sample on.
+    Beside,
+    /// Neighbours, and those of pair `k` are `2 k` on from a result, or from the one before it: under weights of its own
+    /// every other result takes the vectors of its neighbour, and half as many are read.
+    Shared,
+}
 
 /// A tap beside those of [`Paired`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +92,10 @@ pub struct Further {
 pub struct Paired<'a> {
     /// Samples from a result to those of each pair of a row: the same in all rows.
     pub places: &'a [[usize; 2]],
-    /// Row by row.
-    pub weights: &'a [Two],
+    /// How they are read.
+    pub reading: Reading,
+    /// Row by row: of even results, and of odd ones. They differ where both [share](Reading::Shared) what is read.
+    pub weights: &'a [[Two; 2]],
     /// What is added to them.
     pub further: &'a [Further],
 }
@@ -35,16 +106,16 @@ impl Paired<'_> {
         self.weights.len() / self.places.len()
     }
 
-    /// The farthest sample, and whether the samples of every pair are neighbours.
+    /// The farthest sample.
     #[inline(always)]
-    fn reach(&self) -> (usize, bool) {
-        let (mut reach, mut beside) = (0, true);
+    fn reach(&self) -> usize {
+        let mut reach = 0;
         for &[first, second] in self.places {
+            // What only the result after an even one takes is no farther from it.
+            let second = if self.reading == Reading::Shared { second - 1 } else { second };
             reach = reach.max(first).max(second);
-            beside &= second == first + 1;
         }
-        let reach = self.further.iter().fold(reach, |reach, further| reach.max(further.place));
-        (reach, beside)
+        self.further.iter().fold(reach, |reach, further| reach.max(further.place))
     }
 }
 
@@ -56,17 +127,17 @@ impl Paired<'_> {
 /// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few
 /// rows or weights.
 #[inline(always)]
-pub fn over<V: Halves, const R: usize>(
-    rows: &[&[i16]],
+pub fn over<V: Halves, T: Sample, const R: usize>(
+    rows: &[&[T]],
     taps: Paired<'_>,
     ahead: &Ahead,
     width: usize,
     ending: impl Ending<V> + Copy,
-    mut out: [&mut [i16]; R],
+    mut out: [&mut [T]; R],
 ) {
-    const { assert!(R <= MAX_ROWS) };
+    const { assert!(R <= MAX_ROWS && V::LANES.is_multiple_of(2)) };
     let height = taps.rows();
-    let (reach, beside) = taps.reach();
+    let reach = taps.reach();
     assert!(
         height * taps.places.len() == taps.weights.len() && height >= R && rows.len() >= height + R - 1,
         "a weight for every pair, and rows that results share"
@@ -83,10 +154,16 @@ pub fn over<V: Halves, const R: usize>(
             while x + $nv * V::LANES <= width {
                 // SAFETY: `x + NV * LANES <= width`, and the rest was asserted.
                 unsafe {
-                    if beside {
-                        over_at::<V, R, $nv, true>(rows, taps, x, ending, &mut out);
-                    } else {
-                        over_at::<V, R, $nv, false>(rows, taps, x, ending, &mut out);
+                    match taps.reading {
+                        Reading::Shared => {
+                            over_at::<V, T, R, $nv, SHARED>(rows, taps, x, ending, &mut out);
+                        }
+                        Reading::Beside => {
+                            over_at::<V, T, R, $nv, BESIDE>(rows, taps, x, ending, &mut out);
+                        }
+                        Reading::Apart => {
+                            over_at::<V, T, R, $nv, APART>(rows, taps, x, ending, &mut out);
+                        }
                     }
                 }
                 ahead.step();
@@ -101,20 +178,27 @@ pub fn over<V: Halves, const R: usize>(
     vectors!(1);
 }
 
-/// [`over`] for `NV` vectors from column `x` on; `BESIDE` if the places of every pair are neighbours.
+/// A [`Reading`] as a parameter.
+const APART: u8 = Reading::Apart as u8;
+const BESIDE: u8 = Reading::Beside as u8;
+const SHARED: u8 = Reading::Shared as u8;
+
+/// [`over`] for `NV` vectors from column `x` on.
 ///
 /// # Safety
 /// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
 /// what the places reach.
 #[inline(always)]
-unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool>(
-    rows: &[&[i16]],
+unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const READING: u8>(
+    rows: &[&[T]],
     taps: Paired<'_>,
     x: usize,
     mut ending: impl Ending<V> + Copy,
-    out: &mut [&mut [i16]; R],
+    out: &mut [&mut [T]; R],
 ) {
-    let Paired { places, weights, further } = taps;
+    let Paired { places, further, .. } = taps;
+    // Two weights read as one were broadcast from two halves of a scalar register: twice as slow as from memory.
+    let weights = taps.weights.as_flattened();
     let (count, height) = (places.len(), taps.rows());
     let mut sums = [[V::no_sums(); NV]; R];
     // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
@@ -126,19 +210,23 @@ unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool
                 unsafe {
                     let (row, [first, second]) =
                         (rows.get_unchecked(j).as_ptr().add(x), *places.get_unchecked(k));
-                    let mut pairs = [V::pairs(V::splat(0), V::splat(0)); NV];
+                    let (mut samples, mut partners) = ([V::splat(0); NV], [V::splat(0); NV]);
                     for v in 0..NV {
                         let row = row.add(v * V::LANES);
-                        pairs[v] = if BESIDE {
-                            V::neighbours(row.add(first))
-                        } else {
-                            V::pairs(V::load(row.add(first)), V::load(row.add(second)))
-                        };
+                        samples[v] = T::load(row.add(first));
+                        if READING != SHARED {
+                            partners[v] = T::load(row.add(second));
+                        }
                     }
                     for r in $rows {
-                        let weights = *weights.get_unchecked((j - r) * count + k);
+                        let at = 2 * ((j - r) * count + k);
+                        let weights = [*weights.get_unchecked(at), *weights.get_unchecked(at + 1)];
                         for v in 0..NV {
-                            sums[r][v] = V::dot(sums[r][v], pairs[v], weights);
+                            sums[r][v] = match READING {
+                                SHARED => V::dot_twos(sums[r][v], samples[v], weights),
+                                BESIDE => V::dot(sums[r][v], V::beside(samples[v], partners[v]), weights[0]),
+                                _ => V::dot(sums[r][v], V::pairs(samples[v], partners[v]), weights[0]),
+                            };
                         }
                     }
                 }
@@ -156,9 +244,10 @@ unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool
         for r in 0..R {
             for v in 0..NV {
                 // SAFETY: `row < height`; the rest is the caller's promise.
-                let samples =
-                    unsafe { V::load(rows.get_unchecked(row + r).as_ptr().add(x + place + v * V::LANES)) };
-                sums[r][v] = if BESIDE {
+                let samples = unsafe {
+                    T::load::<V>(rows.get_unchecked(row + r).as_ptr().add(x + place + v * V::LANES))
+                };
+                sums[r][v] = if READING != APART {
                     V::dot_alone(sums[r][v], samples, weight)
                 } else {
                     V::dot(sums[r][v], V::pairs(samples, samples), Two::new(weight, 0))
@@ -170,10 +259,10 @@ unsafe fn over_at<V: Halves, const R: usize, const NV: usize, const BESIDE: bool
         let mut results = [V::splat(0); NV];
         for v in 0..NV {
             results[v] = ending.end(sums[v], r, x + v * V::LANES);
-            if BESIDE {
+            if READING != APART {
                 results[v] = results[v].ordered();
             }
         }
-        store_tile(&results, out, x);
+        T::store(&results, out, x);
     }
 }

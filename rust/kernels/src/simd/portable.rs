@@ -87,7 +87,7 @@ macro_rules! portable_integers {
     )*};
 }
 portable_floats! { f32, u32; f64, u64; }
-portable_integers!(i16, i32, i64, i128);
+portable_integers!(u8, i16, i32, i64, i128);
 
 /// `N` lanes of two `i16`, or of the `i32` that their products are added up to.
 #[derive(Clone, Copy, Debug)]

@@ -31,10 +31,13 @@ use super::correlate::{Correlate, Source, Summation};
 use super::direct::RegisterTile;
 use super::strip::{self, Geometry, Inner, Window};
 use crate::Error;
-use crate::dtype::Accumulator;
+use crate::border::Border;
+use crate::dtype::{Accumulator, DType, Overflow};
 use crate::registry::{Implementation, Reject, Schedule};
+use crate::shape::Axis;
 use crate::simd::{
-    Ending, Further, Halves, Nearest, Paired, Program, Rounded, Simd, Two, Vector, lane, over,
+    Ahead, Ending, Further, Halves, Nearest, Paired, Program, Reading, Rounded, Sample, Simd, Two, Vector,
+    lane, over,
 };
 use crate::view::{Dst, Rows, Src};
 use fixed::{Split, held};
@@ -71,7 +74,11 @@ impl Implementation<Correlate> for Pairs {
             return Err(Reject("needs neighbouring samples side by side: a horizontal stride of 1"));
         }
         let fixed = problem.fixed_point()?;
-        let [products, moved] = if fixed.narrow { NARROW } else { WIDE };
+        let [products, moved] = match fixed.narrow {
+            true if in_bytes(problem) => BYTES,
+            true => NARROW,
+            false => WIDE,
+        };
         let [h, w] = problem.output();
         let [rows, cols] = problem.taps.shape();
         let pairs = (rows * cols.div_ceil(2)) as f64 + fixed.splits.len() as f64 * SPLIT;
@@ -86,6 +93,9 @@ impl Implementation<Correlate> for Pairs {
         schedule: &Schedule<'_>,
     ) -> Result<(), Error> {
         match problem.fixed_point() {
+            Ok(FixedPoint { narrow: true, .. }) if in_bytes(problem) => {
+                strip::run_in::<lane::U8, ByteTile>(problem, srcs, dsts, schedule)
+            }
             Ok(FixedPoint { narrow: true, .. }) => {
                 strip::run_in::<lane::I16, HalfTile>(problem, srcs, dsts, schedule)
             }
@@ -95,7 +105,8 @@ impl Implementation<Correlate> for Pairs {
 }
 
 /// Pairs of products a nanosecond, and nanoseconds for bringing in, pairing, rounding and writing a result,
-/// on the scale of [`Correlate::nanoseconds`]: with results of 16 bits, and of 32.
+/// on the scale of [`Correlate::nanoseconds`]: from bytes to bytes, with results of 16 bits, and of 32.
+const BYTES: [f64; 2] = [26.0, 0.86];
 const NARROW: [f64; 2] = [24.0, 1.0];
 const WIDE: [f64; 2] = [20.0, 1.16];
 
@@ -105,90 +116,146 @@ const SPLIT: f64 = 1.3;
 /// The loop at the head of this file.
 enum PairTile {}
 
-/// Why a row is known to be of `i16`.
+/// Why it is known what a row is made of.
 pub(crate) const HALVES: &str = "the lane that this implementation runs in";
+
+/// Whether rows of results that fit 16 bits are bytes, of the image and of the result, as they stand.
+fn in_bytes(problem: &Correlate) -> bool {
+    let held = problem.cval.integer.is_some_and(|value| (0..=255).contains(&value));
+    [problem.src, problem.dst] == [DType::U8; 2]
+        && problem.finish.overflow == Overflow::Saturate
+        && (held || !problem.border.contains(&Border::Constant))
+}
 
 /// The loop for results of 16 bits.
 enum HalfTile {}
 
+/// The same loop from bytes to bytes.
+enum ByteTile {}
+
 /// Where pairs of taps read, their weights, and what becomes of the sums.
 struct Half {
     places: Vec<[usize; 2]>,
-    weights: Vec<Two>,
+    reading: Reading,
+    weights: Vec<[Two; 2]>,
     further: Vec<Further>,
     scale: Scale,
 }
 
-impl Inner for HalfTile {
-    type Prepared<A: Accumulator> = Half;
-
-    const PRODUCTS: bool = true;
-
-    fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Half {
+impl Half {
+    fn new(problem: &Correlate, geometry: &Geometry) -> Self {
         let fixed = problem.fixed_point().expect("a problem that this implementation accepts");
-        let cols = problem.taps.shape()[1];
-        // A tap without a partner has the one before it, under a 0; or itself, if it is the only one.
-        let paired = |two: &[i16]| match *two {
-            [first, second] => Two::new(first, second),
-            [last] => Two::new(0, last),
-            _ => unreachable!("one or two"),
-        };
-        let place = |col: usize| {
-            let first = col.min(cols.saturating_sub(2));
-            [geometry.offsets[first], geometry.offsets[(first + 1).min(cols - 1)]]
+        let Axis { taps: cols, dilation, .. } = problem.axes[1];
+        // An even number of neighbours makes a pair more of it if what is read is shared.
+        let reading = match (dilation, cols % 2) {
+            (1, 1) => Reading::Shared,
+            (1, _) => Reading::Beside,
+            _ => Reading::Apart,
         };
         let taps: Vec<i16> = fixed.taps.iter().map(|&tap| held(tap)).collect();
+        let pairs = 0..cols.div_ceil(2);
+        // A tap without a partner has the one before it, under a 0.
+        let first = |pair: usize| match reading {
+            Reading::Shared => 2 * pair,
+            _ => (2 * pair).min(cols.saturating_sub(2)),
+        };
+        let place = |pair: usize| match reading {
+            Reading::Shared => [first(pair), first(pair) + 1],
+            _ => [first(pair), first(pair) + 1].map(|col| geometry.offsets[col]),
+        };
+        let weights = |row: &[i16], pair: usize| {
+            let tap = |col: usize| row.get(col).copied().unwrap_or(0);
+            let even = match 2 * pair - first(pair) {
+                0 => Two::new(tap(2 * pair), tap(2 * pair + 1)),
+                _ => Two::new(0, tap(2 * pair)),
+            };
+            match reading {
+                Reading::Shared => [even, Two::new(tap((2 * pair).wrapping_sub(1)), tap(2 * pair))],
+                _ => [even; 2],
+            }
+        };
         let further =
             |&Split { row, col, weight }: &Split| Further { row, place: geometry.offsets[col], weight };
-        Half {
-            places: (0..cols).step_by(2).map(place).collect(),
-            weights: taps.chunks_exact(cols).flat_map(|row| row.chunks(2).map(paired)).collect(),
+        Self {
+            places: pairs.clone().map(place).collect(),
+            reading,
+            weights: taps
+                .chunks_exact(cols)
+                .flat_map(|row| pairs.clone().map(|pair| weights(row, pair)))
+                .collect(),
             further: fixed.splits.iter().map(further).collect(),
             scale: fixed.scale,
         }
     }
 
     #[inline(always)]
-    fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
-        _: S,
-        half: &Half,
-        window: &Window<'_, V::Elem>,
-        _: &mut [V::Elem],
-        out: [&mut [V::Elem]; R],
+    fn block<V: Halves, T: Sample, const R: usize>(
+        &self,
+        rows: &[&[T]],
+        (width, ahead): (usize, &Ahead),
+        out: [&mut [T]; R],
     ) {
-        let rows: Vec<&[i16]> = window.rows.iter().map(|row| V::Elem::halves(row).expect(HALVES)).collect();
-        let out = out.map(|row| V::Elem::halves_mut(row).expect(HALVES));
-        let taps = Paired { places: &half.places, weights: &half.weights, further: &[] };
+        let taps =
+            Paired { places: &self.places, reading: self.reading, weights: &self.weights, further: &[] };
+        let rows = (rows, ahead, width);
         // A loop for each ending: what is asked once a block keeps the sums in registers. Only one has further taps.
-        match half.scale {
+        match self.scale {
             Scale::Bits(bits @ Rounded { shift: 0, .. }) => {
-                sums::<_, S::I16, R>(&rows, taps, window, Nearest::<false>(bits), out);
+                sums::<V, T, R>(rows, taps, Nearest::<false>(bits), out);
             }
-            Scale::Bits(bits) => sums::<_, S::I16, R>(&rows, taps, window, Nearest::<true>(bits), out),
+            Scale::Bits(bits) => sums::<V, T, R>(rows, taps, Nearest::<true>(bits), out),
             Scale::Unit(unit) => {
-                let taps = Paired { further: &half.further, ..taps };
-                sums::<_, S::I16, R>(&rows, taps, window, unit, out);
+                let taps = Paired { further: &self.further, ..taps };
+                sums::<V, T, R>(rows, taps, unit, out);
             }
         }
     }
 }
 
+macro_rules! inner {
+    ($tile:ident, $sample:ty, $of:ident, $of_mut:ident) => {
+        impl Inner for $tile {
+            type Prepared<A: Accumulator> = Half;
+
+            const PRODUCTS: bool = true;
+
+            fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Half {
+                Half::new(problem, geometry)
+            }
+
+            #[inline(always)]
+            fn block<S: Simd, V: Vector<Elem: Rows>, const R: usize>(
+                _: S,
+                half: &Half,
+                window: &Window<'_, V::Elem>,
+                _: &mut [V::Elem],
+                out: [&mut [V::Elem]; R],
+            ) {
+                let rows: Vec<&[$sample]> =
+                    window.rows.iter().map(|row| V::Elem::$of(row).expect(HALVES)).collect();
+                let out = out.map(|row| V::Elem::$of_mut(row).expect(HALVES));
+                half.block::<S::I16, $sample, R>(&rows, (window.width, window.ahead), out);
+            }
+        }
+    };
+}
+inner!(HalfTile, i16, halves, halves_mut);
+inner!(ByteTile, u8, bytes, bytes_mut);
+
 /// [`over`] the rows of a block.
 #[inline(always)]
-fn sums<A, V: Halves, const R: usize>(
-    rows: &[&[i16]],
+fn sums<V: Halves, T: Sample, const R: usize>(
+    (rows, ahead, width): (&[&[T]], &Ahead, usize),
     taps: Paired<'_>,
-    window: &Window<'_, A>,
     ending: impl Ending<V> + Copy,
-    out: [&mut [i16]; R],
+    out: [&mut [T]; R],
 ) {
-    let (width, ahead) = (window.width, window.ahead);
     if taps.rows() >= R {
-        return over::<V, R>(rows, taps, ahead, width, ending, out);
+        return over::<V, T, R>(rows, taps, ahead, width, ending, out);
     }
     // A window of one row: the rows of a block share nothing.
     for (r, out) in out.into_iter().enumerate() {
-        over::<V, 1>(&rows[r..=r], taps, ahead, width, ending, [out]);
+        over::<V, T, 1>(&rows[r..=r], taps, ahead, width, ending, [out]);
     }
 }
 

@@ -32,11 +32,17 @@ pub(super) trait Register: Copy {
     /// All bits of a lane of 32 bits, if `self` is greater there.
     unsafe fn greater(self, other: Self) -> Self;
     unsafe fn is_zero(self) -> bool;
+    /// Lanes of 32 bits, without their lowest bit where `of` has none of the bits of `these`.
+    unsafe fn made_even(self, of: Self, these: Self) -> Self;
     /// Lanes of 16 bits of both, side by side; of each 16 bytes the lower half, and the upper one.
     unsafe fn low_pairs(self, other: Self) -> Self;
     unsafe fn high_pairs(self, other: Self) -> Self;
     /// Undoes them for lanes of 32 bits, saturated to 16.
     unsafe fn pack(self, other: Self) -> Self;
+    /// Bytes as lanes of 16 bits.
+    unsafe fn widened(from: *const u8) -> Self;
+    /// Lanes of 16 bits of both, one after the other, as the nearest bytes.
+    unsafe fn bytes(self, other: Self) -> Self;
     /// Within each 16 bytes.
     unsafe fn shuffle(self, order: __m128i) -> Self;
     unsafe fn dot(self, other: Self) -> Self;
@@ -46,7 +52,9 @@ pub(super) trait Register: Copy {
 
 macro_rules! register {
     ($reg:ty { $($method:ident: $intrinsic:path,)* } $load:path, $store:path, $zero:path, $splat:path, $broadcast:path, $shuffle:path,
-     |$a:ident, $b:ident| $greater:expr, $equal:expr, $is_zero:expr, |$c:ident, $unit:ident| $multiplied:expr) => {
+     |$a:ident, $b:ident| $greater:expr, $equal:expr, $is_zero:expr, $bytes:expr,
+     |$even:ident, $of:ident, $these:ident| $made_even:expr, |$c:ident, $unit:ident| $multiplied:expr,
+     $widened:path, $half:ty) => {
         // SAFETY, for each block below: the promise of whoever calls a method.
         impl Register for $reg {
             #[inline(always)]
@@ -85,6 +93,23 @@ macro_rules! register {
                 let ($a, $b) = (self, other);
                 // SAFETY: see the note on this impl.
                 unsafe { $equal }
+            }
+            #[inline(always)]
+            unsafe fn bytes(self, other: Self) -> Self {
+                let ($a, $b) = (self, other);
+                // SAFETY: see the note on this impl.
+                unsafe { $bytes }
+            }
+            #[inline(always)]
+            unsafe fn made_even(self, of: Self, these: Self) -> Self {
+                let ($even, $of, $these) = (self, of, these);
+                // SAFETY: see the note on this impl.
+                unsafe { $made_even }
+            }
+            #[inline(always)]
+            unsafe fn widened(from: *const u8) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { $widened(from.cast::<$half>().read_unaligned()) }
             }
             #[inline(always)]
             unsafe fn is_zero(self) -> bool {
@@ -165,7 +190,13 @@ register!(
     }
     _mm256_loadu_si256, _mm256_storeu_si256, _mm256_setzero_si256, _mm256_set1_epi32, _mm256_broadcastsi128_si256, _mm256_shuffle_epi8,
     |a, b| _mm256_cmpgt_epi32(a, b), _mm256_cmpeq_epi16(a, b), _mm256_testz_si256(a, a) == 1,
-    |a, unit| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(unit)))
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(a, b)),
+    |even, of, these| _mm256_andnot_si256(
+        _mm256_srli_epi32::<31>(_mm256_cmpeq_epi32(_mm256_and_si256(of, these), _mm256_setzero_si256())),
+        even
+    ),
+    |a, unit| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(unit))),
+    _mm256_cvtepu8_epi16, __m128i
 );
 register!(
     __m512i {
@@ -189,7 +220,10 @@ register!(
     _mm512_loadu_si512, _mm512_storeu_si512, _mm512_setzero_si512, _mm512_set1_epi32, _mm512_broadcast_i32x4, _mm512_shuffle_epi8,
     |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_movm_epi16(_mm512_cmpeq_epi16_mask(a, b)),
     _mm512_test_epi32_mask(a, a) == 0,
-    |a, unit| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(unit)))
+    _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(a, b)),
+    |even, of, these| _mm512_mask_and_epi32(even, _mm512_testn_epi32_mask(of, these), even, _mm512_set1_epi32(!1)),
+    |a, unit| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(unit))),
+    _mm512_cvtepu8_epi16, __m256i
 );
 
 /// Pairs that a register has.
@@ -288,6 +322,31 @@ macro_rules! halves {
             }
             $($dot_along!();)?
             #[inline(always)]
+            unsafe fn widened(from: *const u8) -> Self {
+                // SAFETY: the caller's promise.
+                unsafe { Self(Register::widened(from)) }
+            }
+            #[inline(always)]
+            unsafe fn store_bytes(self, next: Self, to: *mut u8) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.bytes(next.0).store(to.cast()) }
+            }
+            #[inline(always)]
+            fn beside(samples: Self, next: Self) -> Self::Pairs {
+                [samples.0, next.0]
+            }
+            #[inline(always)]
+            fn dot_twos(sums: Self::Sums, samples: Self, weights: [Two; 2]) -> Self::Sums {
+                // SAFETY: see the note on this impl.
+                unsafe {
+                    let dot = |$sum: $reg, $weights: Two| {
+                        let ($pair, $weights) = (samples.0, <$reg>::splat($weights.0));
+                        $dot
+                    };
+                    [dot(sums[0], weights[0]), dot(sums[1], weights[1])]
+                }
+            }
+            #[inline(always)]
             fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums {
                 // A lane holds a sample of an even sum, and in its upper half one of an odd sum.
                 // SAFETY: see the note on this impl.
@@ -368,16 +427,16 @@ macro_rules! halves {
                 // SAFETY: see the note on this impl.
                 unsafe {
                     let half = (1 << shift) >> 1;
-                    let added = <$reg>::splat(offset.wrapping_add(half - i32::from(EVEN)));
+                    let added = <$reg>::splat(offset.wrapping_add(half));
+                    let fraction = <$reg>::splat((1 << shift) - 1);
                     let shift = _mm_cvtsi32_si128(shift as i32);
-                    let mut up = [sums[0].add(added), sums[1].add(added)];
-                    if EVEN {
-                        let (offset, one) = (<$reg>::splat(offset), <$reg>::splat(1));
-                        for (up, sum) in up.iter_mut().zip(sums) {
-                            *up = up.add(sum.add(offset).right_signed(shift).and(one));
-                        }
+                    let mut rounded = [sums[0].add(added), sums[1].add(added)];
+                    for sum in &mut rounded {
+                        let up = sum.right_signed(shift);
+                        // Nothing is left of a tie that went up.
+                        *sum = if EVEN { up.made_even(*sum, fraction) } else { up };
                     }
-                    Self(up[0].right_signed(shift).pack(up[1].right_signed(shift)))
+                    Self(rounded[0].pack(rounded[1]))
                 }
             }
             #[inline(always)]
