@@ -161,7 +161,8 @@ impl Half {
         };
         let place = |pair: usize| match reading {
             Reading::Shared => [first(pair), first(pair) + 1],
-            _ => [first(pair), first(pair) + 1].map(|col| geometry.offsets[col]),
+            // An only tap is beside itself.
+            _ => [first(pair), (first(pair) + 1).min(cols - 1)].map(|col| geometry.offsets[col]),
         };
         let weights = |row: &[i16], pair: usize| {
             let tap = |col: usize| row.get(col).copied().unwrap_or(0);
