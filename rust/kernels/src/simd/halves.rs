@@ -128,19 +128,21 @@ pub trait Halves: Vector<Elem = i16> {
     fn apart(self, a: Self, b: Self) -> Self;
     /// Whether all lanes are 0.
     fn is_zero(self) -> bool;
-    /// Zeros.
-    fn no_sums() -> Self::Sums;
+    /// The same sum in all lanes.
+    fn sums_of(sum: i32) -> Self::Sums;
     /// Adds `a * weights.first + b * weights.second`, wrapping.
     fn dot(sums: Self::Sums, pairs: Self::Pairs, weights: Two) -> Self::Sums;
     /// `sums + 2^-shift * parts`, rounded down, wrapping.
     fn plus_parts(sums: Self::Sums, parts: Self::Sums, shift: u32) -> Self::Sums;
     /// The sums as 16-bit numbers, saturated, and whether the other sum of one of them may have another integer.
     fn truncated(sums: Self::Sums, truncated: Truncated) -> (Self, bool);
-    /// The sums as 16-bit numbers, saturated; ties go up, or with `EVEN` to the even number, for a shift of 1
-    /// at least.
-    fn narrowed<const EVEN: bool>(sums: Self::Sums, rounded: Rounded) -> Self;
-    /// The sums as 16-bit numbers, saturated; what a number is of 32 bits at most.
-    fn multiplied(sums: Self::Sums, multiplied: Multiplied) -> Self;
+    /// `2^-shift * sum`, rounded down, where 16 bits hold that. With `EVEN` an integer is made even, for a shift of 1 at
+    /// least: of sums that have a half added to them, the nearest, and of ties the even one.
+    fn narrowed<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self;
+    /// The same of sums of [`Halves::neighbours`], in the order of the row.
+    fn narrowed_beside<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self;
+    /// The sums, as `f32`, times `unit`, as 16-bit numbers, saturated; what a number is of 32 bits at most.
+    fn multiplied(sums: Self::Sums, unit: f32) -> Self;
 }
 
 impl<const N: usize> Halves for Lanes<i16, N, false> {
@@ -201,8 +203,8 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
         self.0 == [0; N]
     }
     #[inline(always)]
-    fn no_sums() -> Self::Sums {
-        [0; N]
+    fn sums_of(sum: i32) -> Self::Sums {
+        [sum; N]
     }
     #[inline(always)]
     fn dot(mut sums: Self::Sums, [a, b]: Self::Pairs, Two(weights): Two) -> Self::Sums {
@@ -230,41 +232,65 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
         (Self(sums.map(narrow)), sums.iter().any(doubted))
     }
     #[inline(always)]
-    fn narrowed<const EVEN: bool>(sums: Self::Sums, Rounded { offset, shift }: Rounded) -> Self {
-        let half = (1 << shift) >> 1;
+    fn narrowed<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self {
         Self(sums.map(|sum| {
-            let sum = sum.wrapping_add(offset);
-            let up = if EVEN { half - 1 + ((sum >> shift) & 1) } else { half };
-            (sum.wrapping_add(up) >> shift).clamp(i16::MIN.into(), i16::MAX.into()) as i16
+            let tie = EVEN && sum & ((1 << shift) - 1) == 0;
+            ((sum >> shift) & !i32::from(tie)) as i16
         }))
     }
     #[inline(always)]
-    fn multiplied(sums: Self::Sums, multiplied: Multiplied) -> Self {
-        Self(sums.map(|sum| multiplied.of(sum).clamp(i16::MIN.into(), i16::MAX.into()) as i16))
+    fn narrowed_beside<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self {
+        Self::narrowed::<EVEN>(sums, shift)
+    }
+    #[inline(always)]
+    fn multiplied(sums: Self::Sums, unit: f32) -> Self {
+        let unit = Multiplied { offset: 0, unit };
+        Self(sums.map(|sum| unit.of(sum).clamp(i16::MIN.into(), i16::MAX.into()) as i16))
     }
 }
 
 /// What becomes of sums: results, in a vector.
 pub trait Ending<V: Halves> {
+    /// What sums begin with.
+    fn first(&self) -> i32 {
+        0
+    }
     /// The results of the sums of row `row` of those that are computed at once, from column `x` on.
     fn end(&mut self, sums: V::Sums, row: usize, x: usize) -> V;
+    /// The same of sums of [`Halves::neighbours`].
+    #[inline(always)]
+    fn end_beside(&mut self, sums: V::Sums, row: usize, x: usize) -> V {
+        self.end(sums, row, x).ordered()
+    }
 }
 
-/// Rounds to the nearest; ties go up, or with `EVEN` to the even number, for a shift of 1 at least.
+/// Rounds to the nearest, where 16 bits hold that; ties go up, or with `EVEN` to the even number, for a shift of 1 at least.
 #[derive(Clone, Copy, Debug)]
 pub struct Nearest<const EVEN: bool>(pub Rounded);
 
 impl<V: Halves, const EVEN: bool> Ending<V> for Nearest<EVEN> {
     #[inline(always)]
+    fn first(&self) -> i32 {
+        self.0.offset.wrapping_add((1 << self.0.shift) >> 1)
+    }
+    #[inline(always)]
     fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
-        V::narrowed::<EVEN>(sums, self.0)
+        V::narrowed::<EVEN>(sums, self.0.shift)
+    }
+    #[inline(always)]
+    fn end_beside(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
+        V::narrowed_beside::<EVEN>(sums, self.0.shift)
     }
 }
 
 impl<V: Halves> Ending<V> for Multiplied {
     #[inline(always)]
+    fn first(&self) -> i32 {
+        self.offset
+    }
+    #[inline(always)]
     fn end(&mut self, sums: V::Sums, _: usize, _: usize) -> V {
-        V::multiplied(sums, *self)
+        V::multiplied(sums, self.unit)
     }
 }
 
@@ -377,7 +403,7 @@ impl<'a, V: Halves> Samples<'a, V> {
     /// If there are too few weights.
     #[inline(always)]
     pub fn sums(self, weights: [&[Two]; 2]) -> [V::Sums; 2] {
-        let mut sums = [V::no_sums(); 2];
+        let mut sums = [V::sums_of(0); 2];
         let [first, second] = weights.map(|weights| &weights[..self.taps.div_ceil(2)]);
         let last = self.taps - 1;
         for (k, (&first, &second)) in first.iter().zip(second).enumerate() {
@@ -431,7 +457,7 @@ pub fn down<V: Halves, const H: usize>(
     assert!(lines.length >= cols.end, "the rows cover the block");
     assert!(out.iter().all(|out| out.len() >= cols.end), "there is room for the results");
     for x in cols.step_by(V::LANES) {
-        let mut sums = [V::no_sums(); H];
+        let mut sums = [V::sums_of(ending.first()); H];
         // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
         macro_rules! step {
             ($q:expr, $rows:expr) => {{
@@ -526,7 +552,7 @@ unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
     out: &mut [i16],
     x: usize,
 ) {
-    let mut sums = [V::no_sums(); NV];
+    let mut sums = [V::sums_of(ending.first()); NV];
     // SAFETY: the caller's promise.
     let from = unsafe { row.as_ptr().add(x) };
     if STEP == 1 {
@@ -547,8 +573,8 @@ unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
     for (v, &sums) in sums.iter().enumerate() {
         let x = x + v * V::LANES;
         if x < out.len() {
-            let results = ending.end(sums, 0, x);
-            store_tile(&[if STEP == 1 { results.ordered() } else { results }], out, x);
+            let results = if STEP == 1 { ending.end_beside(sums, 0, x) } else { ending.end(sums, 0, x) };
+            store_tile(&[results], out, x);
         }
     }
 }

@@ -155,14 +155,20 @@ pub fn over<V: Halves, T: Sample, const R: usize>(
                 // SAFETY: `x + NV * LANES <= width`, and the rest was asserted.
                 unsafe {
                     match taps.reading {
+                        Reading::Shared if taps.places.len() == 2 => {
+                            over_at::<V, T, R, $nv, SHARED, 2>(rows, taps, x, ending, &mut out);
+                        }
+                        Reading::Shared if taps.places.len() == 3 => {
+                            over_at::<V, T, R, $nv, SHARED, 3>(rows, taps, x, ending, &mut out);
+                        }
                         Reading::Shared => {
-                            over_at::<V, T, R, $nv, SHARED>(rows, taps, x, ending, &mut out);
+                            over_at::<V, T, R, $nv, SHARED, 0>(rows, taps, x, ending, &mut out);
                         }
                         Reading::Beside => {
-                            over_at::<V, T, R, $nv, BESIDE>(rows, taps, x, ending, &mut out);
+                            over_at::<V, T, R, $nv, BESIDE, 0>(rows, taps, x, ending, &mut out);
                         }
                         Reading::Apart => {
-                            over_at::<V, T, R, $nv, APART>(rows, taps, x, ending, &mut out);
+                            over_at::<V, T, R, $nv, APART, 0>(rows, taps, x, ending, &mut out);
                         }
                     }
                 }
@@ -189,7 +195,7 @@ const SHARED: u8 = Reading::Shared as u8;
 /// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
 /// what the places reach.
 #[inline(always)]
-unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const READING: u8>(
+unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const READING: u8, const PAIRS: usize>(
     rows: &[&[T]],
     taps: Paired<'_>,
     x: usize,
@@ -199,8 +205,9 @@ unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const R
     let Paired { places, further, .. } = taps;
     // Two weights read as one were broadcast from two halves of a scalar register: twice as slow as from memory.
     let weights = taps.weights.as_flattened();
-    let (count, height) = (places.len(), taps.rows());
-    let mut sums = [[V::no_sums(); NV]; R];
+    let count = if PAIRS > 0 { PAIRS } else { places.len() };
+    let height = taps.rows();
+    let mut sums = [[V::sums_of(ending.first()); NV]; R];
     // As in the register tile, each range of result rows is a loop of its own: the sums stay in registers.
     macro_rules! row {
         ($j:expr, $rows:expr) => {{
@@ -209,7 +216,7 @@ unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const R
                 // SAFETY: `j < height + R - 1` and `j - r < height`; the rest is the caller's promise.
                 unsafe {
                     let (row, [first, second]) =
-                        (rows.get_unchecked(j).as_ptr().add(x), *places.get_unchecked(k));
+                        (rows.get_unchecked(j).as_ptr().add(x), if PAIRS > 0 { [2 * k; 2] } else { *places.get_unchecked(k) });
                     let (mut samples, mut partners) = ([V::splat(0); NV], [V::splat(0); NV]);
                     for v in 0..NV {
                         let row = row.add(v * V::LANES);
@@ -258,10 +265,9 @@ unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const R
     for (r, (sums, out)) in sums.into_iter().zip(out).enumerate() {
         let mut results = [V::splat(0); NV];
         for v in 0..NV {
-            results[v] = ending.end(sums[v], r, x + v * V::LANES);
-            if READING != APART {
-                results[v] = results[v].ordered();
-            }
+            let x = x + v * V::LANES;
+            results[v] =
+                if READING == APART { ending.end(sums[v], r, x) } else { ending.end_beside(sums[v], r, x) };
         }
         T::store(&results, out, x);
     }

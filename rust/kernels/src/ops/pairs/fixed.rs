@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `middle` is that of the samples' range, and `offset` what all the taps' remainders are worth there: no image errs by
-//! more than half of the range times `sum |left|`. The unit is a power of two where that is good enough, which leaves
+//! more than half of the range times `sum |left|`. Where something is left, the unit is a power of two and `offset` an
+//! integer and a half, no sum is a tie: the nearest integer is a sum of integers, shifted. The unit is a power of two where that is good enough, which leaves
 //! nothing of taps that are multiples of it. Else it is what makes the largest tap fill 16 bits or, if too much is left
 //! then, exceed them: the few taps that do are split.
 
@@ -18,8 +19,8 @@ use crate::simd::{Multiplied, Rounded};
 /// How a sum of products becomes a result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Scale {
-    /// Integers in a power of two.
-    Bits(Rounded),
+    /// Integers in a power of two. Of sums among which there are no `ties`, half of a unit is a part.
+    Bits { rounded: Rounded, ties: bool },
     /// Or in any unit.
     Unit(Multiplied),
 }
@@ -29,15 +30,17 @@ impl Scale {
     #[inline(always)]
     pub(crate) fn of(self, sum: i32) -> i32 {
         match self {
-            Self::Bits(Rounded { offset, shift: 0 }) => sum.wrapping_add(offset),
-            Self::Bits(Rounded { offset, shift }) => half_even(sum.wrapping_add(offset), shift),
+            Self::Bits { rounded: Rounded { offset, shift }, ties } => {
+                nearest(sum.wrapping_add(offset), shift, ties)
+            }
             Self::Unit(unit) => unit.of(sum),
         }
     }
 
     /// The same with so much more added to every sum.
     pub(super) fn plus(mut self, more: i32) -> Self {
-        let (Self::Bits(Rounded { offset, .. }) | Self::Unit(Multiplied { offset, .. })) = &mut self;
+        let (Self::Bits { rounded: Rounded { offset, .. }, .. } | Self::Unit(Multiplied { offset, .. })) =
+            &mut self;
         *offset = offset.wrapping_add(more);
         self
     }
@@ -45,17 +48,20 @@ impl Scale {
     /// What a sum of 1 is worth, and what is added to every sum.
     pub(crate) fn unit_and_offset(self) -> [f64; 2] {
         match self {
-            Self::Bits(Rounded { offset, shift }) => [2_f64.powi(-(shift as i32)), offset.into()],
+            Self::Bits { rounded: Rounded { offset, shift }, ties } => {
+                [2_f64.powi(-(shift as i32)), f64::from(offset) + if ties { 0.0 } else { 0.5 }]
+            }
             Self::Unit(Multiplied { offset, unit }) => [unit.into(), offset.into()],
         }
     }
 }
 
-/// `2^-shift * sum`, rounded to the nearest integer, ties to even, for a shift of 1 at least.
+/// `2^-shift * sum`, rounded to the nearest integer, `ties` to even. Without them, half of `2^-shift` is added to it.
 #[inline(always)]
-const fn half_even(sum: i32, shift: u32) -> i32 {
-    let odd = (sum >> shift) & 1;
-    (sum + ((1 << (shift - 1)) - 1) + odd) >> shift
+const fn nearest(sum: i32, shift: u32, ties: bool) -> i32 {
+    let half = (1 << shift) >> 1;
+    let tie = ties && shift > 0 && sum & ((1 << shift) - 1) == half;
+    (sum.wrapping_add(half) >> shift) & !(tie as i32)
 }
 
 /// What is added to the tap of a row and a column.
@@ -128,7 +134,8 @@ impl FixedPoint {
             if !modular && !range.holds(problem.taps.magnitude(), 1.0) {
                 return Err(Reject("the sums may exceed 32 bits"));
             }
-            return Ok(range.taken(taps, Vec::new(), Scale::Bits(Rounded { offset: 0, shift: 0 }), [0.0; 2]));
+            let scale = Scale::Bits { rounded: Rounded { offset: 0, shift: 0 }, ties: true };
+            return Ok(range.taken(taps, Vec::new(), scale, [0.0; 2]));
         }
         if !matches!(dst.kind(), Kind::Integer(..)) {
             return Err(Reject("a floating-point result keeps what 16-bit taps would lose"));
@@ -144,9 +151,10 @@ impl FixedPoint {
         // No tap is NaN or infinite then.
         let shift = shift.ok_or(Reject("the taps exceed 16 bits, or sums may exceed 32"))?;
         let power = 2_f64.powi(-(shift as i32));
-        let bits = Trial::new(weights, power, &range);
+        let bits = Trial::new(weights, power, &range, if shift > 0 { 0.5 } else { 0.0 });
         if bits.error <= LEVELS {
-            let scale = Scale::Bits(Rounded { offset: bits.offset, shift });
+            let rounded = Rounded { offset: bits.offset, shift };
+            let scale = Scale::Bits { rounded, ties: bits.beside == 0.0 };
             return Ok(range.taken(bits.taps, Vec::new(), scale, [bits.error, 0.0]));
         }
         let cols = taps.shape()[1];
@@ -162,7 +170,7 @@ impl FixedPoint {
             if !(fits(unit.into()) && unit.is_normal()) {
                 break;
             }
-            let trial = Trial::new(weights, unit.into(), &range);
+            let trial = Trial::new(weights, unit.into(), &range, 0.0);
             let error = trial.error + slack;
             if error <= LEVELS {
                 let splits = splits(&trial.taps, cols);
@@ -182,12 +190,15 @@ impl FixedPoint {
 /// Taps in a unit.
 struct Trial {
     taps: Vec<i32>,
+    /// What is added to sums: an integer, and what is beside it.
     offset: i32,
+    beside: f64,
     error: f64,
 }
 
 impl Trial {
-    fn new(weights: &[f64], unit: f64, range: &Range) -> Self {
+    /// With so much beside an integer added to sums, if anything is left of the taps.
+    fn new(weights: &[f64], unit: f64, range: &Range, beside: f64) -> Self {
         let taps: Vec<i32> = weights.iter().map(|w| (w / unit).round_ties_even() as i32).collect();
         let (mut sum, mut total) = (0.0, 0.0);
         for (w, &tap) in weights.iter().zip(&taps) {
@@ -195,9 +206,10 @@ impl Trial {
             (sum, total) = (sum + left, total + left.abs());
         }
         let offset = range.middle() * sum / unit;
-        let rounded = offset.round_ties_even();
-        let error = total * range.half() + (offset - rounded).abs() * unit;
-        Self { taps, offset: rounded as i32, error }
+        let beside = if total > 0.0 { beside } else { 0.0 };
+        let rounded = (offset - beside).round_ties_even();
+        let error = total * range.half() + (offset - beside - rounded).abs() * unit;
+        Self { taps, offset: rounded as i32, beside, error }
     }
 }
 
@@ -303,13 +315,14 @@ mod tests {
     #[test]
     fn rounding_is_to_the_nearest_and_ties_to_even() {
         for sum in -40..40 {
-            for shift in 1..5 {
-                let exact = f64::from(sum) / 2_f64.powi(shift);
-                assert_eq!(
-                    f64::from(half_even(sum, shift as u32)),
-                    exact.round_ties_even(),
-                    "{sum} >> {shift}"
-                );
+            for shift in 0..5 {
+                for ties in [false, true] {
+                    let scale = Scale::Bits { rounded: Rounded { offset: 3, shift }, ties };
+                    let [unit, offset] = scale.unit_and_offset();
+                    let exact = unit * (f64::from(sum) + offset);
+                    let nearest = if shift == 0 { exact.floor() } else { exact.round_ties_even() };
+                    assert_eq!(f64::from(scale.of(sum)), nearest, "{sum} >> {shift}");
+                }
             }
         }
     }
@@ -317,7 +330,7 @@ mod tests {
     #[test]
     fn integers_and_binary_fractions_are_taken_as_they_are() {
         let taken = row(DType::I16, &[-3.0, 7.0, 32767.0]).unwrap();
-        let scale = |shift| Scale::Bits(Rounded { offset: 0, shift });
+        let scale = |shift| Scale::Bits { rounded: Rounded { offset: 0, shift }, ties: true };
         assert_eq!(
             (taken.taps.as_slice(), taken.scale, taken.error),
             ([-3, 7, 32767].as_slice(), scale(0), 0.0)

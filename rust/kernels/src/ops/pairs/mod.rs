@@ -201,10 +201,10 @@ impl Half {
         let rows = (rows, ahead, width);
         // A loop for each ending: what is asked once a block keeps the sums in registers. Only one has further taps.
         match self.scale {
-            Scale::Bits(bits @ Rounded { shift: 0, .. }) => {
-                sums::<V, T, R>(rows, taps, Nearest::<false>(bits), out);
+            Scale::Bits { rounded, ties } if ties && rounded.shift > 0 => {
+                sums::<V, T, R>(rows, taps, Nearest::<true>(rounded), out);
             }
-            Scale::Bits(bits) => sums::<V, T, R>(rows, taps, Nearest::<true>(bits), out),
+            Scale::Bits { rounded, .. } => sums::<V, T, R>(rows, taps, Nearest::<false>(rounded), out),
             Scale::Unit(unit) => {
                 let taps = Paired { further: &self.further, ..taps };
                 sums::<V, T, R>(rows, taps, unit, out);
@@ -346,7 +346,7 @@ impl Inner for PairTile {
 #[inline(always)]
 fn round_all<A: Accumulator>(row: &mut [A], scale: Scale) {
     match scale {
-        Scale::Bits(Rounded { offset: 0, shift: 0 }) => {}
+        Scale::Bits { rounded: Rounded { offset: 0, shift: 0 }, .. } => {}
         _ => row.iter_mut().for_each(|a| *a = A::from_i128(scale.of(a.into_i128() as i32).into())),
     }
 }

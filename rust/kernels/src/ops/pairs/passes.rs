@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! mid[y, x] = rounding of  2^-between * sum over i of  column[i] * (s[y + i, x] - c)    c: the middle of the range
-//! dst[y, x] = half-even rounding of  2^-shift * (offset + sum over j of  row[j] * mid[y, x + j])
+//! dst[y, x] = nearest integer to  2^-shift * (offset + 1/2 + sum over j of  row[j] * mid[y, x + j])
 //! ```
 //!
 //! Both passes are [`down`] and [`along`]: two products an instruction, everything in memory 16 bits wide.
 //!
 //! The column is scaled by a factor of its own, the row by what makes the product of all a power of two.
-//! [`Scaled`] tries several factors, since the taps' roundings, most of the error, vary by twice.
+//! [`Scaled`] tries several factors, since the taps' roundings, most of the error, vary by twice. The half keeps any sum
+//! from being a tie.
 
 use super::HALVES;
 use super::fixed::extremes;
@@ -90,7 +91,8 @@ pub(crate) struct Scaled {
     /// Bits that are rounded away between the passes, and at the end.
     between: u32,
     shift: u32,
-    /// What is added to the sums of either pass: samples are taken less the middle of their range.
+    /// What is added to the sums of either pass, to those of the second beside a half: samples are taken less the middle of
+    /// their range.
     offsets: [i32; 2],
     /// The largest error, over all images of the dtype, but that of the last rounding.
     pub(crate) error: f64,
@@ -198,7 +200,7 @@ impl Trial {
         let middle = sums.map(|sum| (sum + half) >> between);
         let total = |weights: &[f64]| weights.iter().sum::<f64>();
         let offset = centre as f64 * total(&term.column) * total(&term.row) * 2_f64.powi(shift as i32);
-        let offset = offset.round_ties_even() as i64;
+        let offset = (offset - 0.5).round_ties_even() as i64;
         let ends = extremes(&row, middle).map(|sum| sum + offset);
         let rounded = 1_i64 << shift;
         let word = |sums: [i64; 2]| sums.iter().all(|&sum| i32::try_from(sum.abs() + rounded).is_ok());
@@ -234,7 +236,7 @@ struct Prepared {
     reach: usize,
     dilation: usize,
     between: Nearest<false>,
-    end: Nearest<true>,
+    end: Nearest<false>,
 }
 
 /// Weights in pairs; an odd one has a 0 beside it.

@@ -1,7 +1,7 @@
 //! Products of 16 bits in pairs: `vpmaddwd`, and `vpdpwssd`, which adds to the sums too.
 
 use super::{I16x16, I16x32, I16x32Vnni};
-use crate::simd::{Halves, Multiplied, Rounded, Truncated, Two, Vector};
+use crate::simd::{Halves, Truncated, Two, Vector};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -32,8 +32,10 @@ pub(super) trait Register: Copy {
     /// All bits of a lane of 32 bits, if `self` is greater there.
     unsafe fn greater(self, other: Self) -> Self;
     unsafe fn is_zero(self) -> bool;
-    /// Lanes of 32 bits, without their lowest bit where `of` has none of the bits of `these`.
-    unsafe fn made_even(self, of: Self, these: Self) -> Self;
+    /// Lanes of 32 bits, without the bit of `odd` where they have none of those of `fraction`.
+    unsafe fn made_even(self, fraction: Self, odd: Self) -> Self;
+    /// The lower halves of lanes of 32 bits, below the upper ones of `other`.
+    unsafe fn below(self, other: Self) -> Self;
     /// Lanes of 16 bits of both, side by side; of each 16 bytes the lower half, and the upper one.
     unsafe fn low_pairs(self, other: Self) -> Self;
     unsafe fn high_pairs(self, other: Self) -> Self;
@@ -53,7 +55,8 @@ pub(super) trait Register: Copy {
 macro_rules! register {
     ($reg:ty { $($method:ident: $intrinsic:path,)* } $load:path, $store:path, $zero:path, $splat:path, $broadcast:path, $shuffle:path,
      |$a:ident, $b:ident| $greater:expr, $equal:expr, $is_zero:expr, $bytes:expr,
-     |$even:ident, $of:ident, $these:ident| $made_even:expr, |$c:ident, $unit:ident| $multiplied:expr,
+     |$of:ident, $fraction:ident, $odd:ident| $made_even:expr, |$low:ident, $high:ident| $below:expr,
+     |$c:ident, $unit:ident| $multiplied:expr,
      $widened:path, $half:ty) => {
         // SAFETY, for each block below: the promise of whoever calls a method.
         impl Register for $reg {
@@ -101,10 +104,16 @@ macro_rules! register {
                 unsafe { $bytes }
             }
             #[inline(always)]
-            unsafe fn made_even(self, of: Self, these: Self) -> Self {
-                let ($even, $of, $these) = (self, of, these);
+            unsafe fn made_even(self, fraction: Self, odd: Self) -> Self {
+                let ($of, $fraction, $odd) = (self, fraction, odd);
                 // SAFETY: see the note on this impl.
                 unsafe { $made_even }
+            }
+            #[inline(always)]
+            unsafe fn below(self, other: Self) -> Self {
+                let ($low, $high) = (self, other);
+                // SAFETY: see the note on this impl.
+                unsafe { $below }
             }
             #[inline(always)]
             unsafe fn widened(from: *const u8) -> Self {
@@ -191,10 +200,11 @@ register!(
     _mm256_loadu_si256, _mm256_storeu_si256, _mm256_setzero_si256, _mm256_set1_epi32, _mm256_broadcastsi128_si256, _mm256_shuffle_epi8,
     |a, b| _mm256_cmpgt_epi32(a, b), _mm256_cmpeq_epi16(a, b), _mm256_testz_si256(a, a) == 1,
     _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(a, b)),
-    |even, of, these| _mm256_andnot_si256(
-        _mm256_srli_epi32::<31>(_mm256_cmpeq_epi32(_mm256_and_si256(of, these), _mm256_setzero_si256())),
-        even
+    |of, fraction, odd| _mm256_andnot_si256(
+        _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_and_si256(of, fraction), _mm256_setzero_si256()), odd),
+        of
     ),
+    |low, high| _mm256_blend_epi16::<0b1010_1010>(low, high),
     |a, unit| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(unit))),
     _mm256_cvtepu8_epi16, __m128i
 );
@@ -221,7 +231,8 @@ register!(
     |a, b| _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b)), _mm512_movm_epi16(_mm512_cmpeq_epi16_mask(a, b)),
     _mm512_test_epi32_mask(a, a) == 0,
     _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(a, b)),
-    |even, of, these| _mm512_mask_and_epi32(even, _mm512_testn_epi32_mask(of, these), even, _mm512_set1_epi32(!1)),
+    |of, fraction, odd| _mm512_mask_andnot_epi32(of, _mm512_testn_epi32_mask(of, fraction), odd, of),
+    |low, high| _mm512_mask_blend_epi16(0xaaaa_aaaa, low, high),
     |a, unit| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(unit))),
     _mm512_cvtepu8_epi16, __m256i
 );
@@ -378,9 +389,9 @@ macro_rules! halves {
                 unsafe { self.0.is_zero() }
             }
             #[inline(always)]
-            fn no_sums() -> Self::Sums {
+            fn sums_of(sum: i32) -> Self::Sums {
                 // SAFETY: see the note on this impl.
-                unsafe { [Register::zero(); 2] }
+                unsafe { [Register::splat(sum); 2] }
             }
             #[inline(always)]
             fn dot(sums: Self::Sums, pairs: Self::Pairs, weights: Two) -> Self::Sums {
@@ -423,31 +434,46 @@ macro_rules! halves {
                 }
             }
             #[inline(always)]
-            fn narrowed<const EVEN: bool>(sums: Self::Sums, Rounded { offset, shift }: Rounded) -> Self {
+            fn narrowed<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self {
+                let [low, high] = Self::made_even::<EVEN>(sums, shift);
                 // SAFETY: see the note on this impl.
                 unsafe {
-                    let half = (1 << shift) >> 1;
-                    let added = <$reg>::splat(offset.wrapping_add(half));
-                    let fraction = <$reg>::splat((1 << shift) - 1);
                     let shift = _mm_cvtsi32_si128(shift as i32);
-                    let mut rounded = [sums[0].add(added), sums[1].add(added)];
-                    for sum in &mut rounded {
-                        let up = sum.right_signed(shift);
-                        // Nothing is left of a tie that went up.
-                        *sum = if EVEN { up.made_even(*sum, fraction) } else { up };
-                    }
-                    Self(rounded[0].pack(rounded[1]))
+                    Self(low.right_signed(shift).pack(high.right_signed(shift)))
                 }
             }
             #[inline(always)]
-            fn multiplied(sums: Self::Sums, Multiplied { offset, unit }: Multiplied) -> Self {
+            fn narrowed_beside<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self {
+                let [even, odd] = Self::made_even::<EVEN>(sums, shift);
+                // Every odd result is shifted to where it stands, in the upper half of a lane.
                 // SAFETY: see the note on this impl.
                 unsafe {
-                    let offset = <$reg>::splat(offset);
-                    let [low, high] =
-                        [sums[0].add(offset).multiplied(unit), sums[1].add(offset).multiplied(unit)];
-                    Self(low.pack(high))
+                    let odd = match shift.checked_sub(16) {
+                        Some(down) => odd.right_signed(_mm_cvtsi32_si128(down as i32)),
+                        None => odd.left(_mm_cvtsi32_si128(16 - shift as i32)),
+                    };
+                    Self(even.right_signed(_mm_cvtsi32_si128(shift as i32)).below(odd))
                 }
+            }
+            #[inline(always)]
+            fn multiplied(sums: Self::Sums, unit: f32) -> Self {
+                // SAFETY: see the note on this impl.
+                unsafe { Self(sums[0].multiplied(unit).pack(sums[1].multiplied(unit))) }
+            }
+        }
+
+        impl $name {
+            /// With `EVEN`, sums whose integers are even if they have no fraction.
+            #[inline(always)]
+            fn made_even<const EVEN: bool>(mut sums: [$reg; 2], shift: u32) -> [$reg; 2] {
+                if EVEN {
+                    // SAFETY: see the note on this impl.
+                    unsafe {
+                        let (fraction, odd) = (<$reg>::splat((1 << shift) - 1), <$reg>::splat(1 << shift));
+                        sums = [sums[0].made_even(fraction, odd), sums[1].made_even(fraction, odd)];
+                    }
+                }
+                sums
             }
         }
     };
@@ -455,4 +481,21 @@ macro_rules! halves {
 
 halves!(I16x16, __m256i, |sum, pair, weights| sum.add(pair.dot(weights)));
 halves!(I16x32, __m512i, |sum, pair, weights| sum.add(pair.dot(weights)), dot_along);
-halves!(I16x32Vnni, __m512i, |sum, pair, weights| _mm512_dpwssd_epi32(sum, pair, weights), dot_along);
+halves!(I16x32Vnni, __m512i, |sum, pair, weights| dpwssd(sum, pair, weights), dot_along);
+
+/// Adds products to sums. The compiler makes two instructions of some that the intrinsic stands for, where sums are
+/// added to again and again, for less latency: none is waited for here.
+#[inline]
+#[target_feature(enable = "avx512vnni")]
+fn dpwssd(sum: __m512i, pair: __m512i, weights: __m512i) -> __m512i {
+    let mut sum = sum;
+    // SAFETY: registers in, a register out; the CPU has the instruction, as it has the feature.
+    unsafe {
+        asm!(
+            "vpdpwssd {sum}, {pair}, {weights}",
+            sum = inlateout(zmm_reg) sum, pair = in(zmm_reg) pair, weights = in(zmm_reg) weights,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
+}
