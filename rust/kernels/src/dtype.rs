@@ -209,19 +209,19 @@ pub trait Accumulator: Plain + PartialOrd + Default {
     fn norm(self, other: Self) -> Self;
     /// `self * (whole / part)`, of floats alone.
     fn made_up(self, whole: Self, part: Self) -> Self;
-    /// A row as one of `i16`, if it is.
-    fn halves(_: &[Self]) -> Option<&[i16]> {
+    /// Rows as such of `i16`, if they are.
+    fn halves<'l, 'r>(_: &'l [&'r [Self]]) -> Option<&'l [&'r [i16]]> {
         None
     }
-    /// The same, to be written.
+    /// A row likewise, to be written.
     fn halves_mut(_: &mut [Self]) -> Option<&mut [i16]> {
         None
     }
-    /// A row as one of bytes, if it is.
-    fn bytes(_: &[Self]) -> Option<&[u8]> {
+    /// Rows as such of bytes, if they are.
+    fn bytes<'l, 'r>(_: &'l [&'r [Self]]) -> Option<&'l [&'r [u8]]> {
         None
     }
-    /// The same, to be written.
+    /// A row likewise, to be written.
     fn bytes_mut(_: &mut [Self]) -> Option<&mut [u8]> {
         None
     }
@@ -283,12 +283,12 @@ macro_rules! integer_accumulator {
 integer_accumulator!(
     u8, Some(DType::U8),
     #[inline(always)]
-    fn bytes(row: &[Self]) -> Option<&[u8]> { Some(row) }
+    fn bytes<'l, 'r>(rows: &'l [&'r [Self]]) -> Option<&'l [&'r [u8]]> { Some(rows) }
     #[inline(always)]
     fn bytes_mut(row: &mut [Self]) -> Option<&mut [u8]> { Some(row) };
     i16, Some(DType::I16),
     #[inline(always)]
-    fn halves(row: &[Self]) -> Option<&[i16]> { Some(row) }
+    fn halves<'l, 'r>(rows: &'l [&'r [Self]]) -> Option<&'l [&'r [i16]]> { Some(rows) }
     #[inline(always)]
     fn halves_mut(row: &mut [Self]) -> Option<&mut [i16]> { Some(row) };
     i32, Some(DType::I32); i64, Some(DType::I64); i128, None);

@@ -397,8 +397,9 @@ impl Inner for Passes {
                 }
             }
             None => {
-                for (row, middle) in window.rows.iter().zip(middle.chunks_exact_mut(pitch)) {
-                    middle[..length].copy_from_slice(&V::Elem::halves(row).expect(HALVES)[..length]);
+                let rows = V::Elem::halves(window.rows).expect(HALVES);
+                for (row, middle) in rows.iter().zip(middle.chunks_exact_mut(pitch)) {
+                    middle[..length].copy_from_slice(&row[..length]);
                 }
             }
         }

@@ -56,6 +56,11 @@ pub(super) trait Inner: 'static {
     /// Whether it sums products of small integers ([`Kernel::PRODUCTS`]).
     const PRODUCTS: bool = false;
 
+    /// Result rows of a block under a window of several rows, where its neighbours share all but one.
+    fn height(taps: usize) -> usize {
+        height(taps)
+    }
+
     /// Makes it, for one component of the result.
     fn prepare<A: Accumulator>(
         problem: &Correlate,
@@ -88,6 +93,11 @@ pub(super) trait Inner: 'static {
     );
 }
 
+/// No more result rows than the window has, so that they share most of what they read.
+pub(super) fn height(taps: usize) -> usize {
+    taps.min(MAX_ROWS)
+}
+
 /// A block of `I`, compiled once for an instruction set, an arithmetic and a number of rows, whatever asks for it.
 #[inline(never)]
 pub(super) fn sums<I: Inner, S: Simd, V: Vector<Elem: Rows>, const R: usize>(
@@ -113,8 +123,7 @@ pub(super) struct Geometry {
     pub(super) taps: usize,
     /// Source rows, `dilation` apart, from one result row to the next.
     pub(super) advance: usize,
-    /// Result rows of a block: no more than the window has, so that the rows of a block share
-    /// most of what they read; 1 where a stride makes them share less. Under a window of one row they
+    /// Result rows of a block ([`Inner::height`]); 1 where a stride makes them share less. Under a window of one row they
     /// share nothing but the block's overhead.
     pub(super) height: usize,
     /// Where each horizontal tap reads.
@@ -128,14 +137,14 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// For tiles of at most `width` columns; `whole` asks for rows of whole vectors, of `lanes` at most.
-    fn new(problem: &Correlate, width: usize, lanes: usize, whole: bool) -> Self {
+    /// For tiles of at most `width` columns, in vectors of `lanes` at most.
+    fn new<I: Inner>(problem: &Correlate, width: usize, lanes: usize) -> Self {
         let [rows, cols] = &problem.axes;
         let common = gcd(rows.stride, rows.dilation);
         let advance = rows.stride / common;
         let place = |tap: usize| (tap * cols.dilation % cols.stride, tap * cols.dilation / cols.stride);
         let read = place(cols.taps - 1).1;
-        let reach = if whole { read.next_multiple_of(lanes) } else { read };
+        let reach = if I::WHOLE { read.next_multiple_of(lanes) } else { read };
         // A whole number of cache lines, odd, so that the rows of a ring meet in all sets of a cache.
         let lines = (width.next_multiple_of(lanes) + reach).div_ceil(lanes);
         let phase_len = (lines | 1) * lanes;
@@ -146,7 +155,7 @@ impl Geometry {
             advance,
             height: match (advance, rows.taps) {
                 (1, 1) => MAX_ROWS,
-                (1, taps) => taps.min(MAX_ROWS),
+                (1, taps) => I::height(taps),
                 _ => 1,
             },
             offsets: (0..cols.taps).map(offset).collect(),
@@ -227,9 +236,10 @@ pub(super) fn run_in<L: Lane<Elem: Rows>, I: Inner>(
     workers.drain(|| tiles.take(), |mut tile| job.compute::<L>(schedule.isa, &mut tile))
 }
 
-/// Columns below which lending rows costs more than copying them: an interior of its own makes three
-/// strips of one (49 against 30 microseconds for 3 x 3 taps over 200 x 200 samples).
-const NARROW: usize = 4096;
+/// Bytes of a row below which lending rows costs more than copying them: an interior of its own makes three
+/// strips of one (49 against 30 microseconds for 3 x 3 taps over 200 x 200 samples; 0.47 against 0.39 ms over 2048 x 2048
+/// bytes).
+const NARROW: usize = 4 << 10;
 
 /// Nanoseconds of work in a tile, at most: how long an interrupt waits.
 const PATIENCE: f64 = 20e6;
@@ -250,7 +260,7 @@ pub(super) fn blocking(problem: &Correlate, planes: usize, threads: usize) -> [u
     // Between two tiles the caller may be interrupted.
     let patience = PATIENCE * columns as f64 / (problem.nanoseconds() / rows.dst.max(1) as f64);
     let height = height.min(patience as usize).max(least);
-    [height.next_multiple_of(rows.taps.min(MAX_ROWS)), width]
+    [height.next_multiple_of(self::height(rows.taps)), width]
 }
 
 /// A tile as a computation to be compiled for each instruction set.
@@ -274,7 +284,7 @@ impl<'p, A: Rows, I: Inner> Job<'p, A, I> {
     /// For tiles of at most `width` columns.
     pub(super) fn new(problem: &'p Correlate, src: &'p Src<'p>, width: usize) -> Self {
         let width = width.min(problem.axes[1].dst.max(1));
-        let geometry = Geometry::new(problem, width, most_lanes::<A>(), I::WHOLE);
+        let geometry = Geometry::new::<I>(problem, width, most_lanes::<A>());
         let components = (problem.components().into_iter())
             .map(|sources| {
                 let prepared = I::prepare::<A>(problem, &sources, &geometry);

@@ -17,9 +17,6 @@ pub trait Sample: Accumulator {
     /// - The CPU has the instruction set (a token of it exists).
     unsafe fn load<V: Halves>(from: *const Self) -> V;
     /// Writes results to `out[x..]`, cut off where `out` ends; what is behind them there may be overwritten.
-    ///
-    /// # Panics
-    /// If `x` is beyond the row.
     fn store<V: Halves, const NV: usize>(results: &[V; NV], out: &mut [Self], x: usize);
 }
 
@@ -139,7 +136,7 @@ pub fn over<V: Halves, T: Sample, const R: usize>(
     let height = taps.rows();
     let reach = taps.reach();
     assert!(
-        height * taps.places.len() == taps.weights.len() && height >= R && rows.len() >= height + R - 1,
+        height * taps.places.len() == taps.weights.len() && height + 1 >= R && rows.len() >= height + R - 1,
         "a weight for every pair, and rows that results share"
     );
     assert!(taps.further.iter().all(|further| further.row < height), "further taps of the same rows");
@@ -157,9 +154,6 @@ pub fn over<V: Halves, T: Sample, const R: usize>(
                     match taps.reading {
                         Reading::Shared if taps.places.len() == 2 => {
                             over_at::<V, T, R, $nv, SHARED, 2>(rows, taps, x, ending, &mut out);
-                        }
-                        Reading::Shared if taps.places.len() == 3 => {
-                            over_at::<V, T, R, $nv, SHARED, 3>(rows, taps, x, ending, &mut out);
                         }
                         Reading::Shared => {
                             over_at::<V, T, R, $nv, SHARED, 0>(rows, taps, x, ending, &mut out);
@@ -195,7 +189,14 @@ const SHARED: u8 = Reading::Shared as u8;
 /// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
 /// what the places reach.
 #[inline(always)]
-unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const READING: u8, const PAIRS: usize>(
+unsafe fn over_at<
+    V: Halves,
+    T: Sample,
+    const R: usize,
+    const NV: usize,
+    const READING: u8,
+    const PAIRS: usize,
+>(
     rows: &[&[T]],
     taps: Paired<'_>,
     x: usize,
@@ -215,8 +216,10 @@ unsafe fn over_at<V: Halves, T: Sample, const R: usize, const NV: usize, const R
             for k in 0..count {
                 // SAFETY: `j < height + R - 1` and `j - r < height`; the rest is the caller's promise.
                 unsafe {
-                    let (row, [first, second]) =
-                        (rows.get_unchecked(j).as_ptr().add(x), if PAIRS > 0 { [2 * k; 2] } else { *places.get_unchecked(k) });
+                    let (row, [first, second]) = (
+                        rows.get_unchecked(j).as_ptr().add(x),
+                        if PAIRS > 0 { [2 * k; 2] } else { *places.get_unchecked(k) },
+                    );
                     let (mut samples, mut partners) = ([V::splat(0); NV], [V::splat(0); NV]);
                     for v in 0..NV {
                         let row = row.add(v * V::LANES);

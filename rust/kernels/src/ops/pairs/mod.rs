@@ -220,6 +220,11 @@ macro_rules! inner {
 
             const PRODUCTS: bool = true;
 
+            /// What few rows share is worth a block of one more than they: 17 % of the time under 2 x 2 taps, 4 under 3 x 3.
+            fn height(taps: usize) -> usize {
+                if matches!(taps, 2 | 3) { taps + 1 } else { strip::height(taps) }
+            }
+
             fn prepare<A: Accumulator>(problem: &Correlate, _: &[Source], geometry: &Geometry) -> Half {
                 Half::new(problem, geometry)
             }
@@ -232,10 +237,9 @@ macro_rules! inner {
                 _: &mut [V::Elem],
                 out: [&mut [V::Elem]; R],
             ) {
-                let rows: Vec<&[$sample]> =
-                    window.rows.iter().map(|row| V::Elem::$of(row).expect(HALVES)).collect();
+                let rows = V::Elem::$of(window.rows).expect(HALVES);
                 let out = out.map(|row| V::Elem::$of_mut(row).expect(HALVES));
-                half.block::<S::I16, $sample, R>(&rows, (window.width, window.ahead), out);
+                half.block::<S::I16, $sample, R>(rows, (window.width, window.ahead), out);
             }
         }
     };
@@ -251,7 +255,7 @@ fn sums<V: Halves, T: Sample, const R: usize>(
     ending: impl Ending<V> + Copy,
     out: [&mut [T]; R],
 ) {
-    if taps.rows() >= R {
+    if taps.rows() > 1 || R == 1 {
         return over::<V, T, R>(rows, taps, ahead, width, ending, out);
     }
     // A window of one row: the rows of a block share nothing.

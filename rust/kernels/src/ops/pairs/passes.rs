@@ -321,8 +321,8 @@ impl Prepared {
 /// last one's partner may be any, under a 0.
 #[inline(always)]
 pub(in crate::ops) fn paired_rows<'r, A: Rows>(window: &Window<'r, A>, parity: usize) -> Vec<&'r [i16]> {
-    let rows = window.rows[parity..].iter().chain(window.rows.last());
-    rows.map(|row| A::halves(row).expect(HALVES)).collect()
+    let rows = A::halves(window.rows).expect(HALVES);
+    rows[parity..].iter().chain(rows.last()).copied().collect()
 }
 
 /// [`down`] for rows `parity, parity + 2, ...` of a block of `R`, which are `pitch` apart in `out`.
