@@ -48,11 +48,20 @@ const PROBLEMS: &[Named] = &[
     named("window of one row", [7, 70], [1, 9]),
     named("window of one column", [20, 33], [9, 1]),
     named("window of two rows", [11, 70], [2, 3]),
+    named("window of three rows, two tiles of bytes", [14, 260], [3, 3]),
+    named("two rows and two columns", [8, 140], [2, 2]),
+    named("long rows, lent but for their ends", [5, 1100], [3, 2]),
     named("window of the image's size", [6, 7], [6, 7]),
     named("window many times the image", [2, 3], [9, 14]),
     named("several transforms, the last ones cut off", [60, 90], [9, 7]),
     Named { reason: "full", image: [7, 20], window: [3, 4], change: |s| s.extent = Extent::Full },
     Named { reason: "valid", image: [12, 40], window: [5, 3], change: |s| s.extent = Extent::Valid },
+    Named {
+        reason: "valid, in whole vectors",
+        image: [13, 131],
+        window: [3, 4],
+        change: |s| s.extent = Extent::Valid,
+    },
     Named {
         reason: "valid, nothing left",
         image: [2, 2],
@@ -68,6 +77,7 @@ const PROBLEMS: &[Named] = &[
         change: |s| s.stride = [5, 4],
     },
     Named { reason: "dilations", image: [17, 61], window: [3, 5], change: |s| s.dilation = [3, 2] },
+    Named { reason: "one column, dilated", image: [9, 40], window: [3, 1], change: |s| s.dilation = [1, 2] },
     Named {
         reason: "stride and dilation with a common factor",
         image: [25, 61],

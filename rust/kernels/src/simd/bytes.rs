@@ -150,6 +150,8 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
 
 /// What sums over windows are made in, and what they are divided by.
 pub trait Total<V: Bytes>: Copy {
+    /// Whether it is [`Three`].
+    const THREE: bool = false;
     /// A sum.
     type Elem: Plain;
     /// A vector of them.
@@ -200,6 +202,36 @@ impl<V: Bytes, const EVEN: bool> Total<V> for Narrow<EVEN> {
     #[inline(always)]
     fn quotients(self, sums: V) -> V {
         sums.quotients::<EVEN>(self.0)
+    }
+}
+
+/// Sums in 16 bits over windows of three rows, which are made anew of the rows each: what is read and kept as a total is
+/// the row between, which stays as it is. That writes half as much.
+#[derive(Clone, Copy, Debug)]
+pub struct Three<const EVEN: bool>(pub NarrowDivisor);
+
+impl<V: Bytes, const EVEN: bool> Total<V> for Three<EVEN> {
+    const THREE: bool = true;
+    type Elem = i16;
+    type Sums = V;
+    #[inline(always)]
+    fn start(self) -> i16 {
+        0
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(_: V, _: *mut i16) {}
+    #[inline(always)]
+    fn replace(between: V, new: V, old: V) -> V {
+        between.add(new).add(old)
+    }
+    #[inline(always)]
+    fn quotients(self, sums: V) -> V {
+        sums.add(V::splat((self.0.k / 2) as i16)).quotients::<EVEN>(self.0)
     }
 }
 

@@ -75,6 +75,10 @@ impl Kernel for Task<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let taps = self.problem.axes.map(|axis| axis.taps as u64).iter().product();
         match narrow(taps) {
+            Some(by) if self.problem.axes[0].taps == 3 && by.k % 2 == 1 => {
+                walk(simd, Three::<false>(by), &mut self);
+            }
+            Some(by) if self.problem.axes[0].taps == 3 => walk(simd, Three::<true>(by), &mut self),
             Some(by) if by.k % 2 == 1 => walk(simd, Narrow::<false>(by), &mut self),
             Some(by) => walk(simd, Narrow::<true>(by), &mut self),
             None => match wide(taps) {
