@@ -150,12 +150,21 @@ impl<const N: usize> Bytes for Lanes<i16, N, false> {
 
 /// What sums over windows are made in, and what they are divided by.
 pub trait Total<V: Bytes>: Copy {
-    /// Whether it is [`Three`].
-    const THREE: bool = false;
     /// A sum.
     type Elem: Plain;
     /// A vector of them.
     type Sums: Copy;
+    /// What is kept for the windows that gain row `unit`: of a ring of rows of `length` words, and of the totals.
+    #[inline(always)]
+    fn kept<'k>(
+        ring: &'k mut [i16],
+        totals: &'k mut [Self::Elem],
+        length: usize,
+        unit: usize,
+    ) -> Kept<'k, Self::Elem> {
+        let rows = ring.len() / length;
+        Kept { row: &mut ring[unit % rows * length..][..length], totals }
+    }
     /// What a sum begins with.
     fn start(self) -> Self::Elem;
     /// Reads sums.
@@ -211,9 +220,15 @@ impl<V: Bytes, const EVEN: bool> Total<V> for Narrow<EVEN> {
 pub struct Three<const EVEN: bool>(pub NarrowDivisor);
 
 impl<V: Bytes, const EVEN: bool> Total<V> for Three<EVEN> {
-    const THREE: bool = true;
     type Elem = i16;
     type Sums = V;
+    #[inline(always)]
+    fn kept<'k>(ring: &'k mut [i16], _: &'k mut [i16], length: usize, unit: usize) -> Kept<'k, i16> {
+        // Two rows take turns: the one before the last is the one that is lost.
+        let (first, second) = ring[..2 * length].split_at_mut(length);
+        let [row, totals] = if unit.is_multiple_of(2) { [first, second] } else { [second, first] };
+        Kept { row, totals }
+    }
     #[inline(always)]
     fn start(self) -> i16 {
         0

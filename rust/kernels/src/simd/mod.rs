@@ -31,8 +31,8 @@ pub use amx::{
     split_weights,
 };
 pub use bytes::{
-    Bytes, Kept, Narrow, NarrowDivisor, Terms, Total, Wide, WideDivisor, bytes_of_part, fours, fours_of,
-    means,
+    Bytes, Kept, Narrow, NarrowDivisor, Terms, Three, Total, Wide, WideDivisor, bytes_of_part, fours,
+    fours_of, means,
 };
 pub use depthwise::{Own, gather_own, outer_own};
 pub(crate) use dots::with_dots;

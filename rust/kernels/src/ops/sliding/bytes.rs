@@ -18,7 +18,7 @@ use super::{Numbers, Sliding};
 use crate::isa::Kernel;
 use crate::registry::{Implementation, Reject, Schedule, single};
 use crate::simd::{
-    Ahead, Bytes, Kept, Narrow, Simd, Terms, Total, Wide, bytes_of_part, fours, fours_of, means,
+    Ahead, Bytes, Narrow, Simd, Terms, Three, Total, Wide, bytes_of_part, fours, fours_of, means,
 };
 use crate::view::{Block, Dst, Src};
 use crate::{Error, alloc};
@@ -240,7 +240,7 @@ fn walk<S: Simd, T: Total<S::I16>>(simd: S, by: T, task: &mut Task<'_>) {
                             |column| &line[column * deep..],
                         ),
                     };
-                    let mut kept = Kept { row: &mut ring[unit % kh * kept..][..kept], totals };
+                    let mut kept = T::kept(ring, totals, kept, unit);
                     means::<S::I16, T>(&terms, by, &mut kept, &ahead, result);
                 },
             );
