@@ -9,9 +9,9 @@
 //!         write them out                                       (rounding and dtype begin here)
 //! ```
 //!
-//! A row that is stored as accumulators already, and needs no border, is lent and not copied: that
-//! is the interior of a floating-point image. Any other is widened into a ring of scratch rows,
-//! which holds the window's rows and no more, whatever the image's size.
+//! A row that is stored as the loop's numbers already, and needs no border, is lent and not copied:
+//! that is the interior of a wide floating-point image. Any other is brought into a ring of scratch
+//! rows, which holds the window's rows and no more, whatever the image's size.
 //!
 //! With a vertical dilation the rows of a block are not neighbours but `step` apart, so that they
 //! share source rows just as densely; with a horizontal stride a scratch row is stored phase by

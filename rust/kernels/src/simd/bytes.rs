@@ -177,7 +177,7 @@ pub trait Total<V: Bytes>: Copy {
     /// # Safety
     /// As [`Bytes::write_sums`].
     unsafe fn store(sums: Self::Sums, to: *mut Self::Elem);
-    /// `sums + new - old`.
+    /// The sums over windows that gain a row and lose one: `sums + new - old`, or [those of three rows](Three).
     fn replace(sums: Self::Sums, new: V, old: V) -> Self::Sums;
     /// The quotients, half to even.
     fn quotients(self, sums: Self::Sums) -> V;
@@ -214,8 +214,8 @@ impl<V: Bytes, const EVEN: bool> Total<V> for Narrow<EVEN> {
     }
 }
 
-/// Sums in 16 bits over windows of three rows, which are made anew of the rows each: what is read and kept as a total is
-/// the row between, which stays as it is. That writes half as much.
+/// Sums in 16 bits over windows of three rows, which are made anew of the rows each: what is read as a total is the row
+/// between the others, and is not written. That leaves half of the writing.
 #[derive(Clone, Copy, Debug)]
 pub struct Three<const EVEN: bool>(pub NarrowDivisor);
 
@@ -395,7 +395,7 @@ pub const fn bytes_of_part<V: Bytes>() -> usize {
 pub struct Kept<'k, E> {
     /// The sums of a row that its window loses; those of the row that it gains take their place.
     pub row: &'k mut [i16],
-    /// The sums over windows.
+    /// The sums over windows, or the row that [`Three`] has there.
     pub totals: &'k mut [E],
 }
 

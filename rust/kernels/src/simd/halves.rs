@@ -3,7 +3,8 @@
 //!
 //! Samples of two rows, or of one row at two places, are interleaved in registers just before they are multiplied;
 //! what stands in memory stays 16 bits wide. Interleaving and packing undo each other's order of lanes. Samples and their
-//! neighbours lie interleaved already, every other one: two loads, and packing is undone at the end ([`Halves::ordered`]).
+//! neighbours lie interleaved already, every other one, and so do their sums: what packing did to their order is undone at the
+//! end ([`Halves::ordered`]), or an odd one is shifted to where it stands, above an even one.
 
 #![expect(unsafe_code, reason = "raw loads in the innermost loops; bounds are checked once a row")]
 

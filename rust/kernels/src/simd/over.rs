@@ -1,4 +1,4 @@
-//! Sums of 16-bit samples over windows, by products in pairs of neighbours in a row.
+//! Sums of samples of 16 bits, or of 8, over windows, by products in pairs of neighbours in a row.
 //!
 //! A tap beyond 16 bits is the sum of several: what one lacks is added alone ([`Further`]). Result rows don't share such
 //! samples; they are few.
@@ -87,7 +87,8 @@ pub struct Further {
 /// The taps of a window, in pairs.
 #[derive(Clone, Copy, Debug)]
 pub struct Paired<'a> {
-    /// Samples from a result to those of each pair of a row: the same in all rows.
+    /// Samples from a result, an even one where they are [shared](Reading::Shared), to those of each pair of a row: the same
+    /// in all rows.
     pub places: &'a [[usize; 2]],
     /// How they are read.
     pub reading: Reading,
@@ -117,8 +118,8 @@ impl Paired<'_> {
 }
 
 /// Sums over a window: result row `r` is the sum over rows `i` of the window and pairs `k` of the samples at
-/// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`, and over the further taps; ended by `ending`.
-/// `ahead` comes near meanwhile.
+/// `places[k]` of row `r + i`, times `weights[i * places.len() + k]`, the second of them for every other result, and over
+/// the further taps; ended by `ending`. `ahead` comes near meanwhile.
 ///
 /// # Panics
 /// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few

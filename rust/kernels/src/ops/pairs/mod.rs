@@ -7,8 +7,8 @@
 //! ```
 //!
 //! One instruction multiplies both halves of a lane and adds the two products, so that a window costs half
-//! the loads and multiplications that it costs in `f32`. Where results fit 16 bits, everything in memory has
-//! 16 bits too, and samples are paired in registers ([`over`]). Else sums of 32 bits come from the register
+//! the loads and multiplications that it costs in `f32`. Where results fit 16 bits, nothing in memory has
+//! more of them, or more than 8 from bytes to bytes, and samples are paired in registers ([`over`]). Else sums of 32 bits come from the register
 //! tile ([`Program`]): a row is paired once when it is brought in; a lane for each sample, not for every
 //! other one, lets any result begin at any sample without shuffles.
 //!

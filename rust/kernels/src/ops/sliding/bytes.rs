@@ -5,10 +5,10 @@
 //! sum[y, x]  = sum[y - 1, x] + row[y + kh - 1 - top, x] - row[y - 1 - top, x]
 //! ```
 //!
-//! Sums of whole numbers are exact: a window gains a row and loses one, which are kept in a ring of `kh`. A row's
-//! sums are made of windows of 4, 16, ... bytes, four a pass, and of those that make up the window; the last pass goes
-//! on at once to the sums over windows and their quotients. That keeps all but the last sum in 16 bits, of windows
-//! of up to 257 columns and any number of rows.
+//! Sums of whole numbers are exact: a window gains a row and loses one, which are kept in a ring of `kh`. Three rows are
+//! added up for every result instead. A row's sums are made of windows of 4, 16, ... bytes, four a pass, and of those that
+//! make up the window; the last pass goes on at once to the sums over windows and their quotients. That keeps all but the
+//! last sum in 16 bits, of windows of up to 257 columns and any number of rows.
 
 use super::divide::{narrow, wide};
 use super::fold::{Run, copy};
