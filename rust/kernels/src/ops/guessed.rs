@@ -23,8 +23,8 @@ use crate::border::Border;
 use crate::dtype::{Accumulator, DType, Finish, Kind, Rounding};
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{
-    Halves, Lanes, Lines, MAX_HALF_ROWS, MAX_LANES, MAX_NOTES, Noted, Notes, Samples, Simd, Truncated, Two,
-    Vector, along, lane, load_tile, most_lanes, store_tile,
+    Halves, Lanes, Lines, MAX_HALF_ROWS, MAX_LANES, MAX_NOTES, Noted, Notes, RowTaps, Samples, Simd,
+    Truncated, Two, Vector, along, lane, load_tile, most_lanes, store_tile,
 };
 use crate::view::{Dst, Rows, Src};
 
@@ -219,6 +219,8 @@ fn guesses(problem: &Correlate) -> Result<[Option<Guess>; 2], Reject> {
 struct Pass {
     high: Vec<Two>,
     low: Vec<Two>,
+    /// The first of them along a row.
+    along: RowTaps,
     cuts: [Truncated; 2],
     /// Rows and columns from one tap to the next.
     step: [usize; 2],
@@ -244,6 +246,7 @@ impl Pass {
         Self {
             high: paired(&guess.high),
             low: paired(&guess.low),
+            along: RowTaps::new(&guess.high, step[1]),
             cuts: guess.cuts,
             step,
             taps,
@@ -422,7 +425,7 @@ impl Inner for Passes {
             for start in (0..window.width).step_by(step) {
                 let cols = start..window.width.min(start + step);
                 let mut noted = Noted::new(pass.cuts[0], &mut notes);
-                along::<S::I16>(row, &pass.high, prepared.dilation, cols, &mut noted, out);
+                along::<S::I16>(row, &pass.along, cols, &mut noted, out);
                 for (_, x) in noted.notes() {
                     pass.make_sure(simd, Lines::new(&[row]), x, &mut out[x..]);
                 }

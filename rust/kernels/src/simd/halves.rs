@@ -21,6 +21,14 @@ impl Two {
     pub fn new(first: i16, second: i16) -> Self {
         Self(i32::from(first as u16) | (i32::from(second) << 16))
     }
+
+    /// The weights of the two samples `2 pair` on from an even result, and from the one before an odd result: of the taps
+    /// of a row, which both read there.
+    pub fn shared(taps: &[i16], pair: usize) -> [Self; 2] {
+        let tap = |i: usize| taps.get(i).copied().unwrap_or(0);
+        let last = tap((2 * pair).wrapping_sub(1));
+        [Self::new(tap(2 * pair), tap(2 * pair + 1)), Self::new(last, tap(2 * pair))]
+    }
 }
 
 /// How sums become 16-bit numbers: `2^-shift * (sum + offset)`, rounded.
@@ -72,13 +80,6 @@ pub trait Halves: Vector<Elem = i16> {
 
     /// The lanes of `a` and `b`, side by side.
     fn pairs(a: Self, b: Self) -> Self::Pairs;
-    /// `LANES` samples with the one after each, in an order of lanes that [`Halves::ordered`] undoes.
-    ///
-    /// # Safety
-    /// - `from` is valid for reading `LANES + 1` samples.
-    /// - The CPU has the instruction set (a token of it exists).
-    #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
-    unsafe fn neighbours(from: *const i16) -> Self::Pairs;
     /// Reads `LANES` bytes, a lane each.
     ///
     /// # Safety
@@ -93,18 +94,18 @@ pub trait Halves: Vector<Elem = i16> {
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
     unsafe fn store_bytes(self, next: Self, to: *mut u8);
-    /// [`Halves::neighbours`] of samples that are in registers, and of the one after each.
+    /// Samples with the one after each, in an order of lanes that [`Halves::ordered`] undoes.
     fn beside(samples: Self, next: Self) -> Self::Pairs;
-    /// Adds products of every two samples, wrapping, to sums of [`Halves::neighbours`]: by the first weights to that of the
+    /// Adds products of every two samples, wrapping, to sums of [`Halves::beside`]: by the first weights to that of the
     /// first of both samples, by the second ones to that of the second.
     fn dot_twos(sums: Self::Sums, samples: Self, weights: [Two; 2]) -> Self::Sums;
-    /// Adds `samples * weight`, wrapping, to sums of [`Halves::neighbours`].
+    /// Adds `samples * weight`, wrapping, to sums of [`Halves::beside`].
     fn dot_alone(sums: Self::Sums, samples: Self, weight: i16) -> Self::Sums;
-    /// Adds products of samples side by side along a row: to the sums of `NV` vectors of [`Halves::neighbours`] over pairs
-    /// `k` of the samples `2 k` on, times `weights[k]`.
+    /// Adds products of samples side by side along a row: to the sums of `NV` vectors of [`Halves::beside`] over pairs
+    /// `k` of the samples `2 k` on from even ones, or from the one before an odd one, times `weights[k]`.
     ///
     /// # Safety
-    /// - `row` is valid for reading `length` samples, `NV * LANES + 2 * weights.len() - 1` at least.
+    /// - `row` is valid for reading `length` samples, `NV * LANES + 2 * weights.len() - 2` at least.
     /// - The CPU has the instruction set (a token of it exists).
     #[expect(unsafe_code, reason = "raw vector access; bounds are checked once a row")]
     #[inline(always)]
@@ -112,18 +113,18 @@ pub trait Halves: Vector<Elem = i16> {
         mut sums: [Self::Sums; NV],
         row: *const i16,
         _length: usize,
-        weights: &[Two],
+        weights: &[[Two; 2]],
     ) -> [Self::Sums; NV] {
         for (k, &weights) in weights.iter().enumerate() {
             for v in 0..NV {
                 // SAFETY: the caller's promise.
-                let pairs = unsafe { Self::neighbours(row.add(2 * k + v * Self::LANES)) };
-                sums[v] = Self::dot(sums[v], pairs, weights);
+                let samples = unsafe { Self::load(row.add(2 * k + v * Self::LANES)) };
+                sums[v] = Self::dot_twos(sums[v], samples, weights);
             }
         }
         sums
     }
-    /// What sums of [`Halves::neighbours`] became, in the order of the row.
+    /// What sums of [`Halves::beside`] became, in the order of the row.
     fn ordered(self) -> Self;
     /// `self`, and all bits in which `a` and `b` differ.
     fn apart(self, a: Self, b: Self) -> Self;
@@ -140,7 +141,7 @@ pub trait Halves: Vector<Elem = i16> {
     /// `2^-shift * sum`, rounded down, where 16 bits hold that. With `EVEN` an integer is made even, for a shift of 1 at
     /// least: of sums that have a half added to them, the nearest, and of ties the even one.
     fn narrowed<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self;
-    /// The same of sums of [`Halves::neighbours`], in the order of the row.
+    /// The same of sums of [`Halves::beside`], in the order of the row.
     fn narrowed_beside<const EVEN: bool>(sums: Self::Sums, shift: u32) -> Self;
     /// The sums, as `f32`, times `unit`, as 16-bit numbers, saturated; what a number is of 32 bits at most.
     fn multiplied(sums: Self::Sums, unit: f32) -> Self;
@@ -153,11 +154,6 @@ impl<const N: usize> Halves for Lanes<i16, N, false> {
     #[inline(always)]
     fn pairs(a: Self, b: Self) -> Self::Pairs {
         [a.0, b.0]
-    }
-    #[inline(always)]
-    unsafe fn neighbours(from: *const i16) -> Self::Pairs {
-        // SAFETY: the caller's promise.
-        unsafe { [Self::load(from).0, Self::load(from.add(1)).0] }
     }
     #[inline(always)]
     unsafe fn widened(from: *const u8) -> Self {
@@ -258,7 +254,7 @@ pub trait Ending<V: Halves> {
     }
     /// The results of the sums of row `row` of those that are computed at once, from column `x` on.
     fn end(&mut self, sums: V::Sums, row: usize, x: usize) -> V;
-    /// The same of sums of [`Halves::neighbours`].
+    /// The same of sums of [`Halves::beside`].
     #[inline(always)]
     fn end_beside(&mut self, sums: V::Sums, row: usize, x: usize) -> V {
         self.end(sums, row, x).ordered()
@@ -496,24 +492,49 @@ pub fn down<V: Halves, const H: usize>(
     }
 }
 
-/// Sums along a row: over pairs `k` of the samples `2 k step` on from the result's place and a step further, times
-/// `weights[k]`, ended by `ending`.
+/// The taps of a row, `step` samples apart, in pairs.
+#[derive(Clone, Debug)]
+pub struct RowTaps {
+    /// The weights of pairs: of even results, and of odd ones, which [share](Two::shared) them where the step is 1.
+    weights: Vec<[Two; 2]>,
+    step: usize,
+}
+
+impl RowTaps {
+    /// Pairs the weights.
+    pub fn new(weights: &[i16], step: usize) -> Self {
+        let tap = |i: usize| weights.get(i).copied().unwrap_or(0);
+        let pair = |k: usize| match step {
+            1 => Two::shared(weights, k),
+            _ => [Two::new(tap(2 * k), tap(2 * k + 1)); 2],
+        };
+        let pairs = if step == 1 { weights.len() / 2 + 1 } else { weights.len().div_ceil(2) };
+        Self { weights: (0..pairs).map(pair).collect(), step }
+    }
+
+    /// Samples from that of the first tap to the last that is read, for one result.
+    fn reach(&self) -> usize {
+        let pairs = self.weights.len();
+        if self.step == 1 { 2 * pairs - 2 } else { (2 * pairs - 1) * self.step }
+    }
+}
+
+/// Sums along a row: over the taps `k` of the samples `k step` on from the result's place, ended by `ending`.
 ///
 /// # Panics
-/// If there are no weights, the columns are not a whole number of vectors, or the row is shorter than they and what
-/// the pairs reach.
+/// If the columns are not a whole number of vectors, or the row is shorter than they and what the taps reach, an odd
+/// number of which reaches one more.
 #[inline(always)]
 pub fn along<V: Halves>(
     row: &[i16],
-    weights: &[Two],
-    step: usize,
+    taps: &RowTaps,
     cols: Range<usize>,
     ending: &mut impl Ending<V>,
     out: &mut [i16],
 ) {
-    match step {
-        1 => along_by::<V, 1>(row, weights, step, cols, ending, out),
-        _ => along_by::<V, 0>(row, weights, step, cols, ending, out),
+    match taps.step {
+        1 => along_by::<V, 1>(row, taps, cols, ending, out),
+        _ => along_by::<V, 0>(row, taps, cols, ending, out),
     }
 }
 
@@ -521,34 +542,32 @@ pub fn along<V: Halves>(
 #[inline(always)]
 fn along_by<V: Halves, const STEP: usize>(
     row: &[i16],
-    weights: &[Two],
-    step: usize,
+    taps: &RowTaps,
     cols: Range<usize>,
     ending: &mut impl Ending<V>,
     out: &mut [i16],
 ) {
-    assert!(!weights.is_empty() && cols.len().is_multiple_of(V::LANES), "weights, and whole vectors");
-    assert!(row.len() >= cols.end + (2 * weights.len() - 1) * step, "the row covers the block");
+    assert!(cols.len().is_multiple_of(V::LANES), "whole vectors");
+    assert!(row.len() >= cols.end + taps.reach(), "the row covers the block");
     let Range { start: mut x, end } = cols;
     while x + 4 * V::LANES <= end {
-        // SAFETY: the row goes on behind the block for what the pairs reach.
-        unsafe { along_at::<V, STEP, 4>(row, weights, step, ending, out, x) }
+        // SAFETY: the row goes on behind the block for what the taps reach.
+        unsafe { along_at::<V, STEP, 4>(row, taps, ending, out, x) }
         x += 4 * V::LANES;
     }
     while x < end {
         // SAFETY: likewise; the columns are a whole number of vectors.
-        unsafe { along_at::<V, STEP, 1>(row, weights, step, ending, out, x) }
+        unsafe { along_at::<V, STEP, 1>(row, taps, ending, out, x) }
         x += V::LANES;
     }
 }
 
 /// # Safety
-/// `row` has `x + NV * LANES + (2 * weights.len() - 1) * step` samples.
+/// `row` has `x + NV * LANES` samples and what the taps reach.
 #[inline(always)]
 unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
     row: &[i16],
-    weights: &[Two],
-    step: usize,
+    RowTaps { weights, step }: &RowTaps,
     ending: &mut impl Ending<V>,
     out: &mut [i16],
     x: usize,
@@ -560,12 +579,12 @@ unsafe fn along_at<V: Halves, const STEP: usize, const NV: usize>(
         // SAFETY: likewise.
         sums = unsafe { V::dot_along(sums, from, row.len() - x, weights) };
     } else {
-        for (k, &weights) in weights.iter().enumerate() {
+        for (k, &[weights, _]) in weights.iter().enumerate() {
             for v in 0..NV {
                 // SAFETY: likewise.
                 let pairs = unsafe {
                     let from = from.add(2 * k * step + v * V::LANES);
-                    V::pairs(V::load(from), V::load(from.add(step)))
+                    V::pairs(V::load(from), V::load(from.add(*step)))
                 };
                 sums[v] = V::dot(sums[v], pairs, weights);
             }

@@ -165,14 +165,11 @@ impl Half {
             _ => [first(pair), (first(pair) + 1).min(cols - 1)].map(|col| geometry.offsets[col]),
         };
         let weights = |row: &[i16], pair: usize| {
-            let tap = |col: usize| row.get(col).copied().unwrap_or(0);
-            let even = match 2 * pair - first(pair) {
-                0 => Two::new(tap(2 * pair), tap(2 * pair + 1)),
-                _ => Two::new(0, tap(2 * pair)),
-            };
+            let shared = Two::shared(row, pair);
             match reading {
-                Reading::Shared => [even, Two::new(tap((2 * pair).wrapping_sub(1)), tap(2 * pair))],
-                _ => [even; 2],
+                Reading::Shared => shared,
+                _ if first(pair) < 2 * pair => [Two::new(0, row[2 * pair]); 2],
+                _ => [shared[0]; 2],
             }
         };
         let further =

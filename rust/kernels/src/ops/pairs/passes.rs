@@ -20,7 +20,8 @@ use crate::ops::correlate::{Correlate, LEVELS, Source, Summation, Term};
 use crate::ops::strip::{self, Geometry, Inner, Window};
 use crate::registry::{Implementation, Reject, Schedule};
 use crate::simd::{
-    Ending, Halves, Lines, MAX_HALF_ROWS, Nearest, Rounded, Simd, Two, Vector, along, down, lane, most_lanes,
+    Ending, Halves, Lines, MAX_HALF_ROWS, Nearest, Rounded, RowTaps, Simd, Two, Vector, along, down, lane,
+    most_lanes,
 };
 use crate::view::{Dst, Rows, Src};
 use std::array;
@@ -231,7 +232,7 @@ impl Trial {
 /// The weights of both passes, in pairs, and what becomes of their sums.
 struct Prepared {
     column: Vec<Two>,
-    row: Vec<Two>,
+    row: RowTaps,
     /// Samples that the second pass reads beyond one a result, and from one tap to the next.
     reach: usize,
     dilation: usize,
@@ -261,7 +262,7 @@ impl Inner for Passes {
         let [taken, offset] = scaled.offsets;
         Prepared {
             column: paired(&scaled.column),
-            row: paired(&scaled.row),
+            row: RowTaps::new(&scaled.row, problem.axes[1].dilation),
             reach: geometry.reach,
             dilation: problem.axes[1].dilation,
             between: Nearest(Rounded { offset: taken, shift: scaled.between }),
@@ -303,7 +304,7 @@ impl Inner for Passes {
             let mut end = prepared.end;
             for start in (0..window.width).step_by(step) {
                 let cols = start..window.width.min(start + step);
-                along::<S::I16>(row, &prepared.row, prepared.dilation, cols, &mut end, out);
+                along::<S::I16>(row, &prepared.row, cols, &mut end, out);
                 window.ahead.step();
             }
         }

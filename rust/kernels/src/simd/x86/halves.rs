@@ -240,9 +240,8 @@ register!(
 /// Pairs that a register has.
 const TURN: usize = 16;
 
-/// [`Halves::dot_along`] for registers of 64 bytes: of samples read from an even place on the pairs of later ones are
-/// turned together from two registers, while those from odd places are loaded. Nearly all such loads straddle cache lines:
-/// loading both took twice as long as multiplying them.
+/// [`Halves::dot_along`] for registers of 64 bytes: samples further on are turned together from two registers. Nearly all
+/// loads of them would straddle cache lines.
 macro_rules! dot_along {
     () => {
         #[inline(always)]
@@ -250,7 +249,7 @@ macro_rules! dot_along {
             mut sums: [Self::Sums; NV],
             row: *const i16,
             length: usize,
-            weights: &[Two],
+            weights: &[[Two; 2]],
         ) -> [Self::Sums; NV] {
             for (turn, weights) in weights.chunks(TURN).enumerate() {
                 let done = 2 * turn * TURN;
@@ -260,30 +259,25 @@ macro_rules! dot_along {
                     for (k, &weights) in weights.iter().enumerate() {
                         for v in 0..NV {
                             // SAFETY: likewise.
-                            let pairs = unsafe { Self::neighbours(row.add(2 * k + v * Self::LANES)) };
-                            sums[v] = Self::dot(sums[v], pairs, weights);
+                            let samples = unsafe { Self::load(row.add(2 * k + v * Self::LANES)) };
+                            sums[v] = Self::dot_twos(sums[v], samples, weights);
                         }
                     }
                     continue;
                 }
                 // SAFETY: see the note on this impl.
-                let mut even = unsafe { [_mm512_setzero_si512(); MOST_TURNED + 1] };
+                let mut read = unsafe { [_mm512_setzero_si512(); MOST_TURNED + 1] };
                 for v in 0..=NV {
                     // SAFETY: there are so many samples, as was just found.
-                    even[v] = unsafe { Register::load(row.add(v * Self::LANES)) };
+                    read[v] = unsafe { Register::load(row.add(v * Self::LANES)) };
                 }
                 macro_rules! turned {
                     ($k:literal) => {
                         if let Some(&weights) = weights.get($k) {
                             for v in 0..NV {
-                                // SAFETY: see the note on this impl; the samples are the caller's promise.
-                                let pairs = unsafe {
-                                    [
-                                        _mm512_alignr_epi32::<$k>(even[v + 1], even[v]),
-                                        Register::load(row.add(2 * $k + 1 + v * Self::LANES)),
-                                    ]
-                                };
-                                sums[v] = Self::dot(sums[v], pairs, weights);
+                                // SAFETY: see the note on this impl.
+                                let samples = unsafe { _mm512_alignr_epi32::<$k>(read[v + 1], read[v]) };
+                                sums[v] = Self::dot_twos(sums[v], Self(samples), weights);
                             }
                         }
                     };
@@ -324,12 +318,6 @@ macro_rules! halves {
             fn pairs(a: Self, b: Self) -> Self::Pairs {
                 // SAFETY: see the note on this impl.
                 unsafe { [a.0.low_pairs(b.0), a.0.high_pairs(b.0)] }
-            }
-            #[inline(always)]
-            unsafe fn neighbours(from: *const i16) -> Self::Pairs {
-                // SAFETY: see the note on this impl; the samples are the caller's promise. Each register has the pairs
-                // of every other sample.
-                unsafe { [Register::load(from), Register::load(from.add(1))] }
             }
             $($dot_along!();)?
             #[inline(always)]
