@@ -49,10 +49,10 @@ fn results<S: Element, T: Element + Default + Into<f64>>(
 
 fn axes(spec: &Spec) -> [ReferenceAxis; 2] {
     [0, 1].map(|i| ReferenceAxis {
-        before: (spec.taps.shape()[i] / 2) as isize,
+        before: (spec.taps.shape()[i] / 2 * spec.dilation[i]) as isize,
         results: spec.image[i],
         stride: 1,
-        dilation: 1,
+        dilation: spec.dilation[i],
         border: spec.border[i].name(),
     })
 }
@@ -330,6 +330,32 @@ fn integers_are_the_same_on_every_instruction_set() {
                     }
                     assert!(!shared.is_empty(), "someone takes it");
                 }
+            }
+        }
+    }
+}
+
+/// Rows of more taps than are turned together, of an odd and of an even number of them, beside one another and apart.
+#[test]
+fn long_rows_of_outer_products_are_near() {
+    let (h, w) = (17, 700);
+    let image: Vec<f64> = (0..h * w).map(|i| ((i * 37 + i / 7 * i) % 256) as f64).collect();
+    for (taps, dilation) in [(37, 1), (36, 1), (33, 3), (64, 1)] {
+        let column = [0.3, -0.1, 0.45];
+        let row: Vec<f64> = (0..taps).map(|j| ((j * j % 11) as f64 - 3.5) / (9 * taps) as f64).collect();
+        let weights: Vec<f64> = column.iter().flat_map(|c| row.iter().map(move |r| c * r)).collect();
+        let term = Term { column: column.to_vec(), row };
+        let mut spec = Spec::new(DType::U8, [h, w], Taps::from_terms(vec![term]));
+        spec.dilation = [1, dilation];
+        let axes = axes(&spec);
+        let problem = Correlate::new(spec).unwrap();
+        let exact = correlate(&image, [h, w], &weights, [3, taps], &axes, 0.0);
+        let all = all_results(&problem, &image, [h, w]);
+        assert!(all.iter().any(|(id, _)| id.contains("/pair-passes/")), "{taps}");
+        for (id, found) in all {
+            for (p, (found, exact)) in found.iter().zip(&exact).enumerate() {
+                let apart = (found - exact.clamp(0.0, 255.0)).abs();
+                assert!(apart <= 0.5 + 1.0 / 64.0, "{id}, {taps} at {p}: {found} for {exact}");
             }
         }
     }

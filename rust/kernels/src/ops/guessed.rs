@@ -436,7 +436,7 @@ impl Inner for Passes {
 }
 
 impl Prepared {
-    /// From one row between the passes to the next: the last pair of an odd row reads a sample beyond it.
+    /// From one row between the passes to the next: the last pair of an odd number of taps that are apart reads beyond it.
     const fn pitch(&self, width: usize) -> usize {
         width + self.reach + self.dilation.next_multiple_of(most_lanes::<i16>())
     }

@@ -14,6 +14,7 @@ mod fetch;
 pub mod fft;
 mod gemm;
 mod halves;
+mod lines;
 mod over;
 mod portable;
 mod row;
@@ -40,10 +41,8 @@ pub use dots::{Grid, dots};
 pub use fetch::{Ahead, fetch, fetch_at, is_far};
 pub use gemm::{Line, MAX_RESULTS, MAX_VECTORS, Runs, Window, beside, gather, outer, tile_rows};
 pub(crate) use gemm::{with_places, with_results, with_tile};
-pub use halves::{
-    Ending, Halves, Lines, MAX_HALF_ROWS, MAX_NOTES, Multiplied, Nearest, Noted, Notes, Rounded, RowTaps,
-    Samples, Truncated, Two, along, down,
-};
+pub use halves::{Ending, Halves, MAX_NOTES, Multiplied, Nearest, Noted, Notes, Rounded, Truncated, Two};
+pub use lines::{Lines, MAX_HALF_ROWS, RowTaps, Samples, along, down};
 pub use over::{Further, Paired, Reading, Sample, over};
 #[cfg(target_arch = "aarch64")]
 pub use portable::Neon;
