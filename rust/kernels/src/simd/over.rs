@@ -123,7 +123,7 @@ impl Paired<'_> {
 ///
 /// # Panics
 /// If a row is shorter than `width`, a whole number of vectors, and what the places reach; if there are too few
-/// rows or weights.
+/// rows or weights; if shared samples are not side by side.
 #[inline(always)]
 pub fn over<V: Halves, T: Sample, const R: usize>(
     rows: &[&[T]],
@@ -141,6 +141,10 @@ pub fn over<V: Halves, T: Sample, const R: usize>(
         "a weight for every pair, and rows that results share"
     );
     assert!(taps.further.iter().all(|further| further.row < height), "further taps of the same rows");
+    assert!(
+        taps.reading != Reading::Shared || taps.places.iter().enumerate().all(|(k, place)| place[0] == 2 * k),
+        "shared samples stand side by side"
+    );
     assert!(
         width.is_multiple_of(V::LANES) && rows.iter().all(|row| row.len() >= width + reach),
         "the rows cover the block"
@@ -184,7 +188,7 @@ const APART: u8 = Reading::Apart as u8;
 const BESIDE: u8 = Reading::Beside as u8;
 const SHARED: u8 = Reading::Shared as u8;
 
-/// [`over`] for `NV` vectors from column `x` on.
+/// [`over`] for `NV` vectors from column `x` on. `PAIRS` is the number of pairs that are shared, whose loop is then none, or 0.
 ///
 /// # Safety
 /// There is a weight for every pair, there are the rows of `R` results, and they have `x + NV * LANES` samples and
